@@ -1,0 +1,89 @@
+/* The world as a parameter: clocks, random numbers, files, threads. Nothing outside env_*.c calls the machine.
+ *
+ * env_real.c is the machine. env_sim.c is a deterministic simulator: one thread, virtual time, a seeded scheduler that
+ * decides which task or job runs next, seeded delays and faults, an in-memory file system. The same seed gives the same
+ * run. Paths are UTF-8. All functions are thread safe unless said otherwise. */
+#ifndef BASE_ENV_H
+#define BASE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct env;
+struct env_file;
+struct env_thread;
+struct env_event; /* a wake-up flag that one thread waits for and any thread sets */
+struct env_mutex;
+
+enum env_open { ENV_READ, ENV_WRITE_NEW /* fails if it exists */, ENV_WRITE_TRUNCATE, ENV_APPEND };
+
+struct env_stat {
+    int64_t size;        /* bytes */
+    int64_t modified_ms; /* Unix time */
+    bool is_directory;
+};
+
+/* The machine; one per process, static. */
+struct env *env_real(void);
+
+/* --- time and chance */
+int64_t env_now_ns(struct env *env);      /* monotonic */
+int64_t env_wall_ms(struct env *env);     /* Unix time in milliseconds */
+uint64_t env_random(struct env *env);     /* seeded in the simulator, from the system otherwise */
+int64_t env_cpu_ns(struct env *env);      /* CPU time of the process */
+int64_t env_rss_bytes(struct env *env);   /* resident memory of the process */
+int env_cores(struct env *env);
+
+/* --- files. Every error names the path and the reason. */
+sabot_status env_open(struct env *env, const char *path, enum env_open mode, struct env_file **out,
+                      struct sabot_error *err);
+/* Reads up to `size` bytes at `offset` (offset -1: the next bytes, for pipes and standard input); *got = 0 at the end. */
+sabot_status env_read(struct env_file *file, int64_t offset, void *target, size_t size, size_t *got,
+                      struct sabot_error *err);
+sabot_status env_write(struct env_file *file, const void *data, size_t size, struct sabot_error *err); /* all of it */
+sabot_status env_sync(struct env_file *file, struct sabot_error *err);                                 /* fsync */
+sabot_status env_file_stat(struct env_file *file, struct env_stat *out, struct sabot_error *err);
+void env_close(struct env_file *file); /* NULL is allowed */
+struct env_file *env_stdin(struct env *env);  /* never closed; env_close on them does nothing */
+struct env_file *env_stdout(struct env *env);
+struct env_file *env_stderr(struct env *env);
+bool env_is_terminal(struct env_file *file);
+
+sabot_status env_stat(struct env *env, const char *path, struct env_stat *out, struct sabot_error *err); /* ERR_NOT_FOUND */
+sabot_status env_rename(struct env *env, const char *from, const char *to, struct sabot_error *err); /* + fsync of the folder */
+sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err);   /* a file or an empty folder; absent is OK */
+sabot_status env_make_dirs(struct env *env, const char *path, struct sabot_error *err); /* like mkdir -p */
+/* Names in a folder, sorted by bytes, without . and ..; freed with env_names_free. */
+sabot_status env_list(struct env *env, const char *path, char ***names, size_t *n_names, struct sabot_error *err);
+void env_names_free(char **names, size_t n_names);
+/* Whole files, for small ones (limit 64 MiB); *data is malloc'ed and NUL-terminated. */
+sabot_status env_read_file(struct env *env, const char *path, char **data, size_t *size, struct sabot_error *err);
+/* Writes path atomically: temporary file, fsync, rename. */
+sabot_status env_write_file(struct env *env, const char *path, const void *data, size_t size, struct sabot_error *err);
+
+/* --- threads */
+sabot_status env_thread_start(struct env *env, const char *name, void (*run)(void *arg), void *arg,
+                              struct env_thread **out, struct sabot_error *err);
+void env_thread_join(struct env_thread *thread);
+struct env_event *env_event_new(struct env *env); /* aborts when the system has no memory for it */
+void env_event_set(struct env_event *event);
+/* Returns true if it was set (and clears it), false after `timeout_ns` (negative: no limit). */
+bool env_event_wait(struct env_event *event, int64_t timeout_ns);
+void env_event_free(struct env_event *event);
+struct env_mutex *env_mutex_new(struct env *env);
+void env_mutex_lock(struct env_mutex *mutex);
+void env_mutex_unlock(struct env_mutex *mutex);
+void env_mutex_free(struct env_mutex *mutex);
+void env_sleep_ns(struct env *env, int64_t ns);
+
+/* Runs blocking work away from the caller: on a pool of helper threads (real) or at a random later moment of virtual
+ * time (simulated). `run` must not touch the caller's data without a lock or an atomic flag. */
+sabot_status env_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
+
+/* True in the simulator: libraries with threads of their own must not be started then. */
+bool env_is_simulated(const struct env *env);
+
+#endif

@@ -1,0 +1,51 @@
+/* The memory accountant: every buffer, table and cache is charged to a pool.
+ *
+ * Pools form a tree (process -> job -> operator); a charge counts in each pool up to the root and fails with
+ * SABOT_ERR_MEMORY when one of them would pass its limit. Thread safe: pools are charged with atomics.
+ * Blocks are 64-byte aligned and padded to 64 bytes, so that kernels may read and write whole vectors. Freed blocks of
+ * common sizes are kept in small thread-local lists (bounded), because a batch's columns come and go at a fixed size. */
+#ifndef BASE_MEMORY_H
+#define BASE_MEMORY_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct memory_pool {
+    const char *name;           /* borrowed; appears in errors: "operator window[3]" */
+    struct memory_pool *parent; /* NULL for the root */
+    int64_t limit;              /* bytes; INT64_MAX = none */
+    _Atomic int64_t used, peak; /* bytes */
+};
+
+void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_pool *parent, int64_t limit);
+/* Charges without allocating (for memory of libraries); memory_charge(-n) gives back. */
+sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot_error *err);
+
+/* Uninitialised memory of `size` bytes, 64-byte aligned. *out is NULL on failure. size 0 gives a valid pointer. */
+sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, struct sabot_error *err);
+/* Grows or shrinks; contents up to the smaller size stay; on failure the old block stays valid. */
+sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                           struct sabot_error *err);
+void memory_free(struct memory_pool *pool, void *block, size_t size);
+
+/* A reference-counted block of bytes, immutable once it is shared. */
+struct buffer {
+    _Atomic int32_t refs;
+    struct memory_pool *pool;      /* the pool that is charged; must outlive the buffer */
+    uint8_t *data;                 /* 64-byte aligned where Sabot allocated it */
+    size_t size;                   /* bytes */
+    void (*release)(void *owner);  /* NULL: data is from `pool`; else called once when the last reference goes */
+    void *owner;
+};
+
+sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err);
+/* Wraps foreign memory (an Arrow array, a static area): release(owner) is called when the last reference goes. */
+sabot_status buffer_wrap(struct memory_pool *pool, const void *data, size_t size, void (*release)(void *owner),
+                         void *owner, struct buffer **out, struct sabot_error *err);
+struct buffer *buffer_ref(struct buffer *buffer);
+void buffer_unref(struct buffer *buffer); /* NULL is allowed */
+
+#endif

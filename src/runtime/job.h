@@ -1,0 +1,102 @@
+/* Jobs: a physical plan (job graph) and its run.
+ *
+ * A vertex is a chain of operators that runs as `parallelism` tasks; an edge is an exchange between two vertices. The
+ * graph is immutable once the job has started, and owned by its maker. */
+#ifndef RUNTIME_JOB_H
+#define RUNTIME_JOB_H
+
+#include "base/env.h"
+#include "ops/op.h"
+
+enum exchange {
+    EXCHANGE_FORWARD,   /* subtask i -> subtask i (same parallelism) */
+    EXCHANGE_HASH,      /* by key group of the key columns */
+    EXCHANGE_BROADCAST,
+    EXCHANGE_REBALANCE, /* round robin by batch */
+    EXCHANGE_GATHER     /* all -> subtask 0 (parallelism 1) */
+};
+const char *exchange_name(enum exchange exchange);
+
+struct job_edge {
+    int32_t from;          /* vertex index */
+    int32_t input;         /* which input of the first operator it feeds (0 or 1) */
+    enum exchange exchange;
+    const int32_t *keys;   /* HASH: columns of the producer's output */
+    int32_t n_keys;
+};
+struct job_vertex {
+    const char *name;
+    const struct op_spec *const *ops; /* the chain, upstream first; ops[0] of a vertex without edges is a source */
+    int32_t n_ops;
+    int32_t parallelism;
+    const struct job_edge *edges;     /* inputs; several edges may feed one input (UNION ALL) */
+    int32_t n_edges;
+};
+struct job_graph {
+    const struct job_vertex *vertices; /* topological order */
+    int32_t n_vertices;
+};
+
+struct job_options {
+    const char *name;
+    int32_t workers;             /* threads; 0 = number of cores, at most the largest parallelism */
+    int32_t max_parallelism;     /* key groups; 0 = 128 */
+    int32_t batch_rows;          /* 0 = BATCH_ROWS_DEFAULT */
+    int64_t latency_target_ns;   /* 0 = 10 ms */
+    int32_t channel_batches;     /* capacity of a channel; 0 = 8 */
+    struct memory_pool *memory;  /* parent of the job's pool; NULL = the process's */
+    const char *time_zone;       /* NULL = UTC */
+    bool wrap_overflow;
+    bool bounded;                /* all sources end */
+    enum { JOB_ON_ERROR_SKIP, JOB_ON_ERROR_FAIL, JOB_ON_ERROR_DEAD_LETTER } on_error;
+    const char *dead_letter_path; /* JSON lines: place, reason, record (base64 where not UTF-8); NULL = only counted */
+    const char *late_path;        /* late ledger, JSON lines: rule, watermark, lateness, row; NULL = only counted */
+    const char *checkpoint_dir;   /* NULL = no checkpoints */
+    int64_t checkpoint_interval_ns;
+    int64_t checkpoint_timeout_ns; /* 0 = 10 min */
+    int32_t checkpoints_retained;  /* 0 = 2 */
+    const char *restore_from;      /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
+    int64_t watermark_interval_ns; /* 0 = with every batch */
+    int64_t alignment_max_drift_ms; /* 0 = no watermark alignment between splits */
+};
+
+struct job;
+enum job_state { JOB_CREATED, JOB_RUNNING, JOB_STOPPING, JOB_FINISHED, JOB_CANCELLED, JOB_FAILED };
+
+/* Opens every task (connectors, state, restore) and starts the workers. The graph must outlive the job. */
+sabot_status job_start(struct env *env, const struct job_graph *graph, const struct job_options *options,
+                       struct job **out, struct sabot_error *err);
+/* Waits for the end, at most timeout_ns (negative: no limit); *done says whether it has ended. The job's own failure is the
+ * returned status. In the simulator this runs the job. */
+sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sabot_error *err);
+/* Sources stop; what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks commit; windows
+ * that are still open do not fire. Any thread; also from a signal handler's helper. */
+void job_stop(struct job *job);
+void job_cancel(struct job *job); /* drops what is in flight; any thread */
+void job_free(struct job *job);   /* cancels where it still runs, waits, frees; NULL is allowed */
+
+enum job_state job_state(const struct job *job);
+/* Takes a checkpoint now and waits for it (a savepoint where path is given). */
+sabot_status job_checkpoint(struct job *job, const char *path, int64_t *checkpoint_id, struct sabot_error *err);
+
+struct job_op_metrics {
+    const char *vertex, *label, *uid;
+    int32_t subtask;
+    const struct metrics *metrics;
+};
+int32_t job_n_metrics(const struct job *job);
+void job_metrics(const struct job *job, int32_t i, struct job_op_metrics *out);
+int64_t job_checkpoints_completed(const struct job *job);
+/* EXPLAIN STALL: one line for each split or operator that holds the watermark, with its watermark and since when. */
+void job_explain_stall(struct job *job, struct text *target);
+
+/* --- for operators */
+/* A record that could not be decoded; applies the job's policy. Thread safe. */
+sabot_status job_malformed(struct job *job, const struct op_context *context, const char *place, const char *reason,
+                           const void *record, size_t size, struct sabot_error *err);
+/* Late rows (physical rows of a batch) for the late ledger. Thread safe. */
+sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch,
+                      const int32_t *rows, int32_t n, const char *rule, int64_t watermark_ms,
+                      const int64_t *lateness_ms, struct sabot_error *err);
+
+#endif

@@ -1,0 +1,83 @@
+/* State: typed tables with stable names. All that an operator must remember across a crash is in one of these.
+ *
+ * A table is (operator uid, state name, schema, kind). Keyed tables are divided by key group: the key's hash
+ * (batch_hash) gives the group. Rows of a keyed table are addressed by (namespace, key): the namespace is an int64 such as
+ * a pane's end; 0 where there is none. The full key is stored and compared, never just its hash.
+ * One interface, several backends (backend memory first). One thread at a time. */
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
+
+#include "arrow/batch.h"
+#include "base/metrics.h"
+
+enum state_kind {
+    STATE_KEYED, /* divided by key group; restored to whoever owns the group */
+    STATE_LIST   /* loose rows (source positions, pending commits): at restore every subtask gets all rows and keeps what
+                    is its own */
+};
+
+struct state_spec {
+    const char *name;            /* "panes"; unique within the operator */
+    enum state_kind kind;
+    struct schema *schema;       /* KEYED: key columns first, then value columns (fixed-width or VIEW) */
+    int32_t n_keys;
+};
+
+struct state_table;
+struct state_tables; /* all tables of one operator instance */
+
+struct state_context {
+    struct memory_pool *pool;
+    struct metrics *metrics;
+    const char *backend; /* "memory" */
+    int32_t subtask, parallelism, max_parallelism;
+};
+sabot_status state_tables_new(const struct state_context *context, struct state_tables **out, struct sabot_error *err);
+void state_tables_free(struct state_tables *tables);
+/* Declares a table; where a restore has rows for it, they are in it when this returns. The same name twice is a defect. */
+sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
+                              struct sabot_error *err);
+
+/* --- keyed access, vectorised */
+/* For selected rows i = 0..n of `batch` (n = batch->selected), finds or inserts (namespace, keys of row i). slots[i] gets a
+ * slot number; slots of one namespace are dense 0..count-1 in order of insertion, and stay valid until the namespace is
+ * dropped. Value columns of new slots are zero bytes (validity: not NULL). batch->hashes must be cached for `keys`. */
+sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,
+                                  const int32_t *keys, const int32_t *rows /* physical, n of them */, int32_t n,
+                                  int32_t *slots, struct sabot_error *err);
+/* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is valid
+ * until the next find_or_insert in this namespace. NULL where the namespace is empty. */
+void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column);
+int64_t state_count(struct state_table *table, int64_t namespace_); /* slots */
+/* Sorted list of the namespaces that have rows; borrowed until the next change. */
+sabot_status state_namespaces(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
+/* Keys and values of slots first..first+n as columns of the table's schema (a copy). */
+sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
+                        struct sabot_error *err);
+void state_drop_namespace(struct state_table *table, int64_t namespace_);
+
+/* --- lists */
+sabot_status state_list_replace(struct state_table *table, struct batch *rows /* taken over; NULL = empty */,
+                                struct sabot_error *err);
+/* All rows that were restored or set; borrowed; NULL where there are none. */
+struct batch *state_list_rows(struct state_table *table);
+
+/* --- snapshot and restore: used by the runtime */
+/* Rows of a table as flat batches. KEYED: columns [key_group INT, namespace BIGINT, keys..., values...] sorted by
+ * key_group; LIST: the schema's columns. A copy: the table may change as soon as this returns. */
+struct state_snapshot {
+    char name[64];
+    enum state_kind kind;
+    int32_t n_keys;
+    struct batch *rows; /* one flat batch; NULL = no rows */
+    struct schema *schema; /* of rows */
+};
+sabot_status state_tables_snapshot(struct state_tables *tables, struct state_snapshot **out, int32_t *n,
+                                   struct sabot_error *err);
+void state_snapshots_free(struct state_snapshot *snapshots, int32_t n);
+/* Before open: hands rows of a snapshot to the tables to be opened; rows of foreign key groups are skipped. Takes over
+ * the batch. May be called many times per name. */
+sabot_status state_tables_load(struct state_tables *tables, const char *name, enum state_kind kind,
+                               struct batch *rows, struct sabot_error *err);
+
+#endif
