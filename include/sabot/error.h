@@ -6,6 +6,8 @@
 #ifndef SABOT_ERROR_H
 #define SABOT_ERROR_H
 
+#include "sabot/api.h"
+
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -31,9 +33,9 @@ struct sabot_error {
 };
 
 /* The name of a status ("ERR_IO"); static, never NULL. */
-const char *sabot_status_name(sabot_status status);
+SABOT_API const char *sabot_status_name(sabot_status status);
 /* The exit code that the command uses for a status. */
-int sabot_status_exit_code(sabot_status status);
+SABOT_API int sabot_status_exit_code(sabot_status status);
 
 #ifdef __cplusplus
 }
