@@ -1,0 +1,232 @@
+/* The memory accountant and reference-counted buffers. */
+#include "base/memory.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <threads.h>
+
+void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_pool *parent, int64_t limit) {
+    pool->name = name;
+    pool->parent = parent;
+    pool->limit = limit;
+    atomic_init(&pool->used, 0);
+    atomic_init(&pool->peak, 0);
+}
+
+static void pool_give_back(struct memory_pool *pool, const struct memory_pool *end, int64_t bytes) {
+    for (; pool != end; pool = pool->parent) { atomic_fetch_sub_explicit(&pool->used, bytes, memory_order_relaxed); }
+}
+
+sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot_error *err) {
+    if (bytes <= 0) {
+        pool_give_back(pool, NULL, -bytes);
+        return SABOT_OK;
+    }
+    for (struct memory_pool *at = pool; at; at = at->parent) {
+        const int64_t before = atomic_fetch_add_explicit(&at->used, bytes, memory_order_relaxed);
+        if (bytes > at->limit || before > at->limit - bytes) {
+            pool_give_back(pool, at->parent, bytes);
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY,
+                              "%s: %lld bytes more would pass the limit of %lld (%lld in use): raise the memory limit, "
+                              "or use smaller windows or fewer keys",
+                              at->name ? at->name : "memory", (long long)bytes, (long long)at->limit,
+                              (long long)before);
+        }
+        int64_t peak = atomic_load_explicit(&at->peak, memory_order_relaxed);
+        while (before + bytes > peak &&
+               !atomic_compare_exchange_weak_explicit(&at->peak, &peak, before + bytes, memory_order_relaxed,
+                                                      memory_order_relaxed)) {}
+    }
+    return SABOT_OK;
+}
+
+/* Sizes are rounded up to classes, four to each power of two, so that a freed column fits the next one of its kind. */
+#define CLASS_SHIFT_MIN 10 /* 1 KiB: below it malloc is as quick */
+#define CLASS_SHIFT_MAX 20 /* 1 MiB: above it blocks are rare */
+#define CLASSES (4 * (CLASS_SHIFT_MAX - CLASS_SHIFT_MIN))
+#define CACHE_BLOCKS_MAX 32                      /* per class and thread */
+#define CACHE_BYTES_MAX ((size_t)8 * 1024 * 1024) /* per thread */
+#define ALIGNMENT ((size_t)64)
+
+static size_t size_rounded(size_t size, int *class_index) {
+    *class_index = -1;
+    size = size == 0 ? ALIGNMENT : (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (size <= ((size_t)1 << CLASS_SHIFT_MIN) || size > ((size_t)1 << CLASS_SHIFT_MAX)) { return size; }
+    const int shift = 63 - __builtin_clzll(size - 1); /* 2^shift < size <= 2^(shift + 1) */
+    const size_t step = (size_t)1 << (shift - 2);
+    const size_t rounded = (size + step - 1) / step * step;
+    *class_index = 4 * (shift - CLASS_SHIFT_MIN) + (int)((rounded - ((size_t)1 << shift)) / step) - 1;
+    return rounded;
+}
+
+struct cached_block {
+    struct cached_block *next;
+};
+struct block_cache {
+    struct cached_block *first[CLASSES];
+    int32_t count[CLASSES];
+    size_t bytes;
+};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Reuse would hide a use after free from the sanitizers. */
+static struct block_cache *cache_of_thread(void) { return NULL; }
+#else
+static tss_t cache_key;
+static once_flag cache_once = ONCE_FLAG_INIT;
+static bool cache_usable;
+static _Thread_local struct block_cache *thread_cache;
+
+static void cache_free(void *value) {
+    struct block_cache *cache = value;
+    for (int i = 0; i < CLASSES; i++) {
+        while (cache->first[i]) {
+            struct cached_block *next = cache->first[i]->next;
+            free(cache->first[i]);
+            cache->first[i] = next;
+        }
+    }
+    free(cache);
+    thread_cache = NULL;
+}
+
+/* Only for its destructor: a thread's list must go when the thread ends, also a thread that is not ours. */
+static void cache_key_make(void) { cache_usable = tss_create(&cache_key, cache_free) == thrd_success; }
+
+static struct block_cache *cache_of_thread(void) {
+    if (thread_cache) { return thread_cache; }
+    call_once(&cache_once, cache_key_make);
+    if (!cache_usable) { return NULL; }
+    struct block_cache *cache = calloc(1, sizeof *cache);
+    if (cache && tss_set(cache_key, cache) != thrd_success) {
+        free(cache);
+        return NULL;
+    }
+    thread_cache = cache;
+    return cache;
+}
+#endif
+
+static void *block_take(size_t size, int class_index) {
+    struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
+    if (cache && cache->first[class_index]) {
+        struct cached_block *block = cache->first[class_index];
+        cache->first[class_index] = block->next;
+        cache->count[class_index]--;
+        cache->bytes -= size;
+        return block;
+    }
+    return aligned_alloc(ALIGNMENT, size);
+}
+
+static void block_give(void *block, size_t size, int class_index) {
+    struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
+    if (!cache || cache->count[class_index] >= CACHE_BLOCKS_MAX || cache->bytes + size > CACHE_BYTES_MAX) {
+        free(block);
+        return;
+    }
+    struct cached_block *cached = block;
+    cached->next = cache->first[class_index];
+    cache->first[class_index] = cached;
+    cache->count[class_index]++;
+    cache->bytes += size;
+}
+
+sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, struct sabot_error *err) {
+    *out = NULL;
+    if (size > (size_t)INT64_MAX / 2) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "a block of %zu bytes is too big", size); }
+    int class_index;
+    const size_t rounded = size_rounded(size, &class_index);
+    SABOT_TRY(memory_charge(pool, (int64_t)rounded, err));
+    *out = block_take(rounded, class_index);
+    if (!*out) {
+        memory_charge(pool, -(int64_t)rounded, NULL);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "%s: the system has no %zu bytes left",
+                          pool->name ? pool->name : "memory", rounded);
+    }
+    return SABOT_OK;
+}
+
+sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                           struct sabot_error *err) {
+    int old_class, new_class;
+    if (new_size <= (size_t)INT64_MAX / 2 && *block &&
+        size_rounded(old_size, &old_class) == size_rounded(new_size, &new_class)) {
+        return SABOT_OK;
+    }
+    void *moved;
+    SABOT_TRY(memory_alloc(pool, new_size, &moved, err));
+    if (*block) {
+        memcpy(moved, *block, old_size < new_size ? old_size : new_size);
+        memory_free(pool, *block, old_size);
+    }
+    *block = moved;
+    return SABOT_OK;
+}
+
+void memory_free(struct memory_pool *pool, void *block, size_t size) {
+    if (!block) { return; }
+    int class_index;
+    const size_t rounded = size_rounded(size, &class_index);
+    memory_charge(pool, -(int64_t)rounded, NULL);
+    block_give(block, rounded, class_index);
+}
+
+static sabot_status buffer_make(struct buffer **out, struct sabot_error *err) {
+    *out = malloc(sizeof **out);
+    if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a buffer"); }
+    **out = (struct buffer){0};
+    atomic_init(&(*out)->refs, 1);
+    return SABOT_OK;
+}
+
+sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err) {
+    SABOT_TRY(buffer_make(out, err));
+    void *data;
+    const sabot_status status = memory_alloc(pool, size, &data, err);
+    if (status != SABOT_OK) {
+        free(*out);
+        *out = NULL;
+        return status;
+    }
+    (*out)->pool = pool;
+    (*out)->data = data;
+    (*out)->size = size;
+    return SABOT_OK;
+}
+
+sabot_status buffer_wrap(struct memory_pool *pool, const void *data, size_t size, void (*release)(void *owner),
+                         void *owner, struct buffer **out, struct sabot_error *err) {
+    assert(release);
+    *out = NULL;
+    SABOT_TRY(memory_charge(pool, (int64_t)size, err));
+    const sabot_status status = buffer_make(out, err);
+    if (status != SABOT_OK) {
+        memory_charge(pool, -(int64_t)size, NULL);
+        return status;
+    }
+    (*out)->pool = pool;
+    (*out)->data = (uint8_t *)(uintptr_t)data;
+    (*out)->size = size;
+    (*out)->release = release;
+    (*out)->owner = owner;
+    return SABOT_OK;
+}
+
+struct buffer *buffer_ref(struct buffer *buffer) {
+    if (buffer) { atomic_fetch_add_explicit(&buffer->refs, 1, memory_order_relaxed); }
+    return buffer;
+}
+
+void buffer_unref(struct buffer *buffer) {
+    if (!buffer || atomic_fetch_sub_explicit(&buffer->refs, 1, memory_order_acq_rel) != 1) { return; }
+    if (buffer->release) {
+        memory_charge(buffer->pool, -(int64_t)buffer->size, NULL);
+        buffer->release(buffer->owner);
+    } else {
+        memory_free(buffer->pool, buffer->data, buffer->size);
+    }
+    free(buffer);
+}

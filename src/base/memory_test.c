@@ -1,0 +1,117 @@
+/* Charges count up to the root, limits hold, blocks are aligned, and everything that is freed is given back. */
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+
+static void charges_count_in_every_pool_up_to_the_root(void **state) {
+    (void)state;
+    struct memory_pool root, job;
+    memory_pool_init(&root, "process", NULL, 1000);
+    memory_pool_init(&job, "job", &root, INT64_MAX);
+    assert_int_equal(memory_charge(&job, 600, NULL), SABOT_OK);
+    assert_int_equal(root.used, 600);
+    assert_int_equal(job.used, 600);
+    struct sabot_error err = {0};
+    assert_int_equal(memory_charge(&job, 401, &err), SABOT_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "process"));
+    assert_int_equal(root.used, 600); /* a refused charge leaves no trace */
+    assert_int_equal(job.used, 600);
+    assert_int_equal(memory_charge(&job, 400, NULL), SABOT_OK);
+    memory_charge(&job, -1000, NULL);
+    assert_int_equal(root.used, 0);
+    assert_int_equal(root.peak, 1000);
+}
+
+static void blocks_are_aligned_and_given_back(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    for (size_t size = 0; size < 3000000; size = size * 5 / 4 + 7) {
+        for (int round = 0; round < 3; round++) {
+            void *block;
+            assert_int_equal(memory_alloc(&pool, size, &block, NULL), SABOT_OK);
+            assert_int_equal((uintptr_t)block % 64, 0);
+            assert_true(pool.used >= (int64_t)size);
+            memset(block, 1, (size + 63) / 64 * 64); /* padded to whole vectors */
+            memory_free(&pool, block, size);
+            assert_int_equal(pool.used, 0);
+        }
+    }
+}
+
+static void resize_keeps_the_contents(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, 100000);
+    void *block;
+    assert_int_equal(memory_alloc(&pool, 10, &block, NULL), SABOT_OK);
+    memcpy(block, "0123456789", 10);
+    size_t size = 10;
+    for (; size < 20000; size *= 2) {
+        assert_int_equal(memory_resize(&pool, &block, size, size * 2, NULL), SABOT_OK);
+        assert_memory_equal(block, "0123456789", 10);
+    }
+    void *before = block;
+    assert_int_equal(memory_resize(&pool, &block, size, 200000, NULL), SABOT_ERR_MEMORY);
+    assert_ptr_equal(block, before);
+    assert_memory_equal(block, "0123456789", 10);
+    memory_free(&pool, block, size);
+    assert_int_equal(pool.used, 0);
+}
+
+static void count_release(void *owner) { (*(int *)owner)++; }
+
+static void wrapped_memory_is_released_once_by_the_last_reference(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, 100);
+    int released = 0;
+    struct buffer *buffer;
+    assert_int_equal(buffer_wrap(&pool, "hello", 5, count_release, &released, &buffer, NULL), SABOT_OK);
+    assert_int_equal(pool.used, 5);
+    buffer_ref(buffer);
+    buffer_unref(buffer);
+    assert_int_equal(released, 0);
+    buffer_unref(buffer);
+    assert_int_equal(released, 1);
+    assert_int_equal(pool.used, 0);
+    assert_int_equal(buffer_wrap(&pool, "hello", 101, count_release, &released, &buffer, NULL), SABOT_ERR_MEMORY);
+    assert_null(buffer);
+    assert_int_equal(released, 1);
+}
+
+static void text_grows_and_stays_terminated(void **state) {
+    (void)state;
+    struct text text = {0};
+    assert_string_equal(text_string(&text), "");
+    for (int i = 0; i < 1000; i++) { text_format(&text, "%d,", i % 10); }
+    assert_int_equal(text.size, 2000);
+    text_add(&text, "end");
+    assert_string_equal(text.data + 2000, "end");
+    char *room = text_reserve(&text, 2);
+    memcpy(room, "!!", 2);
+    text.size += 2;
+    assert_string_equal(text_string(&text) + 2000, "end!!");
+    assert_null(text_reserve(&text, TEXT_SIZE_MAX));
+    assert_true(text.failed);
+    text_clear(&text);
+    assert_false(text.failed);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(charges_count_in_every_pool_up_to_the_root),
+        cmocka_unit_test(blocks_are_aligned_and_given_back),
+        cmocka_unit_test(resize_keeps_the_contents),
+        cmocka_unit_test(wrapped_memory_is_released_once_by_the_last_reference),
+        cmocka_unit_test(text_grows_and_stays_terminated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
