@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "connect/nexmark/price.h"
 #include "connect/nexmark/texts.h"
 
 #define FIRST_AUCTION_ID 1000
@@ -189,37 +190,14 @@ static inline int64_t next_person_of(struct splittable_random *random, int64_t l
     return people - active + next_below(random, active + ID_LEAD);
 }
 
-static inline int64_t price_exact(uint64_t bits) {
-    const double x = pow(10.0, (double)bits * 0x1p-53 * 6.0) * 100.0;
-    return (int64_t)floor(x + 0.5);
-}
-
-/* round(10^(6 d) * 100) for d = bits * 2^-53, by 2^(k + j/64) times a short series. Its error is below 1e-5, so only
- * what comes close to a half needs the library's pow. */
-static inline int64_t price_of(const double *exp_steps, uint64_t bits) {
-    const double log2_of_million = 19.931568569324174;
-    const double x = (double)(int64_t)bits * (0x1p-53 * log2_of_million * NEXMARK_EXP_STEPS);
-    const int64_t step = (int64_t)x;
-    const double f = (x - (double)step) * (0.6931471805599453 / NEXMARK_EXP_STEPS);
-    const double series = 1.0 + f * (1.0 + f * (0.5 + f * (1.0 / 6 + f * (1.0 / 24 + f * (1.0 / 120)))));
-    const uint64_t power_bits = (uint64_t)(1023 + step / NEXMARK_EXP_STEPS) << 52;
-    double power;
-    memcpy(&power, &power_bits, sizeof power);
-    const double price = 100.0 * exp_steps[step % NEXMARK_EXP_STEPS] * series * power;
-    const int64_t whole = (int64_t)price;
-    const double fraction = price - (double)whole;
-    if (__builtin_expect(fabs(fraction - 0.5) < 1e-4, 0)) { return price_exact(bits); }
-    return whole + (fraction > 0.5);
-}
-
 static inline int64_t next_price(const struct nexmark_generator *generator, struct splittable_random *random) {
-    return price_of(generator->texts->exp_steps, splittable_next_double_bits(random));
+    return nexmark_price(generator->texts->exp_steps, splittable_next_double_bits(random));
 }
 
 /* Keeps the `length` bytes that stand at the heap's end, unless they are so few that the view itself holds them. */
-static inline union nexmark_view heap_keep(struct nexmark_columns *columns, int32_t start, int32_t length) {
-    const union nexmark_view view = nexmark_view_make(columns->heap, start, length, NEXMARK_BUFFER_HEAP);
-    if (length > (int32_t)sizeof view.inlined.bytes) { columns->heap_used += length; }
+static inline struct string_view heap_keep(struct nexmark_columns *columns, int32_t length) {
+    const struct string_view view = string_view_of(columns->heap + columns->heap_used, (uint32_t)length);
+    if (length > STRING_VIEW_INLINE) { columns->heap_used += length; }
     return view;
 }
 
@@ -243,25 +221,24 @@ static inline int64_t extra_length_max(int32_t average) {
 /* From this length on upstream makes an extra of its own instead of cutting it from the reusable string. */
 #define EXTRA_OWN_LENGTH (NEXMARK_EXTRA_SIZE / 2)
 
-static union nexmark_view extra_own(struct splittable_random *random, int32_t length, bool wanted,
+static struct string_view extra_own(struct splittable_random *random, int32_t length, bool wanted,
                                     struct nexmark_columns *columns) {
     if (!wanted) {
         splittable_skip(random, ((uint64_t)length + 5) / 6);
-        return (union nexmark_view){0};
+        return (struct string_view){0};
     }
-    const int32_t offset = (int32_t)columns->heap_used;
-    nexmark_letters(random, columns->heap + offset, length);
-    return heap_keep(columns, offset, length);
+    nexmark_letters(random, columns->heap + columns->heap_used, length);
+    return heap_keep(columns, length);
 }
 
-static inline union nexmark_view next_extra(struct splittable_random *random, struct extra_range range, bool wanted,
+static inline struct string_view next_extra(struct splittable_random *random, struct extra_range range, bool wanted,
                                             const char *reusable, struct nexmark_columns *columns) {
-    if (range.min < 0) { return (union nexmark_view){0}; }
+    if (range.min < 0) { return (struct string_view){0}; }
     const int32_t length = range.min + (range.spread ? (int32_t)splittable_next_below(random, range.spread) : 0);
     if (__builtin_expect(length >= EXTRA_OWN_LENGTH, 0)) { return extra_own(random, length, wanted, columns); }
     const uint32_t offset = splittable_next_below(random, NEXMARK_EXTRA_SIZE - (uint32_t)length);
-    if (!wanted) { return (union nexmark_view){0}; }
-    return nexmark_view_make(reusable, (int32_t)offset, length, NEXMARK_BUFFER_EXTRA);
+    if (!wanted) { return (struct string_view){0}; }
+    return string_view_of(reusable + offset, (uint32_t)length);
 }
 
 /* ---- writing ---- */
@@ -271,31 +248,25 @@ static inline void put_int(struct nexmark_columns *columns, enum nexmark_field f
 }
 
 static inline void put_view(struct nexmark_columns *columns, enum nexmark_field field, int64_t row,
-                            union nexmark_view value) {
-    if (columns->fields[field]) { ((union nexmark_view *)columns->fields[field])[row] = value; }
+                            struct string_view value) {
+    if (columns->fields[field]) { ((struct string_view *)columns->fields[field])[row] = value; }
 }
 
 static void columns_zero(struct nexmark_columns *columns, enum nexmark_kind kind, int64_t row, int64_t rows) {
     for (int field = kind_first[kind]; field < (int)kind_first[kind + 1]; field++) {
         if (!columns->fields[field]) { continue; }
-        const size_t size = nexmark_fields[field].type == NEXMARK_STRING ? sizeof(union nexmark_view) : sizeof(int64_t);
+        const size_t size = nexmark_fields[field].type == NEXMARK_STRING ? sizeof(struct string_view) : sizeof(int64_t);
         memset((char *)columns->fields[field] + (size_t)row * size, 0, (size_t)rows * size);
     }
 }
 
-static void bits_set(uint8_t *bits, int64_t from, int64_t count) {
-    const int64_t to = from + count;
-    while (from < to && (from & 7)) {
-        bits[from >> 3] |= (uint8_t)(1 << (from & 7));
-        from++;
-    }
-    if (to - from >= 8) {
-        memset(bits + (from >> 3), 0xff, (size_t)((to - from) >> 3));
-        from += (to - from) & ~INT64_C(7);
-    }
-    while (from < to) {
-        bits[from >> 3] |= (uint8_t)(1 << (from & 7));
-        from++;
+static void bits_set(uint64_t *bits, int64_t from, int64_t count) {
+    while (count > 0) {
+        const int64_t shift = from & 63;
+        const int64_t here = min64(count, 64 - shift);
+        bits[from >> 6] |= (UINT64_MAX >> (64 - here)) << shift;
+        from += here;
+        count -= here;
     }
 }
 
@@ -307,7 +278,7 @@ struct run {
     int64_t id;     /* event id of the first one */
 };
 
-static union nexmark_view email_write(struct splittable_random *random, struct nexmark_columns *columns, bool wanted,
+static struct string_view email_write(struct splittable_random *random, struct nexmark_columns *columns, bool wanted,
                                       int32_t *length) {
     char user[EMAIL_USER_MAX_LENGTH + 1];
     char host[EMAIL_HOST_MAX_LENGTH + 1];
@@ -315,27 +286,25 @@ static union nexmark_view email_write(struct splittable_random *random, struct n
     const int32_t user_length = nexmark_word(random, EMAIL_USER_MAX_LENGTH, ' ', user, &user_start);
     const int32_t host_length = nexmark_word(random, EMAIL_HOST_MAX_LENGTH, ' ', host, &host_start);
     *length = user_length + 1 + host_length + 4;
-    if (!wanted) { return (union nexmark_view){0}; }
-    const int32_t start = (int32_t)columns->heap_used;
-    char *target = columns->heap + start;
+    if (!wanted) { return (struct string_view){0}; }
+    char *target = columns->heap + columns->heap_used;
     memcpy(target, user + user_start, (size_t)user_length);
     target[user_length] = '@';
     memcpy(target + user_length + 1, host + host_start, (size_t)host_length);
     memcpy(target + user_length + 1 + host_length, ".com", 4);
-    return heap_keep(columns, start, *length);
+    return heap_keep(columns, *length);
 }
 
-static union nexmark_view credit_card_write(const struct nexmark_texts *texts, struct splittable_random *random,
+static struct string_view credit_card_write(const struct nexmark_texts *texts, struct splittable_random *random,
                                             struct nexmark_columns *columns, bool wanted) {
     char card[CREDIT_CARD_SIZE + 1];
     for (int i = 0; i < 4; i++) {
         memcpy(card + i * 5, texts->digits[splittable_next_below(random, 10000)], 4);
         card[i * 5 + 4] = ' ';
     }
-    if (!wanted) { return (union nexmark_view){0}; }
-    const int32_t start = (int32_t)columns->heap_used;
-    memcpy(columns->heap + start, card, CREDIT_CARD_SIZE);
-    return heap_keep(columns, start, CREDIT_CARD_SIZE);
+    if (!wanted) { return (struct string_view){0}; }
+    memcpy(columns->heap + columns->heap_used, card, CREDIT_CARD_SIZE);
+    return heap_keep(columns, CREDIT_CARD_SIZE);
 }
 
 static void person_write(struct nexmark_generator *generator, struct nexmark_columns *columns, int64_t row, int64_t id,
@@ -344,21 +313,21 @@ static void person_write(struct nexmark_generator *generator, struct nexmark_col
     const struct nexmark_texts *texts = generator->texts;
     put_int(columns, NEXMARK_PERSON_ID, row, last_person(generator, id) + FIRST_PERSON_ID);
     const uint32_t first = splittable_next_below(random, NEXMARK_FIRST_NAMES);
-    const union nexmark_view name = texts->names[first][splittable_next_below(random, NEXMARK_LAST_NAMES)];
+    const struct string_view name = texts->names[first][splittable_next_below(random, NEXMARK_LAST_NAMES)];
     put_view(columns, NEXMARK_PERSON_NAME, row, name);
     int32_t email_length;
-    const union nexmark_view email =
+    const struct string_view email =
         email_write(random, columns, columns->fields[NEXMARK_PERSON_EMAIL] != NULL, &email_length);
     put_view(columns, NEXMARK_PERSON_EMAIL, row, email);
     put_view(columns, NEXMARK_PERSON_CREDIT_CARD, row,
              credit_card_write(texts, random, columns, columns->fields[NEXMARK_PERSON_CREDIT_CARD] != NULL));
-    const union nexmark_view city = texts->cities[splittable_next_below(random, NEXMARK_CITIES)];
+    const struct string_view city = texts->cities[splittable_next_below(random, NEXMARK_CITIES)];
     put_view(columns, NEXMARK_PERSON_CITY, row, city);
-    const union nexmark_view state = texts->states[splittable_next_below(random, NEXMARK_STATES)];
+    const struct string_view state = texts->states[splittable_next_below(random, NEXMARK_STATES)];
     put_view(columns, NEXMARK_PERSON_STATE, row, state);
     put_int(columns, NEXMARK_PERSON_DATE_TIME, row, time_ms);
     const int32_t size =
-        8 + name.ref.length + email_length + CREDIT_CARD_SIZE + city.ref.length + state.ref.length;
+        8 + (int32_t)name.size + email_length + CREDIT_CARD_SIZE + (int32_t)city.size + (int32_t)state.size;
     put_view(columns, NEXMARK_PERSON_EXTRA, row,
              next_extra(random, extra_range_of(size, generator->config.person_avg_size),
                         columns->fields[NEXMARK_PERSON_EXTRA] != NULL, texts->extra, columns));
@@ -379,9 +348,8 @@ static int32_t auction_word(struct splittable_random *random, struct nexmark_col
     int32_t start;
     const int32_t length = nexmark_word(random, max_length, ' ', word, &start);
     if (columns->fields[field]) {
-        const int32_t offset = (int32_t)columns->heap_used;
-        memcpy(columns->heap + offset, word + start, (size_t)length);
-        put_view(columns, field, row, heap_keep(columns, offset, length));
+        memcpy(columns->heap + columns->heap_used, word + start, (size_t)length);
+        put_view(columns, field, row, heap_keep(columns, length));
     }
     return length;
 }
@@ -422,9 +390,9 @@ static inline __attribute__((always_inline)) void bids_write(struct nexmark_gene
     int64_t *auctions = writing ? columns->fields[NEXMARK_BID_AUCTION] : NULL;
     int64_t *bidders = writing ? columns->fields[NEXMARK_BID_BIDDER] : NULL;
     int64_t *prices = writing ? columns->fields[NEXMARK_BID_PRICE] : NULL;
-    union nexmark_view *channels = writing ? columns->fields[NEXMARK_BID_CHANNEL] : NULL;
-    union nexmark_view *urls = writing ? columns->fields[NEXMARK_BID_URL] : NULL;
-    union nexmark_view *extras = writing ? columns->fields[NEXMARK_BID_EXTRA] : NULL;
+    struct string_view *channels = writing ? columns->fields[NEXMARK_BID_CHANNEL] : NULL;
+    struct string_view *urls = writing ? columns->fields[NEXMARK_BID_URL] : NULL;
+    struct string_view *extras = writing ? columns->fields[NEXMARK_BID_EXTRA] : NULL;
 
     const int64_t auction_last = last_auction(generator, run->id);
     const int64_t auction_hot = auction_last / HOT_BATCH * HOT_BATCH + FIRST_AUCTION_ID;
@@ -451,7 +419,7 @@ static inline __attribute__((always_inline)) void bids_write(struct nexmark_gene
         const bool hot = splittable_next_below(&random, 2) > 0;
         const uint32_t channel = splittable_next_below(&random, hot ? NEXMARK_HOT_CHANNELS : NEXMARK_CHANNELS) +
                                  (hot ? 0 : NEXMARK_HOT_CHANNELS);
-        const union nexmark_view extra = next_extra(&random, extra_range, extras != NULL, texts->extra, columns);
+        const struct string_view extra = next_extra(&random, extra_range, extras != NULL, texts->extra, columns);
         if (auctions) { auctions[row] = auction; }
         if (bidders) { bidders[row] = bidder; }
         if (prices) { prices[row] = (int64_t)price_state; } /* the draw for now, see below */
@@ -464,7 +432,7 @@ static inline __attribute__((always_inline)) void bids_write(struct nexmark_gene
 
     if (prices) {
         for (int64_t row = run->row; row < run->row + run->rows; row++) {
-            prices[row] = price_of(texts->exp_steps, splittable_mix64((uint64_t)prices[row]) >> 11);
+            prices[row] = nexmark_price(texts->exp_steps, splittable_mix64((uint64_t)prices[row]) >> 11);
         }
     }
     int64_t *times = columns->fields[NEXMARK_BID_DATE_TIME];
@@ -530,7 +498,7 @@ int64_t nexmark_generator_heap_hint(const struct nexmark_generator *generator, c
         hint += (rows * proportions[kind] / generator->total_proportion + proportions[kind]) * one;
         most = max64(most, one);
     }
-    /* Offsets are 32 bits, and a batch of giant strings had better be a small one. */
+    /* A batch of giant strings had better be a small one. */
     return max64(min64(hint, 64 << 20), most);
 }
 
@@ -572,7 +540,7 @@ void nexmark_generator_fill(struct nexmark_generator *generator, struct nexmark_
     for (int kind = 0; kind < NEXMARK_KIND_COUNT; kind++) {
         columns->counts[kind] = 0;
         heap_of_one[kind] = heap_of_kind(generator, columns, (enum nexmark_kind)kind);
-        if (columns->valid[kind]) { memset(columns->valid[kind], 0, (size_t)(columns->capacity + 7) / 8); }
+        if (columns->valid[kind]) { memset(columns->valid[kind], 0, (size_t)(columns->capacity + 63) / 64 * 8); }
     }
     const int64_t rows_max = min64(columns->capacity, generator->events_end - generator->events);
     while (columns->rows < rows_max) {

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "arrow/batch.h"
 #include "connect/nexmark/random.h"
 
 enum nexmark_kind { NEXMARK_PERSON, NEXMARK_AUCTION, NEXMARK_BID, NEXMARK_KIND_COUNT };
@@ -73,48 +73,23 @@ sabot_status nexmark_config_check(const struct nexmark_config *config, struct sa
 /* The configuration of official generator `index` of config->generators: its own ids, the shared time line. */
 struct nexmark_config nexmark_config_split(const struct nexmark_config *config, int32_t index);
 
-/* A string as Arrow's view layout has it: up to 12 bytes inside, longer ones as a place in one of the buffers. */
-union nexmark_view {
-    struct {
-        int32_t length;
-        char bytes[12];
-    } inlined;
-    struct {
-        int32_t length;
-        char prefix[4];
-        int32_t buffer;
-        int32_t offset;
-    } ref;
-};
-
-/* What a view's buffer index means. */
-enum nexmark_buffer {
-    NEXMARK_BUFFER_EXTRA, /* texts: the reusable string that `extra` is cut from */
-    NEXMARK_BUFFER_WORDS, /* texts: urls, names, cities */
-    NEXMARK_BUFFER_HEAP,  /* the columns' own bytes */
-    NEXMARK_BUFFER_COUNT
-};
-
 #define NEXMARK_EXTRA_SIZE (1 << 20)
 #define NEXMARK_CHANNELS 10000
 #define NEXMARK_HOT_CHANNELS 4
 
-/* The strings that upstream makes once per process; they depend on the seed alone. */
+/* The strings that upstream makes once per process; they depend on the seed alone. Views in columns point into them. */
 struct nexmark_texts;
 
 sabot_status nexmark_texts_new(int64_t seed, struct nexmark_texts **texts, struct sabot_error *err);
 void nexmark_texts_free(struct nexmark_texts *texts);
-/* The bytes of NEXMARK_BUFFER_EXTRA or NEXMARK_BUFFER_WORDS; they live as long as the texts. */
-const char *nexmark_texts_buffer(const struct nexmark_texts *texts, enum nexmark_buffer buffer, size_t *size);
-
 /* Where to write. The caller provides room for `capacity` rows in each column it wants; NULL columns are not made.
  * Fields of the kinds that an event is not are written as zero, so that every byte is defined. */
 struct nexmark_columns {
     int64_t capacity;
     int32_t *event_type;                /* 0 person, 1 auction, 2 bid; may be NULL */
-    void *fields[NEXMARK_FIELD_COUNT];  /* int64_t or union nexmark_view; may be NULL */
-    uint8_t *valid[NEXMARK_KIND_COUNT]; /* bitmaps of capacity bits, overwritten; may be NULL */
-    char *heap;                         /* bytes of strings that no shared buffer holds */
+    void *fields[NEXMARK_FIELD_COUNT];  /* int64_t or struct string_view; may be NULL */
+    uint64_t *valid[NEXMARK_KIND_COUNT]; /* bitmaps of capacity bits, overwritten; may be NULL */
+    char *heap;                         /* bytes of strings that the texts don't hold */
     int64_t heap_size;
     /* Out. */
     int64_t rows;

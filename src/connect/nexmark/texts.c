@@ -19,11 +19,11 @@ static const char *const last_names[NEXMARK_LAST_NAMES] = {"Shultz", "Abrams", "
                                                            "Walton", "Smith",  "Jones",   "Noris"};
 
 /* Appends a word to the words buffer and returns its view; the buffer was sized for all of them. */
-static union nexmark_view words_add(struct nexmark_texts *texts, const char *word, size_t length) {
-    const int32_t offset = texts->words_size;
-    memcpy(texts->words + offset, word, length);
+static struct string_view words_add(struct nexmark_texts *texts, const char *word, size_t length) {
+    char *target = texts->words + texts->words_size;
+    memcpy(target, word, length);
     texts->words_size += (int32_t)length;
-    return nexmark_view_make(texts->words, offset, (int32_t)length, NEXMARK_BUFFER_WORDS);
+    return string_view_of(target, (uint32_t)length);
 }
 
 static size_t url_write(struct splittable_random *random, char *target) {
@@ -107,13 +107,4 @@ void nexmark_texts_free(struct nexmark_texts *texts) {
     free(texts->extra);
     free(texts->words);
     free(texts);
-}
-
-const char *nexmark_texts_buffer(const struct nexmark_texts *texts, enum nexmark_buffer buffer, size_t *size) {
-    if (buffer == NEXMARK_BUFFER_EXTRA) {
-        *size = NEXMARK_EXTRA_SIZE;
-        return texts->extra;
-    }
-    *size = (size_t)texts->words_size;
-    return texts->words;
 }

@@ -5,40 +5,26 @@
 #include <string.h>
 
 #include "connect/nexmark/generator.h"
+#include "connect/nexmark/price.h"
 
 #define NEXMARK_FIRST_NAMES 11
 #define NEXMARK_LAST_NAMES 9
 #define NEXMARK_CITIES 10
 #define NEXMARK_STATES 6
-#define NEXMARK_EXP_STEPS 64
 
 struct nexmark_texts {
     char *extra; /* NEXMARK_EXTRA_SIZE bytes */
     char *words;
     int32_t words_size;
     /* The hot channels come first, then channel-0, channel-1, ... */
-    union nexmark_view channels[NEXMARK_HOT_CHANNELS + NEXMARK_CHANNELS];
-    union nexmark_view urls[NEXMARK_HOT_CHANNELS + NEXMARK_CHANNELS];
-    union nexmark_view names[NEXMARK_FIRST_NAMES][NEXMARK_LAST_NAMES];
-    union nexmark_view cities[NEXMARK_CITIES];
-    union nexmark_view states[NEXMARK_STATES];
+    struct string_view channels[NEXMARK_HOT_CHANNELS + NEXMARK_CHANNELS];
+    struct string_view urls[NEXMARK_HOT_CHANNELS + NEXMARK_CHANNELS];
+    struct string_view names[NEXMARK_FIRST_NAMES][NEXMARK_LAST_NAMES];
+    struct string_view cities[NEXMARK_CITIES];
+    struct string_view states[NEXMARK_STATES];
     char digits[10000][4];             /* "0000" to "9999" */
     double exp_steps[NEXMARK_EXP_STEPS]; /* 2^(i / NEXMARK_EXP_STEPS) */
 };
-
-static inline union nexmark_view nexmark_view_make(const char *base, int32_t offset, int32_t length,
-                                                   enum nexmark_buffer buffer) {
-    union nexmark_view view = {0};
-    view.ref.length = length;
-    if (length <= (int32_t)sizeof view.inlined.bytes) {
-        memcpy(view.inlined.bytes, base + offset, (size_t)length);
-        return view;
-    }
-    memcpy(view.ref.prefix, base + offset, sizeof view.ref.prefix);
-    view.ref.buffer = (int32_t)buffer;
-    view.ref.offset = offset;
-    return view;
-}
 
 #define NEXMARK_WORD_MIN 3
 
