@@ -16,7 +16,7 @@ build: ## install what is missing, build the library and build/sabot
 
 test: ## install what is missing, build, run every test; SUITE=name for one suite
 	@tools/bootstrap test
-	@tools/test $(SUITE)
+	@. tools/env && tools/test $(SUITE)
 
 install: build ## install library, headers and command under PREFIX (default /usr/local)
 	@. tools/env && meson install -C build --quiet --no-rebuild --destdir "$(DESTDIR)"
