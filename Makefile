@@ -6,6 +6,8 @@ PREFIX ?= /usr/local
 SHELL := /bin/bash
 SECONDS ?= 120
 SUITE ?=
+BENCH ?=
+TARGET ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
@@ -18,8 +20,21 @@ test: ## install what is missing, build, run every test; SUITE=name for one suit
 	@tools/bootstrap test
 	@. tools/env && tools/test $(SUITE)
 
+bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
+	@tools/bootstrap test
+	@. tools/env && tools/bench $(BENCH)
+
+lint: ## the rules that the compiler does not check
+	@tools/lint
+
+fuzz: ## every fuzz target for SECONDS (default 120)
+	@tools/bootstrap test
+	@. tools/env && tools/fuzz $(SECONDS) $(TARGET)
+
 install: build ## install library, headers and command under PREFIX (default /usr/local)
-	@. tools/env && meson install -C build --quiet --no-rebuild --destdir "$(DESTDIR)"
+	@. tools/env && if [ "$$(cat build/prefix 2>/dev/null || echo /usr/local)" != "$(abspath $(PREFIX))" ]; then \
+	    meson configure build -Dprefix="$(abspath $(PREFIX))" && echo "$(abspath $(PREFIX))" >build/prefix; fi
+	@. tools/env && meson install -C build --quiet --destdir "$(DESTDIR)"
 
 clean: ## remove build directories (not the cache in ~/.cache/sabot)
 	rm -rf build build-*
