@@ -90,6 +90,9 @@ struct op_type {
     bool stateful; /* has keyed state: its input must come by hash of the key */
 };
 
+const struct op_type *op_find(const char *name); /* NULL: unknown */
+const struct op_type *op_at(size_t i);           /* NULL behind the last */
+
 /* The defaults for slots, so that no slot is NULL (op_default.c). */
 sabot_status op_default_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out, struct sabot_error *err);
 sabot_status op_default_on_idle(struct op *op, struct op_out *out, struct sabot_error *err);
