@@ -44,6 +44,8 @@ struct op_context {
     struct program_context program; /* for expressions */
     struct state_tables *state;    /* declares and finds the operator's state tables (restored ones hold rows already) */
     bool bounded;                  /* all sources end: final results only */
+    bool checkpoints;              /* barriers come, the last one behind the end: what is written is committed by
+                                      on_complete(). Without: by on_end(); only job_stop sends a last barrier then */
     void (*wake)(void *arg);       /* any thread: the task has something to do (sources, sinks) */
     void *wake_arg;
     struct job *job;               /* for side outputs and services; NULL in unit tests */
