@@ -20,6 +20,9 @@ test: ## install what is missing, build, run every test; SUITE=name for one suit
 	@tools/bootstrap test
 	@. tools/env && tools/test $(SUITE)
 
+demo: build ## a SQL job over a live stream, for some seconds
+	@build/sabot run demo/demo.sql
+
 bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test
 	@. tools/env && tools/bench $(BENCH)

@@ -3,6 +3,7 @@
 #include "sabot/error.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void print_all(void) {
     puts("Sabot runs streaming SQL jobs.\n\nusage: sabot COMMAND [OPTIONS]\n\ncommands:");
@@ -13,7 +14,7 @@ static void print_all(void) {
 }
 
 int command_help(int argc, char **argv) {
-    if (argc < 2) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         print_all();
         return 0;
     }
