@@ -191,11 +191,14 @@ static inline int32_t key_group_first(int32_t subtask, int32_t max_parallelism, 
 /* Total order of two values of columns with the same type, NULL first: <0 0 >0. */
 int column_compare(const struct column *a, int64_t row_a, const struct column *b, int64_t row_b, struct type type);
 
+struct zone;
 /* One cell as text the way the command prints it: CSV cells, NULL as given, timestamps as 2015-07-14 23:59:10.000. */
 struct text_options {
-    const char *null_text; /* "\\N" */
+    const char *null_text;   /* "\\N"; inside of arrays, maps and rows it is always NULL */
+    bool as_cast;            /* as CAST(... AS STRING): TRUE, bytes as text; else true and x'0a0b' */
+    const struct zone *zone; /* for TIMESTAMP_LTZ; NULL = UTC (base/zone.h) */
 };
-/* Appends to a growing malloc'ed text (see base/text.h). */
+/* Appends to a growing malloc'ed text (see base/text.h). Nothing is quoted: that is the CSV writer's part. */
 struct text;
 sabot_status column_print(const struct column *column, int64_t row, struct type type,
                           const struct text_options *options, struct text *target, struct sabot_error *err);
