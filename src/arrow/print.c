@@ -1,6 +1,7 @@
 /* Values as text. */
 #include "arrow/print.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -75,7 +76,8 @@ static int print_float(double value, int digits_min, int digits_max, bool single
     if (value == 0) { return sprintf(target, signbit(value) ? "-0.0" : "0.0"); }
     char text[40];
     /* Up to digits_min digits survive the way there and back, so what prints with them is shortest but for zeros. */
-    for (int digits = digits_min; digits <= digits_max; digits++) {
+    const bool subnormal = fabs(value) < (single ? (double)FLT_MIN : DBL_MIN); /* these have fewer digits */
+    for (int digits = subnormal ? 2 : digits_min; digits <= digits_max; digits++) {
         snprintf(text, sizeof text, "%.*e", digits - 1, value);
         if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) { break; }
     }
