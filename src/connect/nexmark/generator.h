@@ -81,7 +81,8 @@ struct nexmark_config nexmark_config_split(const struct nexmark_config *config, 
 struct nexmark_texts;
 
 sabot_status nexmark_texts_new(int64_t seed, struct nexmark_texts **texts, struct sabot_error *err);
-void nexmark_texts_free(struct nexmark_texts *texts);
+struct nexmark_texts *nexmark_texts_ref(struct nexmark_texts *texts);
+void nexmark_texts_unref(struct nexmark_texts *texts); /* NULL is allowed; frees with the last reference */
 /* Where to write. The caller provides room for `capacity` rows in each column it wants; NULL columns are not made.
  * Fields of the kinds that an event is not are written as zero, so that every byte is defined. */
 struct nexmark_columns {

@@ -68,7 +68,7 @@ static void fixture_close(struct fixture *f) {
     for (int kind = 0; kind < NEXMARK_KIND_COUNT; kind++) { free(f->columns.valid[kind]); }
     free(f->columns.heap);
     free(f->line);
-    nexmark_texts_free(f->texts);
+    nexmark_texts_unref(f->texts);
 }
 
 static bool row_is_valid(const struct nexmark_columns *columns, int kind, int64_t row) {
@@ -367,7 +367,7 @@ static void quick_price_equals_the_exact_one(void **state) {
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
         assert_true(nexmark_price(texts->exp_steps, edges[i]) == nexmark_price_exact(edges[i]));
     }
-    nexmark_texts_free(texts);
+    nexmark_texts_unref(texts);
 }
 
 static void wrong_options_are_named(void **state) {
@@ -375,12 +375,12 @@ static void wrong_options_are_named(void **state) {
     struct nexmark_config config = config_of_sample();
     struct sabot_error err = {0};
     config.bid_hot_ratio_auctions = 0;
-    assert_int_equal(nexmark_config_check(&config, &err), SABOT_ERR_USAGE);
+    assert_int_equal(nexmark_config_check(&config, &err), SABOT_ERR_PLAN);
     assert_non_null(strstr(err.message, "'bid.hot-ratio.auctions' is 0"));
     config = config_of_sample();
     config.person_proportion = config.auction_proportion = config.bid_proportion = 0;
     error_clear(&err);
-    assert_int_equal(nexmark_config_check(&config, &err), SABOT_ERR_USAGE);
+    assert_int_equal(nexmark_config_check(&config, &err), SABOT_ERR_PLAN);
     assert_non_null(strstr(err.message, "'bid.proportion'"));
 }
 

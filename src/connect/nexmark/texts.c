@@ -90,6 +90,7 @@ sabot_status nexmark_texts_new(int64_t seed, struct nexmark_texts **texts, struc
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "nexmark: no memory for the %d bytes of shared strings",
                           NEXMARK_EXTRA_SIZE + WORDS_SIZE_MAX);
     }
+    atomic_init(&made->refs, 1);
     made->extra = extra;
     made->words = words;
     struct splittable_random random = {(uint64_t)seed + 1};
@@ -102,8 +103,13 @@ sabot_status nexmark_texts_new(int64_t seed, struct nexmark_texts **texts, struc
     return SABOT_OK;
 }
 
-void nexmark_texts_free(struct nexmark_texts *texts) {
-    if (!texts) { return; }
+struct nexmark_texts *nexmark_texts_ref(struct nexmark_texts *texts) {
+    atomic_fetch_add_explicit(&texts->refs, 1, memory_order_relaxed);
+    return texts;
+}
+
+void nexmark_texts_unref(struct nexmark_texts *texts) {
+    if (!texts || atomic_fetch_sub_explicit(&texts->refs, 1, memory_order_acq_rel) > 1) { return; }
     free(texts->extra);
     free(texts->words);
     free(texts);

@@ -2,6 +2,7 @@
 #ifndef CONNECT_NEXMARK_TEXTS_H
 #define CONNECT_NEXMARK_TEXTS_H
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "connect/nexmark/generator.h"
@@ -13,6 +14,7 @@
 #define NEXMARK_STATES 6
 
 struct nexmark_texts {
+    _Atomic int32_t refs;
     char *extra; /* NEXMARK_EXTRA_SIZE bytes */
     char *words;
     int32_t words_size;
