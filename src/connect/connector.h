@@ -66,6 +66,7 @@ struct connector_context {
     int32_t subtask, parallelism;
     int32_t batch_rows;
     int64_t latency_target_ns;
+    int64_t started_ms; /* wall clock at the job's start, the same for all its subtasks; 0: take the clock */
     enum on_error on_error;
     /* A record that could not be decoded: counted and kept by the caller by its policy; returns an error where the policy
      * is to fail. `place` names split and position ("topic-0@1234", "a.json:17"). */

@@ -622,7 +622,9 @@ static sabot_status outputs_match(struct source *source, struct sabot_error *err
 }
 
 static sabot_status source_setup(struct source *source, struct sabot_error *err) {
-    SABOT_TRY(config_read(source->context.table, env_wall_ms(source->context.env), &source->config, err));
+    const int64_t started_ms = source->context.started_ms;
+    SABOT_TRY(config_read(source->context.table, started_ms ? started_ms : env_wall_ms(source->context.env),
+                          &source->config, err));
     SABOT_TRY(pace_read(source, err));
     SABOT_TRY(outputs_match(source, err));
     SABOT_TRY(nexmark_texts_new(source->config.seed, &source->texts, err));
