@@ -110,6 +110,65 @@ struct limit_options { /* without order: the first rows that come; parallelism 1
     int64_t limit, offset;
 };
 
+/* --- updating operators (docs/decisions/0009): input and output batches may carry row kinds */
+/* group_update: GROUP BY without a window over unbounded (or retracting) input. Output: keys, aggregates. */
+struct group_update_options {
+    const int32_t *keys;
+    int32_t n_keys; /* 0: one global row */
+    const struct aggregate_call *calls;
+    int32_t n_calls;
+    bool input_retracts;     /* -U, -D may come in */
+    bool emit_update_before; /* the consumer needs -U (retract mode); else upsert: +I, +U, -D */
+    int64_t ttl_ms;          /* 0 = for ever */
+};
+
+enum join_kind { JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL, JOIN_SEMI, JOIN_ANTI };
+/* join: input 0 is the left side, 1 the right one. Output: left columns, right columns (SEMI, ANTI: left only). Both inputs
+ * come by hash of their keys (or gathered where n_keys is 0). NULL keys match nothing. */
+struct join_options {
+    enum join_kind kind;
+    const int32_t *left_keys, *right_keys;
+    int32_t n_keys;
+    struct expr *condition; /* what remains of ON, over left columns then right columns; NULL = none */
+    struct schema *left, *right;
+    bool left_retracts, right_retracts;
+    /* INTERVAL: left[left_time] BETWEEN right[right_time] + lower_ms AND right[right_time] + upper_ms, both rowtimes; state
+     * leaves with the watermark; insert-only in and out, outer rows are emitted when they can't match any more. */
+    bool interval;
+    int32_t left_time, right_time;
+    int64_t lower_ms, upper_ms;
+    /* WINDOW: the keys hold window_start and window_end; columns of window_end; the window is joined when the watermark
+     * passes its end. -1 = no window join. */
+    int32_t left_window_end, right_window_end;
+    int64_t ttl_ms; /* regular joins: 0 = for ever */
+};
+
+/* rank: ROW_NUMBER() OVER (PARTITION BY keys ORDER BY ...) <= limit, and deduplication (limit 1). Output: input columns,
+ * then the rank as BIGINT where output_rank. */
+struct rank_options {
+    const int32_t *keys;
+    int32_t n_keys;
+    const struct sort_key *order;
+    int32_t n_order;
+    int64_t first, limit; /* ranks first..limit, 1-based */
+    bool output_rank;
+    bool input_retracts, emit_update_before;
+    bool keep_last; /* limit 1, ORDER BY time DESC: among equal times the last arrival wins (Flink's deduplication) */
+    int64_t ttl_ms;
+};
+
+/* lookup: rows of the input joined with a bounded table that was read whole before the first row (connector 'filesystem'
+ * etc.), by equality; LEFT keeps rows without a match. Output: input columns, table columns. */
+struct lookup_options {
+    const struct connector *connector;
+    const struct connector_table *table;
+    struct expr *const *input_keys; /* over the input */
+    const int32_t *table_keys;
+    int32_t n_keys;
+    bool left;
+    struct expr *condition; /* over input columns then table columns; NULL = none */
+};
+
 #define X(symbol) extern const struct op_type symbol;
 #include "ops/ops.def"
 #undef X
