@@ -84,8 +84,9 @@ sabot_status nexmark_config_check(const struct nexmark_config *config, struct sa
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         if (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max) {
-            return SABOT_FAIL(err, SABOT_ERR_PLAN, "nexmark: '%s' is %" PRId64 ", but must be from %" PRId64 " to %" PRId64,
-                              ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+            return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                              "nexmark: '%s' is %" PRId64 ", but must be from %" PRId64 " to %" PRId64, ranges[i].name,
+                              ranges[i].value, ranges[i].min, ranges[i].max);
         }
     }
     if (config->person_proportion + config->auction_proportion + config->bid_proportion == 0) {

@@ -629,7 +629,8 @@ static sabot_status source_setup(struct source *source, struct sabot_error *err)
     SABOT_TRY(outputs_match(source, err));
     SABOT_TRY(nexmark_texts_new(source->config.seed, &source->texts, err));
     SABOT_TRY(texts_wrap(source, source->texts->extra, NEXMARK_EXTRA_SIZE, &source->extra_buffer, err));
-    SABOT_TRY(texts_wrap(source, source->texts->words, (size_t)source->texts->words_size, &source->words_buffer, err));
+    const size_t words_size = (size_t)source->texts->words_size;
+    SABOT_TRY(texts_wrap(source, source->texts->words, words_size, &source->words_buffer, err));
     return splits_start(source, err);
 }
 
