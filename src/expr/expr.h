@@ -52,6 +52,9 @@ sabot_status expr_field(struct arena *arena, struct expr *row, const char *field
  * ones in the message. */
 sabot_status expr_call(struct arena *arena, const char *name, struct expr *const *args, int32_t n_args,
                        struct source_span span, struct expr **out, struct sabot_error *err);
+/* The same with a function that is known already: one registered through the C API. */
+sabot_status expr_call_function(struct arena *arena, const struct function *function, struct expr *const *args,
+                                int32_t n_args, struct source_span span, struct expr **out, struct sabot_error *err);
 sabot_status expr_case(struct arena *arena, struct expr *const *args, int32_t n_args, struct source_span span,
                        struct expr **out, struct sabot_error *err);
 sabot_status expr_cast(struct arena *arena, struct expr *from, struct type to, bool try_cast, struct source_span span,

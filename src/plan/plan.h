@@ -1,0 +1,225 @@
+/* Logical plans: what the binder makes of a query, what rules.h rewrites and physical.h turns into a job graph.
+ *
+ * Nodes live in the arena of one `struct plan_arena` and are immutable once they are handed out; rules make new ones.
+ * The schema of a node is in its arena too (never ref'd): copy it with schema_new where it must live longer.
+ * Every column knows whether it is a time attribute and whether it is the start, end or time of a window: that is what
+ * makes GROUP BY window_start, window_end a windowed aggregate, through any number of views and subqueries. */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include "connect/connector.h"
+#include "expr/expr.h"
+#include "ops/specs.h"
+
+struct plan;
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+enum table_column_kind { TABLE_COLUMN_PHYSICAL, TABLE_COLUMN_COMPUTED, TABLE_COLUMN_METADATA };
+
+enum time_attribute { TIME_NONE, TIME_ROWTIME, TIME_PROCTIME };
+
+struct table_column {
+    const char *name;
+    struct type type;
+    enum table_column_kind kind;
+    const char *metadata_key; /* METADATA */
+    bool is_virtual;          /* METADATA VIRTUAL: not written */
+    struct expr *computed;    /* COMPUTED: over the table's columns, of which it reads no computed one */
+    const char *text;         /* COMPUTED: as written */
+    const char *comment;      /* NULL: none */
+    bool is_proctime;         /* COMPUTED as PROCTIME() */
+};
+
+/* A table that a connector reads or writes. Immutable; owner: the catalogue (or an engine's registered stream). */
+struct plan_table {
+    const char *name;      /* for messages and labels: "bid" */
+    const char *full_name; /* "default_catalog.default_database.bid" */
+    const struct connector *connector;
+    const struct table_option *options;
+    int32_t n_options;
+    const struct table_column *columns;
+    int32_t n_columns;
+    int32_t rowtime; /* column of the watermark, -1: none */
+    struct expr *watermark; /* over the table's columns, of which it may read computed ones */
+    const char *watermark_text;
+    const int32_t *primary_key;
+    int32_t n_primary_key;
+    const char *comment;       /* NULL: none */
+    const void *memory;        /* what the engine's own connectors find behind connector_table (connect/memory) */
+};
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------- */
+
+enum plan_kind {
+    PLAN_SCAN,
+    PLAN_VALUES,
+    PLAN_FILTER,
+    PLAN_PROJECT,
+    PLAN_WINDOW,           /* window TVF: every row once per window */
+    PLAN_AGGREGATE,        /* GROUP BY without a window, DISTINCT */
+    PLAN_WINDOW_AGGREGATE, /* made by the rules from AGGREGATE over WINDOW */
+    PLAN_UNION,            /* UNION ALL */
+    PLAN_SORT,             /* ORDER BY [LIMIT] */
+    PLAN_LIMIT,
+    PLAN_SINK,
+    PLAN_JOIN,             /* bound, refused by physical.c */
+};
+
+/* What a window has to do with a column: set from PLAN_WINDOW or a windowed aggregate upwards through plain columns. */
+struct plan_column {
+    enum time_attribute time;
+    enum { COLUMN_OF_NO_WINDOW, COLUMN_WINDOW_START, COLUMN_WINDOW_END, COLUMN_WINDOW_TIME } window_role;
+    int32_t window_id; /* which window; 0 = none */
+};
+
+enum plan_join_kind { PLAN_JOIN_INNER, PLAN_JOIN_LEFT, PLAN_JOIN_RIGHT, PLAN_JOIN_FULL, PLAN_JOIN_CROSS };
+
+struct plan {
+    enum plan_kind kind;
+    struct source_span span;
+    const struct schema *schema; /* in the arena */
+    const struct plan_column *columns; /* schema->n_fields of them */
+    struct plan *const *inputs;
+    int32_t n_inputs;
+    bool bounded; /* all its sources end */
+    union {
+        struct {
+            const struct plan_table *table;
+            const int32_t *picked;     /* per output column: column of the table */
+            struct expr *filter;       /* pushed down, over the output; NULL: none */
+            bool needs_watermark;      /* set by the rules: something above is driven by event time */
+        } scan;
+        struct {
+            struct expr *const *cells; /* row by row */
+            int32_t n_rows;
+        } values;
+        struct {
+            struct expr *condition;
+        } filter;
+        struct {
+            struct expr *const *exprs; /* one per output column */
+        } project;
+        struct {
+            struct window_spec spec; /* output: input columns, window_start, window_end, window_time */
+            int32_t window_id;
+        } window;
+        struct {
+            const int32_t *keys;
+            int32_t n_keys;
+            const struct aggregate_call *calls;
+            int32_t n_calls;
+            bool is_distinct; /* made from SELECT DISTINCT */
+        } aggregate;          /* output: keys, calls */
+        struct {
+            struct window_spec spec;
+            const int32_t *keys;
+            int32_t n_keys;
+            const struct aggregate_call *calls;
+            int32_t n_calls;
+            const enum window_property *properties;
+            int32_t n_properties;
+            int32_t window_id;
+            bool attached;       /* its input rows carry their window already; spec is a tumbling window over window_time */
+        } window_aggregate;      /* output: keys, calls, properties */
+        struct {
+            const struct sort_key *keys;
+            int32_t n_keys;
+            int64_t limit, offset; /* SORT: limit -1 = all */
+        } sort;                    /* LIMIT too */
+        struct {
+            const struct plan_table *table;
+            const int32_t *picked; /* per input column: column of the table */
+            bool not_null_enforced;
+        } sink;
+        struct {
+            enum plan_join_kind kind;
+            struct expr *condition; /* NULL: none; over left columns, then right ones */
+            struct source_span on;
+        } join;
+    };
+};
+
+/* ---- building ---------------------------------------------------------------------------------------------------- */
+
+#define PLAN_ARENA_BYTES_MAX ((size_t)256 << 20)
+#define PLAN_COLUMNS_MAX 4096
+
+/* Everything of one statement. */
+struct plan_arena {
+    struct arena arena;
+    int32_t next_window_id;
+};
+void plan_arena_init(struct plan_arena *plans);
+void plan_arena_clear(struct plan_arena *plans);
+
+/* Every maker returns ERR_MEMORY when the arena is exhausted; arrays are borrowed from the same arena. */
+sabot_status plan_scan(struct plan_arena *plans, const struct plan_table *table, const int32_t *picked, int32_t n_picked,
+                       struct source_span span, struct plan **out, struct sabot_error *err);
+/* names: one per column; the types are the common ones of the rows (the cells are cast already). */
+sabot_status plan_values(struct plan_arena *plans, struct expr *const *cells, int32_t n_rows, const char *const *names,
+                         int32_t n_columns, struct source_span span, struct plan **out, struct sabot_error *err);
+sabot_status plan_filter(struct plan_arena *plans, struct plan *input, struct expr *condition, struct plan **out,
+                         struct sabot_error *err);
+sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct expr *const *exprs,
+                          const char *const *names, int32_t n_exprs, struct plan **out, struct sabot_error *err);
+sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct window_spec spec, int32_t window_id,
+                         struct source_span span, struct plan **out, struct sabot_error *err);
+sabot_status plan_aggregate(struct plan_arena *plans, struct plan *input, const int32_t *keys, int32_t n_keys,
+                            const struct aggregate_call *calls, const char *const *call_names, int32_t n_calls,
+                            bool is_distinct, struct source_span span, struct plan **out, struct sabot_error *err);
+sabot_status plan_window_aggregate(struct plan_arena *plans, struct plan *input, const struct plan *model,
+                                   const char *const *names, struct plan **out, struct sabot_error *err);
+sabot_status plan_union(struct plan_arena *plans, struct plan *const *inputs, int32_t n_inputs, struct plan **out,
+                        struct sabot_error *err);
+sabot_status plan_sort(struct plan_arena *plans, struct plan *input, const struct sort_key *keys, int32_t n_keys,
+                       int64_t limit, int64_t offset, struct source_span span, struct plan **out,
+                       struct sabot_error *err);
+sabot_status plan_limit(struct plan_arena *plans, struct plan *input, int64_t limit, int64_t offset,
+                        struct source_span span, struct plan **out, struct sabot_error *err);
+sabot_status plan_sink(struct plan_arena *plans, struct plan *input, const struct plan_table *table,
+                       const int32_t *picked, bool not_null_enforced, struct plan **out, struct sabot_error *err);
+sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan *right, enum plan_join_kind kind,
+                       struct expr *condition, struct source_span on, struct plan **out, struct sabot_error *err);
+
+/* A reference to column i of a node. */
+sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,
+                             struct expr **out, struct sabot_error *err);
+/* The same node over other inputs of the same columns (a rule has rewritten them). */
+sabot_status plan_with_inputs(struct plan_arena *plans, const struct plan *node, struct plan *const *inputs,
+                              struct plan **out, struct sabot_error *err);
+bool plan_table_is_bounded(const struct plan_table *table);
+/* "TUMBLE(size 10 s)" for labels and EXPLAIN. */
+void window_print(const struct window_spec *spec, struct text *target);
+/* Milliseconds as people write them: "10 s", "1 min", "250 ms". */
+void duration_print(int64_t ms, struct text *target);
+
+/* Places in messages: an error with the span's line and column; see SABOT_FAIL. */
+sabot_status plan_error_set(struct sabot_error *err, sabot_status status, struct source_span span, const char *file,
+                            int line, const char *format, ...) __attribute__((format(printf, 6, 7)));
+#define PLAN_FAIL(err, status, span, ...) plan_error_set((err), (status), (span), __FILE__, __LINE__, __VA_ARGS__)
+#define PLAN_NO_MEMORY(err) SABOT_FAIL((err), SABOT_ERR_MEMORY, "the statement's plan needs more than %zu MiB", \
+                                       PLAN_ARENA_BYTES_MAX >> 20)
+
+/* ---- expressions over plan columns (exprs.c) --------------------------------------------------------------------- */
+
+static inline bool expr_is_column(const struct expr *expr) { return expr->kind == EXPR_COLUMN; }
+/* Columns, fields of columns and literals: free to compute again. */
+bool expr_is_cheap(const struct expr *expr);
+/* Number of nodes, counted up to `limit`. */
+int32_t expr_size(const struct expr *expr, int32_t limit);
+/* A copy in which column i is replacements[i] (NULL stays). Fields of rows are found again by name, so that a
+ * replacement may be a row of fewer fields. */
+sabot_status expr_rewrite(struct plan_arena *plans, const struct expr *expr, struct expr *const *replacements, int32_t n,
+                          struct expr **out, struct sabot_error *err);
+/* A copy in which column i becomes column map[i]; map[i] < 0 is a defect. */
+sabot_status expr_remap(struct plan_arena *plans, const struct expr *expr, const int32_t *map, struct expr **out,
+                        struct sabot_error *err);
+/* The operands of an AND (flattened), or the expression alone. */
+sabot_status expr_conjuncts(struct plan_arena *plans, struct expr *condition, struct expr ***out, int32_t *n,
+                            struct sabot_error *err);
+/* AND of n >= 1 conditions. */
+sabot_status expr_conjunction(struct plan_arena *plans, struct expr *const *conditions, int32_t n, struct expr **out,
+                              struct sabot_error *err);
+
+#endif

@@ -1,0 +1,94 @@
+/* What the files of the binder share: scopes and the binding of expressions. */
+#ifndef SQL_BIND_INTERNAL_H
+#define SQL_BIND_INTERNAL_H
+
+#include "sql/bind.h"
+
+#define VIEW_DEPTH_MAX 32 /* views over views; also ends a view that was replaced by one over itself */
+
+/* A run of columns of a plan that a name in FROM stands for. */
+struct scope_table {
+    const char *name; /* NULL: none */
+    int32_t first, count;
+};
+
+struct scope {
+    struct plan *plan;
+    struct scope_table *tables;
+    int32_t n_tables;
+};
+
+struct cte_frame {
+    const struct sql_cte *cte;
+    struct plan *plan;
+    const struct cte_frame *outer;
+};
+
+/* An aggregate call that was met while an expression was bound; it stands as column n_input + i in the expression until
+ * the aggregation is built. */
+struct pending_call {
+    enum aggregate_kind kind;
+    bool distinct;
+    struct expr *argument; /* NULL: COUNT(*) */
+    struct expr *filter;   /* NULL: none */
+    struct type type;
+};
+
+/* TUMBLE(ts, size) in GROUP BY. */
+struct group_window {
+    bool is_set;
+    const struct sql_expr *call;
+    struct window_spec spec;
+    int32_t start, end, time; /* columns of the input */
+};
+
+struct grouping {
+    int32_t n_input;
+    struct pending_call *calls;
+    int32_t n_calls;
+    unsigned calls_capacity;
+    struct group_window window;
+};
+
+struct expr_scope {
+    struct binder *binder;
+    const struct scope *scope;  /* NULL: constants only */
+    struct grouping *grouping;  /* NULL: no aggregates here */
+    bool in_aggregate;          /* inside of an aggregate's argument */
+    const char *clause;         /* "WHERE", for messages */
+};
+
+static inline struct source_span span_of(struct sql_span span) {
+    return (struct source_span){.line = span.line, .column = span.column, .length = span.length};
+}
+
+sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                       struct sabot_error *err);
+/* As above; the value must be BOOLEAN. */
+sabot_status bind_condition(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                            struct sabot_error *err);
+/* Whether an aggregate call (not OVER) stands in the expression, outside of subqueries. */
+bool has_aggregate(const struct sql_expr *expr);
+/* A constant of type INTERVAL DAY..SECOND, in milliseconds. */
+sabot_status bind_interval_ms(struct binder *binder, const struct sql_expr *expr, const char *what, int64_t *out,
+                              struct sabot_error *err);
+/* A whole number >= 0 as in LIMIT. */
+sabot_status bind_count(struct binder *binder, const struct sql_expr *expr, const char *what, int64_t *out,
+                        struct sabot_error *err);
+/* The column that a path names in a scope and how many parts of the path it took; ERR_PLAN with the nearest name. */
+sabot_status scope_find(const struct scope *scope, const struct sql_path *path, const char *clause, int32_t *column,
+                        unsigned *used, struct sabot_error *err);
+/* Whether the first part of the path is a column; no message. */
+bool scope_has(const struct scope *scope, const char *name);
+
+/* FROM (bind_from.c). */
+sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,
+                        struct sabot_error *err);
+sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                              const struct sql_name *column, const struct sql_expr *const *intervals,
+                              int32_t n_intervals, struct window_spec *out, struct sabot_error *err);
+/* TUMBLE, HOP, CUMULATE; false: another name. SESSION is true too, with *supported false. */
+bool window_kind_of(const char *name, enum window_kind *kind, bool *supported);
+const char *path_text(struct arena *arena, const struct sql_path *path);
+
+#endif
