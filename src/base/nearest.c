@@ -1,51 +1,51 @@
-/* Edit distance without regard to case, for names of at most NAME_MAX bytes. */
+/* "Did you mean": optimal string alignment distance over short names. */
 #include "base/nearest.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define NAME_MAX_COMPARED 63 /* longer names are not guessed at */
+#define NAME_MAX_SIZE 64
 
-static int lower(char c) { return tolower((unsigned char)c); }
+static size_t min2(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Optimal string alignment: insert, delete, replace and swap of neighbours cost 1. */
-static size_t distance_of(const char *a, const char *b) {
-    const size_t a_length = strlen(a), b_length = strlen(b);
-    size_t rows[3][NAME_MAX_COMPARED + 1];
-    if (a_length > NAME_MAX_COMPARED || b_length > NAME_MAX_COMPARED) { return NAME_MAX_COMPARED; }
-    for (size_t j = 0; j <= b_length; j++) {
-        rows[0][j] = j;
-    }
-    for (size_t i = 1; i <= a_length; i++) {
-        size_t *row = rows[i % 3];
-        const size_t *above = rows[(i - 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            const size_t cost = lower(a[i - 1]) != lower(b[j - 1]);
-            size_t best = above[j - 1] + cost;
-            if (above[j] + 1 < best) { best = above[j] + 1; }
-            if (row[j - 1] + 1 < best) { best = row[j - 1] + 1; }
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1])) {
-                const size_t swapped = rows[(i - 2) % 3][j - 2] + 1;
-                if (swapped < best) { best = swapped; }
+static size_t distance(const char *a, size_t size_a, const char *b, size_t size_b) {
+    size_t rows[3][NAME_MAX_SIZE + 1];
+    size_t *before = rows[0], *last = rows[1], *now = rows[2];
+    for (size_t j = 0; j <= size_b; j++) { last[j] = j; }
+    for (size_t i = 1; i <= size_a; i++) {
+        now[0] = i;
+        for (size_t j = 1; j <= size_b; j++) {
+            const int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+            now[j] = min2(min2(last[j] + 1, now[j - 1] + 1), last[j - 1] + (x != y));
+            if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) && tolower((unsigned char)a[i - 2]) == y) {
+                now[j] = min2(now[j], before[j - 2] + 1); /* two neighbours swapped */
             }
-            row[j] = best;
         }
+        size_t *const oldest = before;
+        before = last;
+        last = now;
+        now = oldest;
     }
-    return rows[a_length % 3][b_length];
+    return last[size_b];
 }
 
 void nearest_offer(struct nearest *nearest, const char *name) {
-    const size_t length = strlen(nearest->wanted);
-    const size_t mistakes_max = length < 3 ? 1 : length < 8 ? 2 : 3;
-    const size_t distance = strcasecmp(nearest->wanted, name) == 0 ? 0 : distance_of(nearest->wanted, name);
-    if (distance > mistakes_max || distance >= length) { return; }
-    if (!nearest->name || distance < nearest->distance) {
+    const size_t size = strlen(nearest->wanted), name_size = strlen(name);
+    if (size > NAME_MAX_SIZE || name_size > NAME_MAX_SIZE) { return; }
+    const size_t d = distance(nearest->wanted, size, name, name_size);
+    const size_t limit = nearest->name ? nearest->distance : size / 3 + 2;
+    /* a one-letter name is near to everything: most of the longer one must stay */
+    if (d < limit && d * 3 <= (size > name_size ? size : name_size) + 1) {
         nearest->name = name;
-        nearest->distance = distance;
+        nearest->distance = d;
     }
+}
+
+const char *nearest_name(const char *wrong, const char *const *names, size_t n_names) {
+    struct nearest nearest = {.wanted = wrong};
+    for (size_t i = 0; i < n_names; i++) { nearest_offer(&nearest, names[i]); }
+    return nearest.name;
 }
 
 const char *nearest_hint(const struct nearest *nearest, char *target, size_t size) {
