@@ -39,15 +39,23 @@ sabot_status state_table_open(struct state_tables *tables, const struct state_sp
                               struct sabot_error *err);
 
 /* --- keyed access, vectorised */
-/* For selected rows i = 0..n of `batch` (n = batch->selected), finds or inserts (namespace, keys of row i). slots[i] gets a
- * slot number; slots of one namespace are dense 0..count-1 in order of insertion, and stay valid until the namespace is
- * dropped. Value columns of new slots are zero bytes (validity: not NULL). batch->hashes must be cached for `keys`. */
+/* For n physical rows of `batch`, finds or inserts (namespace, keys of row). slots[i] gets the slot number of rows[i];
+ * slots of one namespace are dense 0..count-1 in order of insertion, and stay valid until the namespace is dropped. So the
+ * slots that a call has made are state_count() before it .. state_count() after it. Value columns of new slots are zero
+ * bytes (validity: not NULL). batch->hashes must be cached for `keys`; with n_keys 0 nothing is read of the batch. */
 sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,
-                                  const int32_t *keys, const int32_t *rows /* physical, n of them */, int32_t n,
+                                  const int32_t *keys, const int32_t *rows /* physical; NULL = 0..n-1 */, int32_t n,
                                   int32_t *slots, struct sabot_error *err);
+/* The same for the keys of slots first..first+n of another namespace: slots[i] is where the key of first + i stands in
+ * `into`. Values are the caller's to merge. */
+sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
+                         int32_t *slots, struct sabot_error *err);
 /* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is valid
  * until the next find_or_insert in this namespace. NULL where the namespace is empty. */
 void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column);
+/* Sets a VIEW value: its bytes are copied into the table. Space of replaced values is reclaimed now and then. */
+sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
+                            struct string_view view, struct sabot_error *err);
 int64_t state_count(struct state_table *table, int64_t namespace_); /* slots */
 /* Sorted list of the namespaces that have rows; borrowed until the next change. */
 sabot_status state_namespaces(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
@@ -55,8 +63,13 @@ sabot_status state_namespaces(struct state_table *table, const int64_t **out, in
 sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
                         struct sabot_error *err);
 void state_drop_namespace(struct state_table *table, int64_t namespace_);
+/* The rows of `from` become those of `to`, which must be empty. */
+void state_rename_namespace(struct state_table *table, int64_t from, int64_t to);
+/* Working space of an operator between two barriers: never in a snapshot, nor in state_namespaces. */
+#define STATE_NAMESPACE_SCRATCH INT64_MAX
 
 /* --- lists */
+/* The new rows are copied (strings too). */
 sabot_status state_list_replace(struct state_table *table, struct batch *rows /* taken over; NULL = empty */,
                                 struct sabot_error *err);
 /* All rows that were restored or set; borrowed; NULL where there are none. */

@@ -1,0 +1,347 @@
+/* Tables by name, lists, snapshots and restore: what is the same for every backend. */
+#include "state/state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "state/state_backend.h"
+
+#define TABLES_MAX 32 /* per operator */
+
+static const struct state_backend *const backends[] = {&state_memory};
+
+/* Rows that a restore has handed over for a table that is not open yet. */
+struct loaded {
+    char name[64];
+    enum state_kind kind;
+    struct batch *rows;
+};
+
+struct state_tables {
+    struct state_context context;
+    const struct state_backend *backend;
+    struct state_table *tables[TABLES_MAX];
+    int32_t n_tables;
+    struct loaded *loaded;
+    int32_t n_loaded, loaded_capacity;
+};
+
+sabot_status state_tables_new(const struct state_context *context, struct state_tables **out,
+                              struct sabot_error *err) {
+    *out = NULL;
+    const struct state_backend *backend = NULL;
+    const char *name = context->backend ? context->backend : "memory";
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
+        if (strcmp(backends[i]->name, name) == 0) { backend = backends[i]; }
+    }
+    if (!backend) { return SABOT_FAIL(err, SABOT_ERR_USAGE, "there is no state backend '%s'; there is: memory", name); }
+    struct state_tables *tables = calloc(1, sizeof *tables);
+    if (!tables) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for state tables"); }
+    tables->context = *context;
+    tables->backend = backend;
+    *out = tables;
+    return SABOT_OK;
+}
+
+static void table_free(struct state_table *table) {
+    schema_unref(table->schema);
+    schema_unref(table->snapshot);
+    batch_unref(table->list);
+    if (table->backend) {
+        table->backend->close(table);
+    } else {
+        free(table);
+    }
+}
+
+void state_tables_free(struct state_tables *tables) {
+    if (!tables) { return; }
+    for (int32_t i = 0; i < tables->n_tables; i++) { table_free(tables->tables[i]); }
+    for (int32_t i = 0; i < tables->n_loaded; i++) { batch_unref(tables->loaded[i].rows); }
+    free(tables->loaded);
+    free(tables);
+}
+
+/* The schema of a keyed table's snapshot. */
+static sabot_status snapshot_schema(const struct schema *schema, struct schema **out, struct sabot_error *err) {
+    struct field *fields = malloc((size_t)(schema->n_fields + 2) * sizeof *fields);
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a schema"); }
+    fields[0] = (struct field){"key_group", type_not_null(type_of(TYPE_INT32))};
+    fields[1] = (struct field){"namespace", type_not_null(type_of(TYPE_INT64))};
+    for (int32_t i = 0; i < schema->n_fields; i++) { fields[i + 2] = schema->fields[i]; }
+    const sabot_status status = schema_new(fields, schema->n_fields + 2, out, err);
+    free(fields);
+    return status;
+}
+
+/* --- restore */
+sabot_status state_tables_load(struct state_tables *tables, const char *name, enum state_kind kind,
+                               struct batch *rows, struct sabot_error *err) {
+    if (!rows) { return SABOT_OK; }
+    if (tables->n_loaded == tables->loaded_capacity) {
+        const int32_t capacity = tables->loaded_capacity ? tables->loaded_capacity * 2 : 8;
+        struct loaded *loaded = realloc(tables->loaded, (size_t)capacity * sizeof *loaded);
+        if (!loaded) {
+            batch_unref(rows);
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of restored rows");
+        }
+        tables->loaded = loaded;
+        tables->loaded_capacity = capacity;
+    }
+    struct loaded *loaded = &tables->loaded[tables->n_loaded++];
+    *loaded = (struct loaded){.kind = kind, .rows = rows};
+    snprintf(loaded->name, sizeof loaded->name, "%s", name);
+    return SABOT_OK;
+}
+
+/* Restored columns must lie in memory as the table's do: checked here, because a snapshot comes from elsewhere. */
+static sabot_status check_columns(const struct state_table *table, const struct schema *wanted,
+                                  const struct batch *rows, struct sabot_error *err) {
+    if (rows->n_columns != wanted->n_fields) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s has %d columns in the checkpoint and %d in this job: the job "
+                          "has changed; start it without the checkpoint or with the old query", table->name,
+                          rows->n_columns, wanted->n_fields);
+    }
+    for (int32_t i = 0; i < wanted->n_fields; i++) {
+        if (rows->columns[i]->phys == type_phys(wanted->fields[i].type)) { continue; }
+        char type[128];
+        type_print(wanted->fields[i].type, type, sizeof type);
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: column %s is %s in this job and of another type in the "
+                          "checkpoint: start the job without the checkpoint or with the old query", table->name,
+                          wanted->fields[i].name, type);
+    }
+    return SABOT_OK;
+}
+
+/* Copies values of rows at[0..n) into the slots that they were given. */
+static sabot_status values_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
+                                   const int32_t *at, const int32_t *slots, int32_t n, struct sabot_error *err) {
+    const int32_t n_values = table->schema->n_fields - table->n_keys;
+    for (int32_t v = 0; v < n_values; v++) {
+        const struct column *column = rows->columns[2 + table->n_keys + v];
+        const size_t size = phys_size((enum phys)column->phys);
+        if (column->phys == PHYS_VIEW) {
+            for (int32_t i = 0; i < n; i++) {
+                if (column_is_null(column, at[i])) { continue; }
+                const struct string_view *view = (const struct string_view *)column->values + column_at(column, at[i]);
+                SABOT_TRY(table->backend->set_view(table, namespace_, v, slots[i], *view, err));
+            }
+            continue;
+        }
+        char *target = table->backend->values(table, namespace_, v);
+        for (int32_t i = 0; i < n; i++) {
+            if (column_is_null(column, at[i])) { continue; }
+            memcpy(target + (size_t)slots[i] * size,
+                   (const char *)column->values + (size_t)column_at(column, at[i]) * size, size);
+        }
+    }
+    return SABOT_OK;
+}
+
+/* The rows whose key group is ours, run by run of one namespace. */
+static sabot_status rows_restore(struct state_table *table, struct batch *rows, struct sabot_error *err) {
+    const struct state_context *context = table->context;
+    SABOT_TRY(check_columns(table, table->snapshot, rows, err));
+    int32_t keys[64];
+    for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
+    if (table->n_keys) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
+
+    int32_t at[1024], slots[1024];
+    int32_t n = 0;
+    const int64_t *namespaces = rows->columns[1]->values;
+    int64_t current = 0;
+    for (int32_t i = 0; i <= rows->selected; i++) {
+        const bool end = i == rows->selected;
+        const int32_t row = end ? 0 : batch_row(rows, i);
+        const int64_t namespace_ = end ? 0 : namespaces[column_at(rows->columns[1], row)];
+        if (n && (end || n == 1024 || namespace_ != current)) {
+            SABOT_TRY(table->backend->find_or_insert(table, current, rows, keys, at, n, slots, err));
+            SABOT_TRY(values_restore(table, current, rows, at, slots, n, err));
+            n = 0;
+        }
+        if (end) { break; }
+        /* The group is computed, not read: the checkpoint's maximal parallelism may have been another. */
+        const int32_t group = table->n_keys ? key_group_of(rows->hashes[row], context->max_parallelism) : 0;
+        if (key_group_owner(group, context->max_parallelism, context->parallelism) != context->subtask) { continue; }
+        current = namespace_;
+        at[n++] = row;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status list_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
+    struct batch **batches = malloc((size_t)(tables->n_loaded + 1) * sizeof *batches);
+    if (!batches) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
+    int32_t n = 0;
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < tables->n_loaded && status == SABOT_OK; i++) {
+        const struct loaded *loaded = &tables->loaded[i];
+        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
+        status = check_columns(table, table->schema, loaded->rows, err);
+        batches[n++] = loaded->rows;
+    }
+    if (status == SABOT_OK && n == 1) {
+        table->list = batch_ref(batches[0]);
+    } else if (status == SABOT_OK && n > 1) {
+        status = batch_concat(tables->context.pool, batches, n, &table->list, err);
+    }
+    free(batches);
+    return status;
+}
+
+static sabot_status table_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
+    for (int32_t i = 0; i < tables->n_loaded; i++) {
+        const struct loaded *loaded = &tables->loaded[i];
+        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
+        if (loaded->kind != table->kind) {
+            return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the job "
+                              "without the checkpoint", table->name, loaded->kind == STATE_LIST ? "a list" : "keyed",
+                              table->kind == STATE_LIST ? "a list" : "keyed");
+        }
+        if (table->kind == STATE_KEYED) { SABOT_TRY(rows_restore(table, loaded->rows, err)); }
+    }
+    if (table->kind == STATE_LIST) { SABOT_TRY(list_restore(tables, table, err)); }
+    for (int32_t i = 0; i < tables->n_loaded; i++) {
+        struct loaded *loaded = &tables->loaded[i];
+        if (strcmp(loaded->name, table->name) != 0) { continue; }
+        batch_unref(loaded->rows);
+        loaded->rows = NULL;
+    }
+    return SABOT_OK;
+}
+
+/* --- open */
+static sabot_status table_make(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
+                               struct sabot_error *err) {
+    if (spec->kind == STATE_KEYED) {
+        SABOT_TRY(tables->backend->open(&tables->context, spec, out, err));
+        (*out)->backend = tables->backend;
+    } else {
+        *out = calloc(1, sizeof **out);
+        if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a state table"); }
+    }
+    struct state_table *table = *out;
+    table->context = &tables->context;
+    table->kind = spec->kind;
+    table->n_keys = spec->n_keys;
+    table->schema = schema_ref(spec->schema);
+    snprintf(table->name, sizeof table->name, "%s", spec->name);
+    return spec->kind == STATE_KEYED ? snapshot_schema(spec->schema, &table->snapshot, err) : SABOT_OK;
+}
+
+sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
+                              struct sabot_error *err) {
+    *out = NULL;
+    for (int32_t i = 0; i < tables->n_tables; i++) {
+        if (strcmp(tables->tables[i]->name, spec->name) == 0) {
+            return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "state %s is declared twice by one operator", spec->name);
+        }
+    }
+    if (tables->n_tables == TABLES_MAX || strlen(spec->name) >= sizeof tables->tables[0]->name) {
+        return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "state %s: an operator has at most %d tables, with names of at most "
+                          "63 bytes", spec->name, TABLES_MAX);
+    }
+    struct state_table *table = NULL;
+    sabot_status status = table_make(tables, spec, &table, err);
+    if (status == SABOT_OK) { status = table_restore(tables, table, err); }
+    if (status != SABOT_OK) {
+        if (table) { table_free(table); }
+        return status;
+    }
+    tables->tables[tables->n_tables++] = table;
+    *out = table;
+    return SABOT_OK;
+}
+
+/* --- keyed access */
+sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,
+                                  const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
+                                  struct sabot_error *err) {
+    return table->backend->find_or_insert(table, namespace_, batch, keys, rows, n, slots, err);
+}
+
+sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
+                         int32_t *slots, struct sabot_error *err) {
+    return table->backend->merge(table, from, first, n, into, slots, err);
+}
+
+void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column) {
+    return table->backend->values(table, namespace_, value_column);
+}
+
+sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
+                            struct string_view view, struct sabot_error *err) {
+    return table->backend->set_view(table, namespace_, value_column, slot, view, err);
+}
+
+int64_t state_count(struct state_table *table, int64_t namespace_) { return table->backend->count(table, namespace_); }
+
+sabot_status state_namespaces(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err) {
+    return table->backend->namespaces(table, out, n, err);
+}
+
+sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
+                        struct sabot_error *err) {
+    return table->backend->read(table, namespace_, first, n, out, err);
+}
+
+void state_drop_namespace(struct state_table *table, int64_t namespace_) { table->backend->drop(table, namespace_); }
+
+void state_rename_namespace(struct state_table *table, int64_t from, int64_t to) {
+    assert(table->backend->count(table, to) == 0);
+    table->backend->rename(table, from, to);
+}
+
+/* --- lists */
+sabot_status state_list_replace(struct state_table *table, struct batch *rows, struct sabot_error *err) {
+    assert(table->kind == STATE_LIST);
+    struct batch *kept = NULL;
+    if (rows) {
+        BATCH_OWNED struct batch *owned = rows;
+        SABOT_TRY(batch_detach(table->context->pool, owned, &kept, err));
+    }
+    batch_unref(table->list);
+    table->list = kept;
+    return SABOT_OK;
+}
+
+struct batch *state_list_rows(struct state_table *table) { return table->list; }
+
+/* --- snapshot */
+sabot_status state_tables_snapshot(struct state_tables *tables, struct state_snapshot **out, int32_t *n,
+                                   struct sabot_error *err) {
+    *n = 0;
+    *out = calloc((size_t)tables->n_tables + 1, sizeof **out);
+    if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a snapshot"); }
+    for (int32_t i = 0; i < tables->n_tables; i++) {
+        struct state_table *table = tables->tables[i];
+        struct state_snapshot *snapshot = &(*out)[*n];
+        memcpy(snapshot->name, table->name, sizeof snapshot->name);
+        snapshot->kind = table->kind;
+        snapshot->n_keys = table->n_keys;
+        snapshot->schema = schema_ref(table->kind == STATE_KEYED ? table->snapshot : table->schema);
+        (*n)++;
+        sabot_status status = SABOT_OK;
+        if (table->kind == STATE_KEYED) {
+            status = table->backend->snapshot(table, &snapshot->rows, err);
+        } else if (table->list && table->list->selected) {
+            status = batch_compact(tables->context.pool, table->list, &snapshot->rows, err);
+        }
+        if (status != SABOT_OK) {
+            state_snapshots_free(*out, *n);
+            *out = NULL;
+            *n = 0;
+            return status;
+        }
+    }
+    return SABOT_OK;
+}
+
+void state_snapshots_free(struct state_snapshot *snapshots, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        batch_unref(snapshots[i].rows);
+        schema_unref(snapshots[i].schema);
+    }
+    free(snapshots);
+}

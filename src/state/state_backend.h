@@ -1,0 +1,48 @@
+/* What a state backend implements: the keyed tables of state.h. Lists, restore and the bookkeeping of names are done once
+ * for all of them in state.c. To add one: a file with a const struct state_backend, a line in state.c, a line in
+ * state_conformance_test.c. The contract of each slot is the one of the function of its name in state.h. */
+#ifndef STATE_STATE_BACKEND_H
+#define STATE_STATE_BACKEND_H
+
+#include "state/state.h"
+
+struct state_backend;
+
+/* Every backend's table begins with this. */
+struct state_table {
+    const struct state_backend *backend; /* NULL: a list */
+    const struct state_context *context;
+    char name[64];
+    enum state_kind kind;
+    struct schema *schema;   /* owned: keys, then values */
+    struct schema *snapshot; /* owned; KEYED: key_group and namespace in front */
+    int32_t n_keys;
+    struct batch *list;      /* LIST: the rows */
+};
+
+struct state_backend {
+    const char *name;
+    sabot_status (*open)(const struct state_context *context, const struct state_spec *spec, struct state_table **out,
+                         struct sabot_error *err); /* sets only what is the backend's own */
+    void (*close)(struct state_table *table);
+    sabot_status (*find_or_insert)(struct state_table *table, int64_t namespace_, const struct batch *batch,
+                                   const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
+                                   struct sabot_error *err);
+    sabot_status (*merge)(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
+                          int32_t *slots, struct sabot_error *err);
+    void *(*values)(struct state_table *table, int64_t namespace_, int32_t value_column);
+    sabot_status (*set_view)(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
+                             struct string_view view, struct sabot_error *err);
+    int64_t (*count)(struct state_table *table, int64_t namespace_);
+    sabot_status (*namespaces)(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
+    sabot_status (*read)(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
+                         struct sabot_error *err);
+    void (*drop)(struct state_table *table, int64_t namespace_);
+    void (*rename)(struct state_table *table, int64_t from, int64_t to);
+    /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group; NULL = no rows. */
+    sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
+};
+
+extern const struct state_backend state_memory;
+
+#endif

@@ -1,0 +1,1055 @@
+/* The memory backend: one columnar hash table per namespace.
+ *
+ * A table is an index of 16-byte entries (open addressing, linear probing) over columns that are indexed by slot. An entry
+ * holds a 64-bit word that decides equality: the key itself where there is one key column of at most 8 bytes, else the
+ * key's hash, and then the full keys are compared column by column behind the probe. The first probe of a block of rows has
+ * no branch; only rows that it misses go through a loop. Columns of a dropped namespace are kept for the next one, so that a
+ * new pane costs no page faults. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "state/state_backend.h"
+
+#define BLOCK_ROWS 256              /* rows probed together; a table has room for so many before a block begins */
+#define CAPACITY_MIN 1024u          /* index entries */
+#define CAPACITY_MAX (1u << 30)
+#define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
+#define RECYCLED_MAX 8              /* dropped namespaces that keep their memory */
+#define HEAP_BLOCK_MIN ((size_t)16 * 1024)
+#define HEAP_BLOCK_MAX ((size_t)16 * 1024 * 1024)
+#define HEAP_GARBAGE_MIN ((size_t)256 * 1024)
+
+struct entry {
+    uint64_t word;  /* the key or its hash */
+    uint32_t slot1; /* slot + 1; 0 = empty */
+    uint32_t tag;   /* low half of the hash: the entry's home in an index of any size */
+};
+
+/* Bytes of strings: blocks that are only appended to, so that batches read from the table may share them. */
+struct heap {
+    struct buffer **blocks;
+    int32_t n_blocks, blocks_capacity;
+    char *at, *end; /* free space in the newest block */
+    size_t size;    /* bytes handed out */
+    size_t garbage; /* of them: replaced values */
+};
+
+struct pane {
+    int64_t namespace_;
+    struct entry *index;
+    uint32_t capacity; /* entries, a power of two */
+    int32_t count;     /* slots in use */
+    int32_t slots;     /* slots allocated */
+    int32_t null_slot; /* of the NULL key where the word is the key; -1 = none */
+    uint64_t *hashes;
+    void **columns;      /* keys, then values */
+    uint64_t **validity; /* of the keys; NULL = no NULL so far */
+    struct heap heap;
+};
+
+struct memory_table {
+    struct state_table table;
+    struct memory_pool *pool;
+    struct metrics *metrics;
+    int32_t n_keys, n_columns, max_parallelism;
+    bool word_is_key;
+    bool has_views;
+    uint8_t phys[64];
+    uint8_t sizes[64]; /* bytes per value */
+    struct pane **panes; /* sorted by namespace */
+    int32_t n_panes, panes_capacity;
+    struct pane *latest; /* used last */
+    struct pane *recycled[RECYCLED_MAX];
+    int32_t n_recycled;
+    int64_t *namespaces; /* for state_namespaces */
+    int32_t namespaces_capacity;
+};
+
+/* Where keys come from: columns of a batch or of another pane. */
+struct key_view {
+    const void *values;
+    const uint64_t *validity;
+    bool constant;
+};
+
+static struct memory_table *table_of(struct state_table *table) { return (struct memory_table *)table; }
+
+/* --- memory */
+static sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err) {
+    SABOT_TRY(memory_alloc(table->pool, size, out, err));
+    if (table->metrics) { metric_add(&table->metrics->state_bytes, (int64_t)size); }
+    return SABOT_OK;
+}
+
+static sabot_status table_resize(struct memory_table *table, void **block, size_t from, size_t to,
+                                 struct sabot_error *err) {
+    SABOT_TRY(memory_resize(table->pool, block, from, to, err));
+    if (table->metrics) { metric_add(&table->metrics->state_bytes, (int64_t)to - (int64_t)from); }
+    return SABOT_OK;
+}
+
+static void table_release(struct memory_table *table, void *block, size_t size) {
+    if (!block) { return; }
+    memory_free(table->pool, block, size);
+    if (table->metrics) { metric_add(&table->metrics->state_bytes, -(int64_t)size); }
+}
+
+static void heap_clear(struct heap *heap) {
+    for (int32_t i = 0; i < heap->n_blocks; i++) { buffer_unref(heap->blocks[i]); }
+    free(heap->blocks);
+    *heap = (struct heap){0};
+}
+
+static sabot_status heap_grow(struct memory_table *table, struct heap *heap, size_t size, struct sabot_error *err) {
+    if (heap->n_blocks == heap->blocks_capacity) {
+        const int32_t capacity = heap->blocks_capacity ? heap->blocks_capacity * 2 : 4;
+        struct buffer **blocks = realloc(heap->blocks, (size_t)capacity * sizeof(struct buffer *));
+        if (!blocks) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps"); }
+        heap->blocks = blocks;
+        heap->blocks_capacity = capacity;
+    }
+    size_t block = heap->n_blocks ? heap->blocks[heap->n_blocks - 1]->size * 2 : HEAP_BLOCK_MIN;
+    block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block;
+    block = block < size ? size : block;
+    struct buffer *buffer;
+    SABOT_TRY(buffer_new(table->pool, block, &buffer, err));
+    heap->blocks[heap->n_blocks++] = buffer;
+    heap->at = (char *)buffer->data;
+    heap->end = heap->at + block;
+    return SABOT_OK;
+}
+
+/* A view of the same bytes in the heap. */
+static sabot_status heap_keep(struct memory_table *table, struct heap *heap, const struct string_view *view,
+                              struct string_view *out, struct sabot_error *err) {
+    *out = *view;
+    if (view->size <= STRING_VIEW_INLINE) { return SABOT_OK; }
+    if (!heap->at || (size_t)(heap->end - heap->at) < view->size) { SABOT_TRY(heap_grow(table, heap, view->size, err)); }
+    memcpy(heap->at, view->data, view->size);
+    out->data = heap->at;
+    heap->at += view->size;
+    heap->size += view->size;
+    return SABOT_OK;
+}
+
+/* --- panes */
+static size_t validity_size(int32_t slots) { return ((size_t)slots + 63) / 64 * 8; }
+
+static void pane_free(struct memory_table *table, struct pane *pane) {
+    if (!pane) { return; }
+    table_release(table, pane->index, pane->capacity * sizeof(struct entry));
+    table_release(table, pane->hashes, (size_t)pane->slots * 8);
+    for (int32_t i = 0; i < table->n_columns; i++) {
+        table_release(table, pane->columns[i], (size_t)pane->slots * table->sizes[i]);
+    }
+    for (int32_t i = 0; i < table->n_keys; i++) { table_release(table, pane->validity[i], validity_size(pane->slots)); }
+    heap_clear(&pane->heap);
+    free(pane);
+}
+
+static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pane, int32_t slots,
+                                    struct sabot_error *err) {
+    /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between leaves
+     * arrays that are larger than said, so their sizes are put right before it is passed on. */
+    const int32_t old = pane->slots;
+    int32_t done = 0;
+    sabot_status status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
+    const bool hashes_done = status == SABOT_OK;
+    for (; done < table->n_columns && status == SABOT_OK; done++) {
+        status = table_resize(table, &pane->columns[done], (size_t)old * table->sizes[done],
+                              (size_t)slots * table->sizes[done], err);
+        if (status != SABOT_OK) { break; }
+    }
+    int32_t bits = 0;
+    for (; bits < table->n_keys && status == SABOT_OK; bits++) {
+        if (!pane->validity[bits]) { continue; }
+        status = table_resize(table, (void **)&pane->validity[bits], validity_size(old), validity_size(slots), err);
+        if (status != SABOT_OK) { break; }
+        memset((char *)pane->validity[bits] + validity_size(old), 0xff, validity_size(slots) - validity_size(old));
+    }
+    if (status == SABOT_OK) {
+        pane->slots = slots;
+        return SABOT_OK;
+    }
+    if (hashes_done) { (void)table_resize(table, (void **)&pane->hashes, (size_t)slots * 8, (size_t)old * 8, NULL); }
+    for (int32_t i = 0; i < done; i++) {
+        (void)table_resize(table, &pane->columns[i], (size_t)slots * table->sizes[i], (size_t)old * table->sizes[i],
+                           NULL);
+    }
+    for (int32_t i = 0; i < bits; i++) {
+        if (!pane->validity[i]) { continue; }
+        (void)table_resize(table, (void **)&pane->validity[i], validity_size(slots), validity_size(old), NULL);
+    }
+    return status;
+}
+
+/* An index filled to one half in the core's cache, to two thirds where misses cost more than longer probes. */
+static uint32_t capacity_limit(uint32_t capacity) {
+    return capacity <= 1u << 16 ? capacity / 2 : capacity / 3 * 2;
+}
+
+static sabot_status pane_grow_index(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
+    if (pane->capacity >= CAPACITY_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: more than %u keys in one namespace: raise the parallelism",
+                          table->table.name, capacity_limit(CAPACITY_MAX));
+    }
+    const uint32_t capacity = pane->capacity * 2, mask = capacity - 1;
+    void *block;
+    SABOT_TRY(table_alloc(table, capacity * sizeof(struct entry), &block, err));
+    struct entry *index = block;
+    memset(index, 0, capacity * sizeof(struct entry));
+    /* An entry's new home is its old one or that plus the old capacity: two streams, no random access. */
+    for (uint32_t i = 0; i < pane->capacity; i++) {
+        const struct entry *entry = &pane->index[i];
+        if (!entry->slot1) { continue; }
+        uint32_t at = entry->tag & mask;
+        while (index[at].slot1) { at = (at + 1) & mask; }
+        index[at] = *entry;
+    }
+    table_release(table, pane->index, pane->capacity * sizeof(struct entry));
+    pane->index = index;
+    pane->capacity = capacity;
+    return SABOT_OK;
+}
+
+/* Room for `more` new slots. */
+static inline sabot_status pane_reserve(struct memory_table *table, struct pane *pane, int32_t more,
+                                        struct sabot_error *err) {
+    const int32_t needed = pane->count + more;
+    while ((uint32_t)needed > capacity_limit(pane->capacity)) { SABOT_TRY(pane_grow_index(table, pane, err)); }
+    if (needed > pane->slots) {
+        int32_t slots = pane->slots ? pane->slots : (int32_t)CAPACITY_MIN / 2;
+        while (slots < needed) { slots *= 2; }
+        SABOT_TRY(pane_grow_slots(table, pane, slots, err));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status pane_new(struct memory_table *table, int64_t namespace_, struct pane **out,
+                             struct sabot_error *err) {
+    if (table->n_recycled) {
+        struct pane *pane = table->recycled[--table->n_recycled];
+        memset(pane->index, 0, pane->capacity * sizeof(struct entry));
+        pane->namespace_ = namespace_;
+        *out = pane;
+        return SABOT_OK;
+    }
+    struct pane *pane = calloc(1, sizeof *pane + (size_t)(table->n_columns + table->n_keys) * sizeof(void *));
+    *out = NULL;
+    if (!pane) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a state table"); }
+    pane->namespace_ = namespace_;
+    pane->null_slot = -1;
+    pane->columns = (void **)(pane + 1);
+    pane->validity = (uint64_t **)(void *)(pane->columns + table->n_columns);
+    void *block;
+    const sabot_status status = table_alloc(table, CAPACITY_MIN * sizeof(struct entry), &block, err);
+    if (status != SABOT_OK) {
+        free(pane);
+        return status;
+    }
+    memset(block, 0, CAPACITY_MIN * sizeof(struct entry));
+    pane->index = block;
+    pane->capacity = CAPACITY_MIN;
+    *out = pane;
+    return SABOT_OK;
+}
+
+/* Empties a pane and keeps its memory, unless it is far more than its rows needed or enough are kept already. */
+static void pane_recycle(struct memory_table *table, struct pane *pane) {
+    if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)pane->count); }
+    const bool oversized = pane->capacity > CAPACITY_MIN && (uint32_t)pane->count < pane->capacity / 16;
+    if (table->n_recycled == RECYCLED_MAX || oversized) {
+        pane_free(table, pane);
+        return;
+    }
+    heap_clear(&pane->heap);
+    for (int32_t i = 0; i < table->n_keys; i++) {
+        if (pane->validity[i]) { memset(pane->validity[i], 0xff, validity_size(pane->slots)); }
+    }
+    pane->count = 0;
+    pane->null_slot = -1;
+    table->recycled[table->n_recycled++] = pane;
+}
+
+/* Position of the first pane whose namespace is not below. */
+static int32_t pane_position(const struct memory_table *table, int64_t namespace_) {
+    int32_t low = 0, high = table->n_panes;
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        if (table->panes[middle]->namespace_ < namespace_) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct pane *pane_find(struct memory_table *table, int64_t namespace_) {
+    if (table->latest && table->latest->namespace_ == namespace_) { return table->latest; }
+    const int32_t at = pane_position(table, namespace_);
+    if (at == table->n_panes || table->panes[at]->namespace_ != namespace_) { return NULL; }
+    return table->latest = table->panes[at];
+}
+
+static sabot_status pane_insert(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
+    if (table->n_panes == table->panes_capacity) {
+        const int32_t capacity = table->panes_capacity ? table->panes_capacity * 2 : 16;
+        struct pane **panes = realloc(table->panes, (size_t)capacity * sizeof(struct pane *));
+        if (!panes) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of namespaces"); }
+        table->panes = panes;
+        table->panes_capacity = capacity;
+    }
+    const int32_t at = pane_position(table, pane->namespace_);
+    memmove(&table->panes[at + 1], &table->panes[at], (size_t)(table->n_panes - at) * sizeof(struct pane *));
+    table->panes[at] = pane;
+    table->n_panes++;
+    return SABOT_OK;
+}
+
+static sabot_status pane_get(struct memory_table *table, int64_t namespace_, struct pane **out,
+                             struct sabot_error *err) {
+    *out = pane_find(table, namespace_);
+    if (*out) { return SABOT_OK; }
+    struct pane *pane;
+    SABOT_TRY(pane_new(table, namespace_, &pane, err));
+    const sabot_status status = pane_insert(table, pane, err);
+    if (status != SABOT_OK) {
+        pane_free(table, pane);
+        return status;
+    }
+    *out = table->latest = pane;
+    return SABOT_OK;
+}
+
+static void pane_take_out(struct memory_table *table, int32_t at) {
+    memmove(&table->panes[at], &table->panes[at + 1], (size_t)(table->n_panes - at - 1) * sizeof(struct pane *));
+    table->n_panes--;
+    table->latest = NULL;
+}
+
+/* --- keys */
+static inline bool bit_is_set(const uint64_t *bits, int64_t at) { return bits[at >> 6] >> (at & 63) & 1; }
+
+static inline bool view_is_null(const struct key_view *view, int64_t row) {
+    return view->validity && !bit_is_set(view->validity, view->constant ? 0 : row);
+}
+
+static bool value_equal(enum phys phys, const void *a, int64_t at_a, const void *b, int64_t at_b) {
+    switch (phys) {
+    case PHYS_BOOL:
+    case PHYS_I8: return ((const uint8_t *)a)[at_a] == ((const uint8_t *)b)[at_b];
+    case PHYS_I16: return ((const uint16_t *)a)[at_a] == ((const uint16_t *)b)[at_b];
+    case PHYS_I32: return ((const uint32_t *)a)[at_a] == ((const uint32_t *)b)[at_b];
+    case PHYS_I64: return ((const uint64_t *)a)[at_a] == ((const uint64_t *)b)[at_b];
+    case PHYS_I128: return ((const __int128 *)a)[at_a] == ((const __int128 *)b)[at_b];
+    case PHYS_F32: {
+        const float x = ((const float *)a)[at_a], y = ((const float *)b)[at_b];
+        return x == y || (isnan(x) && isnan(y));
+    }
+    case PHYS_F64: {
+        const double x = ((const double *)a)[at_a], y = ((const double *)b)[at_b];
+        return x == y || (isnan(x) && isnan(y));
+    }
+    case PHYS_VIEW:
+        return string_view_equal(&((const struct string_view *)a)[at_a], &((const struct string_view *)b)[at_b]);
+    default: return true; /* PHYS_NULL: all alike */
+    }
+}
+
+/* Whether the key at `row` of the views stands at `slot`. */
+static bool key_equal(const struct memory_table *table, const struct pane *pane, int32_t slot,
+                      const struct key_view *views, int64_t row) {
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        const bool is_null = view_is_null(&views[k], row);
+        if (is_null != (pane->validity[k] && !bit_is_set(pane->validity[k], slot))) { return false; }
+        if (is_null) { continue; }
+        if (!value_equal(table->phys[k], pane->columns[k], slot, views[k].values, views[k].constant ? 0 : row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Clears bad[i] nowhere, sets it where the key of row at[i] is not the one at slots[i]: column by column. */
+#define VERIFY(type_)                                                                                                  \
+    do {                                                                                                               \
+        const type_ *mine = pane->columns[k];                                                                          \
+        const type_ *theirs = view->values;                                                                            \
+        for (int32_t i = 0; i < n; i++) { bad |= mine[slots[i]] != theirs[at[i]]; }                                    \
+    } while (0)
+static bool keys_differ(const struct memory_table *table, const struct pane *pane, const struct key_view *views,
+                        const int32_t *at, const int32_t *slots, int32_t n) {
+    bool bad = false;
+    for (int32_t k = 0; k < table->n_keys && !bad; k++) {
+        const struct key_view *view = &views[k];
+        if (view->validity || pane->validity[k] || view->constant) {
+            for (int32_t i = 0; i < n && !bad; i++) {
+                const bool is_null = view_is_null(view, at[i]);
+                bad = is_null != (pane->validity[k] && !bit_is_set(pane->validity[k], slots[i])) ||
+                      (!is_null && !value_equal(table->phys[k], pane->columns[k], slots[i], view->values,
+                                                view->constant ? 0 : at[i]));
+            }
+            continue;
+        }
+        switch (table->phys[k]) {
+        case PHYS_BOOL:
+        case PHYS_I8: VERIFY(uint8_t); break;
+        case PHYS_I16: VERIFY(uint16_t); break;
+        case PHYS_I32: VERIFY(uint32_t); break;
+        case PHYS_I64: VERIFY(uint64_t); break;
+        default:
+            for (int32_t i = 0; i < n && !bad; i++) {
+                bad = !value_equal(table->phys[k], pane->columns[k], slots[i], view->values, at[i]);
+            }
+            break;
+        }
+    }
+    return bad;
+}
+
+static sabot_status key_set_null(struct memory_table *table, struct pane *pane, int32_t k, int32_t slot,
+                                 struct sabot_error *err) {
+    if (!pane->validity[k]) {
+        void *block;
+        SABOT_TRY(table_alloc(table, validity_size(pane->slots), &block, err));
+        memset(block, 0xff, validity_size(pane->slots));
+        pane->validity[k] = block;
+    }
+    pane->validity[k][slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
+    return SABOT_OK;
+}
+
+#define APPEND(type_)                                                                                                  \
+    do {                                                                                                               \
+        type_ *target = (type_ *)pane->columns[k] + first;                                                             \
+        const type_ *source = view->values;                                                                            \
+        for (int32_t i = 0; i < n; i++) { target[i] = source[view->constant ? 0 : at[i]]; }                            \
+    } while (0)
+/* Writes the keys at rows at[0..n) into slots first..first+n, and zeroes the values there. */
+static sabot_status keys_append(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                                const int32_t *at, int32_t first, int32_t n, struct sabot_error *err) {
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        const struct key_view *view = &views[k];
+        switch (table->sizes[k]) {
+        case 0: break;
+        case 1: APPEND(uint8_t); break;
+        case 2: APPEND(uint16_t); break;
+        case 4: APPEND(uint32_t); break;
+        case 8: APPEND(uint64_t); break;
+        default:
+            if (table->phys[k] != PHYS_VIEW) {
+                APPEND(__int128);
+                break;
+            }
+            for (int32_t i = 0; i < n; i++) {
+                const struct string_view *from = (const struct string_view *)view->values + (view->constant ? 0 : at[i]);
+                struct string_view *target = (struct string_view *)pane->columns[k] + first + i;
+                if (view_is_null(view, at[i])) {
+                    memset(target, 0, sizeof *target);
+                } else {
+                    SABOT_TRY(heap_keep(table, &pane->heap, from, target, err));
+                }
+            }
+            break;
+        }
+        if (!view->validity) { continue; }
+        for (int32_t i = 0; i < n; i++) {
+            if (!view_is_null(view, at[i])) { continue; }
+            SABOT_TRY(key_set_null(table, pane, k, first + i, err));
+            if (table->sizes[k]) { memset((char *)pane->columns[k] + (size_t)(first + i) * table->sizes[k], 0, table->sizes[k]); }
+        }
+    }
+    for (int32_t v = table->n_keys; v < table->n_columns; v++) {
+        memset((char *)pane->columns[v] + (size_t)first * table->sizes[v], 0, (size_t)n * table->sizes[v]);
+    }
+    return SABOT_OK;
+}
+
+/* --- probing */
+struct probe_block {
+    const uint64_t *words, *hashes; /* n each */
+    int32_t n;
+    int32_t n_fresh;
+    int32_t fresh[BLOCK_ROWS]; /* positions in the block that made new slots, in order */
+};
+
+/* Finds or makes an entry for each word. New slots are counted, their columns are not written yet. */
+static void probe(struct pane *pane, struct probe_block *block, int32_t *slots) {
+    struct entry *const index = pane->index;
+    const uint32_t mask = pane->capacity - 1;
+    const uint64_t *const words = block->words, *const hashes = block->hashes;
+    const int32_t n = block->n;
+    if (pane->capacity > PREFETCH_CAPACITY) {
+        for (int32_t i = 0; i < n; i++) { __builtin_prefetch(&index[(uint32_t)hashes[i] & mask], 1); }
+    }
+    int32_t missed[BLOCK_ROWS];
+    int32_t n_missed = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const struct entry *entry = &index[(uint32_t)hashes[i] & mask];
+        slots[i] = (int32_t)entry->slot1 - 1;
+        missed[n_missed] = i;
+        n_missed += (entry->word != words[i]) | (entry->slot1 == 0);
+    }
+    int32_t count = pane->count, n_fresh = 0;
+    for (int32_t m = 0; m < n_missed; m++) {
+        const int32_t i = missed[m];
+        const uint64_t word = words[i];
+        const uint32_t tag = (uint32_t)hashes[i];
+        uint32_t at = tag & mask;
+        while (index[at].slot1 && index[at].word != word) { at = (at + 1) & mask; }
+        if (!index[at].slot1) {
+            index[at] = (struct entry){.word = word, .slot1 = (uint32_t)count + 1, .tag = tag};
+            pane->hashes[count] = hashes[i];
+            block->fresh[n_fresh++] = i;
+            count++;
+        }
+        slots[i] = (int32_t)index[at].slot1 - 1;
+    }
+    pane->count = count;
+    block->n_fresh = n_fresh;
+}
+
+/* Two keys have one hash: goes on probing by the full key. */
+static sabot_status probe_slowly(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                                 uint64_t hash, int32_t row, int32_t *slot, struct sabot_error *err) {
+    SABOT_TRY(pane_reserve(table, pane, 1, err));
+    const uint32_t mask = pane->capacity - 1;
+    uint32_t at = (uint32_t)hash & mask;
+    for (; pane->index[at].slot1; at = (at + 1) & mask) {
+        *slot = (int32_t)pane->index[at].slot1 - 1;
+        if (pane->index[at].word == hash && key_equal(table, pane, *slot, views, row)) { return SABOT_OK; }
+    }
+    *slot = pane->count;
+    SABOT_TRY(keys_append(table, pane, views, &row, *slot, 1, err));
+    pane->index[at] = (struct entry){.word = hash, .slot1 = (uint32_t)*slot + 1, .tag = (uint32_t)hash};
+    pane->hashes[*slot] = hash;
+    pane->count++;
+    return SABOT_OK;
+}
+
+/* Takes slots from `first` on out of the index again: they were counted, but their keys could not be written. */
+static void probe_undo(struct pane *pane, int32_t first) {
+    pane->count = first;
+    struct entry *index = pane->index;
+    const uint32_t mask = pane->capacity - 1;
+    for (uint32_t i = 0; i < pane->capacity; i++) {
+        if (index[i].slot1 > (uint32_t)first) { index[i] = (struct entry){0}; }
+    }
+    /* Close the gaps: entries that were placed behind a removed one move up. Rare, so the index is simply rebuilt. */
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (uint32_t i = 0; i < pane->capacity; i++) {
+            if (!index[i].slot1) { continue; }
+            uint32_t at = index[i].tag & mask;
+            while (at != i && index[at].slot1) { at = (at + 1) & mask; }
+            if (at == i) { continue; }
+            index[at] = index[i];
+            index[i] = (struct entry){0};
+            moved = true;
+        }
+    }
+}
+
+static sabot_status block_finish(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                                 struct probe_block *block, const int32_t *at, int32_t *slots,
+                                 struct sabot_error *err) {
+    if (block->n_fresh) {
+        int32_t fresh_rows[BLOCK_ROWS];
+        const int32_t first = pane->count - block->n_fresh;
+        for (int32_t i = 0; i < block->n_fresh; i++) { fresh_rows[i] = at[block->fresh[i]]; }
+        const sabot_status status = keys_append(table, pane, views, fresh_rows, first, block->n_fresh, err);
+        if (status != SABOT_OK) {
+            probe_undo(pane, first);
+            return status;
+        }
+    }
+    if (table->word_is_key || !keys_differ(table, pane, views, at, slots, block->n)) { return SABOT_OK; }
+    for (int32_t i = 0; i < block->n; i++) {
+        if (key_equal(table, pane, slots[i], views, at[i])) { continue; }
+        SABOT_TRY(probe_slowly(table, pane, views, block->hashes[i], at[i], &slots[i], err));
+    }
+    return SABOT_OK;
+}
+
+#define GATHER(type_)                                                                                                  \
+    do {                                                                                                               \
+        const type_ *source = view->values;                                                                            \
+        for (int32_t i = 0; i < n; i++) { words[i] = (uint64_t)source[at[i]]; }                                        \
+    } while (0)
+/* The keys at rows at[0..n) as words. Constants are spread. */
+static void words_gather(const struct key_view *view, size_t size, const int32_t *at, int32_t n, uint64_t *words) {
+    static const int32_t zeros[BLOCK_ROWS];
+    if (view->constant) { at = zeros; }
+    switch (size) {
+    case 1: GATHER(uint8_t); break;
+    case 2: GATHER(uint16_t); break;
+    case 4: GATHER(uint32_t); break;
+    default: GATHER(uint64_t); break;
+    }
+}
+
+/* The NULL key has no word: rows with it get a slot of their own, and the others are probed without them. */
+static sabot_status block_with_nulls(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                                     const uint64_t *hashes, const int32_t *at, int32_t n, int32_t *slots,
+                                     struct sabot_error *err) {
+    int32_t rest[BLOCK_ROWS], rest_at[BLOCK_ROWS], rest_slots[BLOCK_ROWS];
+    uint64_t words[BLOCK_ROWS], rest_hashes[BLOCK_ROWS];
+    int32_t n_rest = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (!view_is_null(views, at[i])) {
+            rest[n_rest] = i;
+            rest_at[n_rest] = at[i];
+            rest_hashes[n_rest++] = hashes[i];
+            continue;
+        }
+        if (pane->null_slot < 0) {
+            SABOT_TRY(keys_append(table, pane, views, &at[i], pane->count, 1, err));
+            pane->hashes[pane->count] = hashes[i];
+            pane->null_slot = pane->count++;
+        }
+        slots[i] = pane->null_slot;
+    }
+    words_gather(views, table->sizes[0], rest_at, n_rest, words);
+    struct probe_block block = {.words = words, .hashes = rest_hashes, .n = n_rest};
+    probe(pane, &block, rest_slots);
+    SABOT_TRY(block_finish(table, pane, views, &block, rest_at, rest_slots, err));
+    for (int32_t i = 0; i < n_rest; i++) { slots[rest[i]] = rest_slots[i]; }
+    return SABOT_OK;
+}
+
+/* n rows of `views` whose hashes stand in hashes[row]; rows NULL = first..first+n. */
+static sabot_status pane_probe(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                               const uint64_t *hashes, const int32_t *rows, int32_t first, int32_t n, int32_t *slots,
+                               struct sabot_error *err) {
+    const int32_t before = pane->count;
+    sabot_status status = SABOT_OK;
+    for (int32_t done = 0; done < n && status == SABOT_OK; done += BLOCK_ROWS) {
+        const int32_t m = n - done < BLOCK_ROWS ? n - done : BLOCK_ROWS;
+        status = pane_reserve(table, pane, BLOCK_ROWS, err);
+        if (status != SABOT_OK) { break; }
+        int32_t at_block[BLOCK_ROWS];
+        uint64_t hash_block[BLOCK_ROWS], word_block[BLOCK_ROWS];
+        const int32_t *at = rows ? rows + done : at_block;
+        const uint64_t *block_hashes = hash_block;
+        if (rows) {
+            for (int32_t i = 0; i < m; i++) { hash_block[i] = hashes[at[i]]; }
+        } else {
+            for (int32_t i = 0; i < m; i++) { at_block[i] = first + done + i; }
+            block_hashes = hashes + first + done;
+        }
+        if (table->word_is_key && views[0].validity) {
+            status = block_with_nulls(table, pane, views, block_hashes, at, m, slots + done, err);
+            continue;
+        }
+        struct probe_block block = {.words = block_hashes, .hashes = block_hashes, .n = m};
+        if (table->word_is_key) {
+            if (!rows && !views[0].constant && table->sizes[0] == 8) {
+                block.words = (const uint64_t *)views[0].values + first + done;
+            } else {
+                words_gather(&views[0], table->sizes[0], at, m, word_block);
+                block.words = word_block;
+            }
+        }
+        probe(pane, &block, slots + done);
+        status = block_finish(table, pane, views, &block, at, slots + done, err);
+    }
+    if (table->metrics && pane->count != before) { metric_add(&table->metrics->state_rows, pane->count - before); }
+    return status;
+}
+
+/* A table without keys has one row at most. */
+static sabot_status find_only_row(struct memory_table *table, struct pane *pane, int32_t n, int32_t *slots,
+                                  struct sabot_error *err) {
+    if (n == 0) { return SABOT_OK; }
+    if (pane->count == 0) {
+        SABOT_TRY(pane_reserve(table, pane, 1, err));
+        SABOT_TRY(keys_append(table, pane, NULL, NULL, 0, 1, err));
+        pane->hashes[0] = 0;
+        pane->count = 1;
+        if (table->metrics) { metric_add(&table->metrics->state_rows, 1); }
+    }
+    memset(slots, 0, (size_t)n * sizeof *slots);
+    return SABOT_OK;
+}
+
+static sabot_status memory_find_or_insert(struct state_table *base, int64_t namespace_, const struct batch *batch,
+                                          const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
+                                          struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane;
+    SABOT_TRY(pane_get(table, namespace_, &pane, err));
+    if (table->n_keys == 0) { return find_only_row(table, pane, n, slots, err); }
+    assert(batch->hashes);
+    struct key_view views[64];
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        const struct column *column = batch->columns[keys[k]];
+        assert(column->phys == table->phys[k]);
+        views[k] = (struct key_view){
+            .values = column->values, .validity = column->validity, .constant = column->constant};
+    }
+    return pane_probe(table, pane, views, batch->hashes, rows, 0, n, slots, err);
+}
+
+static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t first, int32_t n, int64_t into,
+                                 int32_t *slots, struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    assert(from != into);
+    struct pane *target;
+    SABOT_TRY(pane_get(table, into, &target, err));
+    struct pane *source = pane_find(table, from);
+    assert(source && first >= 0 && first + n <= source->count);
+    if (table->n_keys == 0) { return find_only_row(table, target, n, slots, err); }
+    struct key_view views[64];
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        views[k] = (struct key_view){.values = source->columns[k], .validity = source->validity[k]};
+    }
+    return pane_probe(table, target, views, source->hashes, NULL, (int32_t)first, n, slots, err);
+}
+
+static void *memory_values(struct state_table *base, int64_t namespace_, int32_t value_column) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    return pane && pane->count ? pane->columns[table->n_keys + value_column] : NULL;
+}
+
+/* Copies what is still in use into a new heap, of one block. Batches that share the old blocks keep them. */
+static sabot_status heap_compact(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
+    size_t size = 0;
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        if (table->phys[c] != PHYS_VIEW) { continue; }
+        const struct string_view *views = pane->columns[c];
+        for (int32_t i = 0; i < pane->count; i++) { size += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0; }
+    }
+    struct heap heap = {0};
+    SABOT_TRY(heap_grow(table, &heap, size, err));
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        if (table->phys[c] != PHYS_VIEW) { continue; }
+        struct string_view *views = pane->columns[c];
+        for (int32_t i = 0; i < pane->count; i++) {
+            struct string_view kept;
+            (void)heap_keep(table, &heap, &views[i], &kept, NULL); /* there is room for all of them */
+            views[i] = kept;
+        }
+    }
+    heap_clear(&pane->heap);
+    pane->heap = heap;
+    return SABOT_OK;
+}
+
+static sabot_status memory_set_view(struct state_table *base, int64_t namespace_, int32_t value_column, int32_t slot,
+                                    struct string_view view, struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    assert(pane && slot >= 0 && slot < pane->count);
+    struct string_view *target = (struct string_view *)pane->columns[table->n_keys + value_column] + slot;
+    struct string_view kept;
+    SABOT_TRY(heap_keep(table, &pane->heap, &view, &kept, err));
+    if (target->size > STRING_VIEW_INLINE) { pane->heap.garbage += target->size; }
+    *target = kept;
+    if (pane->heap.garbage > HEAP_GARBAGE_MIN && pane->heap.garbage > pane->heap.size / 2) {
+        return heap_compact(table, pane, err);
+    }
+    return SABOT_OK;
+}
+
+static int64_t memory_count(struct state_table *base, int64_t namespace_) {
+    const struct pane *pane = pane_find(table_of(base), namespace_);
+    return pane ? pane->count : 0;
+}
+
+static sabot_status memory_namespaces(struct state_table *base, const int64_t **out, int32_t *n,
+                                      struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    if (table->namespaces_capacity < table->n_panes) {
+        const int32_t capacity = table->panes_capacity;
+        int64_t *namespaces = realloc(table->namespaces, (size_t)capacity * sizeof *namespaces);
+        if (!namespaces) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of namespaces"); }
+        table->namespaces = namespaces;
+        table->namespaces_capacity = capacity;
+    }
+    *n = 0;
+    for (int32_t i = 0; i < table->n_panes; i++) {
+        const struct pane *pane = table->panes[i];
+        if (pane->count && pane->namespace_ != STATE_NAMESPACE_SCRATCH) { table->namespaces[(*n)++] = pane->namespace_; }
+    }
+    *out = table->namespaces;
+    return SABOT_OK;
+}
+
+/* --- reading */
+/* A column over `values` and `validity` (taken over; validity may be NULL) that shares the heaps of the panes. */
+static sabot_status column_over(enum phys phys, int32_t rows, struct buffer *values, struct buffer *validity,
+                                struct pane *const *panes, int32_t n_panes, struct column **out,
+                                struct sabot_error *err) {
+    int32_t n_owners = 2;
+    for (int32_t p = 0; p < n_panes && phys == PHYS_VIEW; p++) { n_owners += panes[p]->heap.n_blocks; }
+    struct buffer **owners = malloc((size_t)n_owners * sizeof *owners);
+    if (!owners) {
+        buffer_unref(values);
+        buffer_unref(validity);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
+    }
+    n_owners = 0;
+    owners[n_owners++] = values;
+    if (validity) { owners[n_owners++] = validity; }
+    for (int32_t p = 0; p < n_panes && phys == PHYS_VIEW; p++) {
+        for (int32_t b = 0; b < panes[p]->heap.n_blocks; b++) { owners[n_owners++] = buffer_ref(panes[p]->heap.blocks[b]); }
+    }
+    const sabot_status status =
+        column_new(phys, rows, validity ? (const uint64_t *)(const void *)validity->data : NULL, values->data, owners,
+                   n_owners, NULL, 0, out, err);
+    free(owners);
+    return status;
+}
+
+static sabot_status read_column(struct memory_table *table, struct pane *pane, int32_t c, int64_t first, int32_t n,
+                                struct column **out, struct sabot_error *err) {
+    struct buffer *values, *validity = NULL;
+    SABOT_TRY(buffer_new(table->pool, (size_t)n * table->sizes[c], &values, err));
+    memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c], (size_t)n * table->sizes[c]);
+    if (c < table->n_keys && pane->validity[c]) {
+        const sabot_status status = buffer_new(table->pool, validity_size(n), &validity, err);
+        if (status != SABOT_OK) {
+            buffer_unref(values);
+            return status;
+        }
+        uint64_t *bits = (uint64_t *)(void *)validity->data;
+        memset(bits, 0xff, validity_size(n));
+        for (int32_t i = 0; i < n; i++) {
+            if (!bit_is_set(pane->validity[c], first + i)) { bits[i >> 6] &= ~(UINT64_C(1) << (i & 63)); }
+        }
+    }
+    return column_over(table->phys[c], n, values, validity, &pane, 1, out, err);
+}
+
+static sabot_status memory_read(struct state_table *base, int64_t namespace_, int64_t first, int32_t n,
+                                struct batch **out, struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    *out = NULL;
+    assert(pane && first >= 0 && first + n <= pane->count);
+    struct column *columns[64];
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        const sabot_status status = read_column(table, pane, c, first, n, &columns[c], err);
+        if (status != SABOT_OK) {
+            for (int32_t i = 0; i < c; i++) { column_unref(columns[i]); }
+            return status;
+        }
+    }
+    return batch_new(base->schema, columns, table->n_columns, n, out, err);
+}
+
+/* --- namespaces */
+static void memory_drop(struct state_table *base, int64_t namespace_) {
+    struct memory_table *table = table_of(base);
+    const int32_t at = pane_position(table, namespace_);
+    if (at == table->n_panes || table->panes[at]->namespace_ != namespace_) { return; }
+    struct pane *pane = table->panes[at];
+    pane_take_out(table, at);
+    pane_recycle(table, pane);
+}
+
+static void memory_rename(struct state_table *base, int64_t from, int64_t to) {
+    struct memory_table *table = table_of(base);
+    memory_drop(base, to); /* an empty one may be there */
+    const int32_t at = pane_position(table, from);
+    if (at == table->n_panes || table->panes[at]->namespace_ != from) { return; }
+    struct pane *pane = table->panes[at];
+    pane_take_out(table, at);
+    pane->namespace_ = to;
+    (void)pane_insert(table, pane, NULL); /* never grows: a place was just freed */
+}
+
+/* --- snapshot */
+/* For each pane in turn, where its slots go in an order by key group. */
+static int32_t *snapshot_order(const struct memory_table *table, struct pane *const *panes, int32_t n_panes,
+                               int64_t rows, int32_t *groups /* per target row */) {
+    int64_t *starts = calloc((size_t)table->max_parallelism + 1, sizeof *starts);
+    int32_t *order = malloc((size_t)rows * sizeof *order);
+    if (!starts || !order) {
+        free(starts);
+        free(order);
+        return NULL;
+    }
+    for (int32_t p = 0; p < n_panes; p++) {
+        for (int32_t i = 0; i < panes[p]->count; i++) {
+            starts[key_group_of(panes[p]->hashes[i], table->max_parallelism) + 1]++;
+        }
+    }
+    for (int32_t g = 0; g < table->max_parallelism; g++) { starts[g + 1] += starts[g]; }
+    int64_t done = 0;
+    for (int32_t p = 0; p < n_panes; p++) {
+        for (int32_t i = 0; i < panes[p]->count; i++) {
+            const int32_t group = key_group_of(panes[p]->hashes[i], table->max_parallelism);
+            const int64_t at = starts[group]++;
+            order[done++] = (int32_t)at;
+            groups[at] = group;
+        }
+    }
+    free(starts);
+    return order;
+}
+
+#define SCATTER(type_)                                                                                                 \
+    do {                                                                                                               \
+        type_ *target = (type_ *)(void *)values->data;                                                                 \
+        const type_ *source = panes[p]->columns[c];                                                                    \
+        for (int32_t i = 0; i < panes[p]->count; i++) { target[order[done + i]] = source[i]; }                         \
+    } while (0)
+static sabot_status snapshot_column(struct memory_table *table, struct pane *const *panes, int32_t n_panes, int32_t c,
+                                    const int32_t *order, int32_t rows, struct column **out, struct sabot_error *err) {
+    struct buffer *values, *validity = NULL;
+    SABOT_TRY(buffer_new(table->pool, (size_t)rows * table->sizes[c], &values, err));
+    bool has_nulls = false;
+    for (int32_t p = 0; p < n_panes; p++) { has_nulls |= c < table->n_keys && panes[p]->validity[c] != NULL; }
+    if (has_nulls) {
+        const sabot_status status = buffer_new(table->pool, validity_size(rows), &validity, err);
+        if (status != SABOT_OK) {
+            buffer_unref(values);
+            return status;
+        }
+        memset(validity->data, 0xff, validity_size(rows));
+    }
+    int32_t done = 0;
+    for (int32_t p = 0; p < n_panes; p++) {
+        switch (table->sizes[c]) {
+        case 0: break;
+        case 1: SCATTER(uint8_t); break;
+        case 2: SCATTER(uint16_t); break;
+        case 4: SCATTER(uint32_t); break;
+        case 8: SCATTER(uint64_t); break;
+        default: SCATTER(__int128); break;
+        }
+        if (has_nulls && panes[p]->validity[c]) {
+            uint64_t *bits = (uint64_t *)(void *)validity->data;
+            for (int32_t i = 0; i < panes[p]->count; i++) {
+                const int32_t at = order[done + i];
+                if (!bit_is_set(panes[p]->validity[c], i)) { bits[at >> 6] &= ~(UINT64_C(1) << (at & 63)); }
+            }
+        }
+        done += panes[p]->count;
+    }
+    return column_over(table->phys[c], rows, values, validity, panes, n_panes, out, err);
+}
+
+static sabot_status snapshot_batch(struct memory_table *table, struct pane *const *panes, int32_t n_panes, int32_t rows,
+                                   struct buffer *groups, struct batch **out, struct sabot_error *err) {
+    int32_t *order = snapshot_order(table, panes, n_panes, rows, (int32_t *)(void *)groups->data);
+    struct buffer *namespaces = NULL;
+    sabot_status status =
+        order ? buffer_new(table->pool, (size_t)rows * 8, &namespaces, err)
+              : SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot", table->table.name);
+    if (status != SABOT_OK) {
+        free(order);
+        buffer_unref(groups);
+        return status;
+    }
+    int64_t *namespace_of = (int64_t *)(void *)namespaces->data;
+    int32_t done = 0;
+    for (int32_t p = 0; p < n_panes; p++) {
+        for (int32_t i = 0; i < panes[p]->count; i++) { namespace_of[order[done + i]] = panes[p]->namespace_; }
+        done += panes[p]->count;
+    }
+    struct column *columns[66];
+    int32_t n_columns = 0;
+    status = column_over(PHYS_I32, rows, groups, NULL, NULL, 0, &columns[0], err);
+    n_columns += status == SABOT_OK;
+    if (status == SABOT_OK) {
+        status = column_over(PHYS_I64, rows, namespaces, NULL, NULL, 0, &columns[1], err);
+        n_columns += status == SABOT_OK;
+    } else {
+        buffer_unref(namespaces);
+    }
+    for (int32_t c = 0; c < table->n_columns && status == SABOT_OK; c++) {
+        status = snapshot_column(table, panes, n_panes, c, order, rows, &columns[n_columns], err);
+        n_columns += status == SABOT_OK;
+    }
+    free(order);
+    if (status != SABOT_OK) {
+        for (int32_t i = 0; i < n_columns; i++) { column_unref(columns[i]); }
+        return status;
+    }
+    return batch_new(table->table.snapshot, columns, n_columns, rows, out, err);
+}
+
+static sabot_status memory_snapshot(struct state_table *base, struct batch **out, struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    *out = NULL;
+    /* The scratch namespace, the largest of all, is left out. */
+    int32_t n_panes = table->n_panes;
+    if (n_panes && table->panes[n_panes - 1]->namespace_ == STATE_NAMESPACE_SCRATCH) { n_panes--; }
+    int64_t rows = 0;
+    for (int32_t p = 0; p < n_panes; p++) { rows += table->panes[p]->count; }
+    if (rows == 0) { return SABOT_OK; }
+    if (rows > INT32_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %lld rows in one task are too many for a snapshot: raise the "
+                          "parallelism", base->name, (long long)rows);
+    }
+    struct buffer *groups;
+    SABOT_TRY(buffer_new(table->pool, (size_t)rows * 4, &groups, err));
+    return snapshot_batch(table, table->panes, n_panes, (int32_t)rows, groups, out, err);
+}
+
+/* --- open and close */
+static void memory_close(struct state_table *base) {
+    struct memory_table *table = table_of(base);
+    for (int32_t i = 0; i < table->n_panes; i++) { pane_free(table, table->panes[i]); }
+    for (int32_t i = 0; i < table->n_recycled; i++) { pane_free(table, table->recycled[i]); }
+    free(table->panes);
+    free(table->namespaces);
+    free(table);
+}
+
+static sabot_status memory_open(const struct state_context *context, const struct state_spec *spec,
+                                struct state_table **out, struct sabot_error *err) {
+    *out = NULL;
+    const struct schema *schema = spec->schema;
+    if (schema->n_fields > 64) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s has %d columns, at most 64 are possible: use fewer keys "
+                          "or aggregates", spec->name, schema->n_fields);
+    }
+    struct memory_table *table = calloc(1, sizeof *table);
+    if (!table) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a state table"); }
+    table->pool = context->pool;
+    table->metrics = context->metrics;
+    table->n_keys = spec->n_keys;
+    table->n_columns = schema->n_fields;
+    table->max_parallelism = context->max_parallelism;
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        const enum phys phys = type_phys(schema->fields[i].type);
+        if (phys == PHYS_LIST || phys == PHYS_ROW) {
+            char type[128];
+            type_print(schema->fields[i].type, type, sizeof type);
+            free(table);
+            return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s: column %s of type %s can't be a key or be kept in "
+                              "state: group by its fields", spec->name, schema->fields[i].name, type);
+        }
+        table->phys[i] = (uint8_t)phys;
+        table->sizes[i] = (uint8_t)phys_size(phys);
+        table->has_views |= phys == PHYS_VIEW;
+    }
+    const enum phys first = table->n_keys == 1 ? (enum phys)table->phys[0] : PHYS_NULL;
+    table->word_is_key = first == PHYS_I64 || first == PHYS_I32 || first == PHYS_I16 || first == PHYS_I8 ||
+                         first == PHYS_BOOL;
+    *out = &table->table;
+    return SABOT_OK;
+}
+
+const struct state_backend state_memory = {
+    .name = "memory",
+    .open = memory_open,
+    .close = memory_close,
+    .find_or_insert = memory_find_or_insert,
+    .merge = memory_merge,
+    .values = memory_values,
+    .set_view = memory_set_view,
+    .count = memory_count,
+    .namespaces = memory_namespaces,
+    .read = memory_read,
+    .drop = memory_drop,
+    .rename = memory_rename,
+    .snapshot = memory_snapshot,
+};
