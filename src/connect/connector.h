@@ -37,6 +37,7 @@ struct connector_table {
                                       where nothing was pruned */
     const int32_t *primary_key;    /* columns of schema */
     int32_t n_primary_key;
+    const void *memory;            /* the engine's own connectors: the object behind the table; NULL elsewhere */
 };
 /* Checks all given options against a connector's and its format's tables: unknown, missing, malformed. */
 sabot_status options_check(const struct connector_table *table, const struct connector_option *const *tables,
