@@ -1,0 +1,272 @@
+/* Watermarks: see watermark.h. */
+#include "time/watermark.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "expr/function.h"
+
+/* --- from rows to a watermark */
+int64_t watermark_to_ms(int64_t watermark, int64_t units_per_ms) {
+    if (units_per_ms == 1 || watermark == WATERMARK_NONE || watermark == WATERMARK_END) { return watermark; }
+    /* A ms is behind the watermark only when its last unit is. */
+    const int64_t next = watermark + 1;
+    const int64_t whole = next / units_per_ms - (next % units_per_ms < 0);
+    return whole - 1;
+}
+
+bool time_column_range(const struct column *column, const int32_t *rows, int32_t n, int64_t *min, int64_t *max) {
+    const int64_t *values = column->values;
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    bool any = n > 0;
+    if (column->constant) {
+        if (n == 0 || column_is_null(column, 0)) { return false; }
+        *min = *max = values[0];
+        return true;
+    }
+    if (column->validity) {
+        any = false;
+        for (int32_t i = 0; i < n; i++) {
+            const int32_t row = rows ? rows[i] : i;
+            if (column_is_null(column, row)) { continue; }
+            any = true;
+            least = values[row] < least ? values[row] : least;
+            most = values[row] > most ? values[row] : most;
+        }
+    } else if (rows) {
+        for (int32_t i = 0; i < n; i++) {
+            const int64_t value = values[rows[i]];
+            least = value < least ? value : least;
+            most = value > most ? value : most;
+        }
+    } else {
+        /* Several of each, so that no comparison waits for the one before. */
+        int64_t low[4] = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+        int64_t high[4] = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+        int32_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+            for (int32_t lane = 0; lane < 4; lane++) {
+                const int64_t value = values[i + lane];
+                low[lane] = value < low[lane] ? value : low[lane];
+                high[lane] = value > high[lane] ? value : high[lane];
+            }
+        }
+        for (; i < n; i++) {
+            low[0] = values[i] < low[0] ? values[i] : low[0];
+            high[0] = values[i] > high[0] ? values[i] : high[0];
+        }
+        for (int32_t lane = 0; lane < 4; lane++) {
+            least = low[lane] < least ? low[lane] : least;
+            most = high[lane] > most ? high[lane] : most;
+        }
+    }
+    *min = least;
+    *max = most;
+    return any;
+}
+
+/* `ts - INTERVAL` with a day-time interval: how many ms, else -1. */
+static int64_t delay_of(const struct expr *expression) {
+    if (expression->kind != EXPR_CALL || expression->n_args != 2 || !expression->function ||
+        strcmp(expression->function->name, "-") != 0) {
+        return -1;
+    }
+    const struct expr *column = expression->args[0], *delay = expression->args[1];
+    if (column->kind != EXPR_COLUMN || delay->kind != EXPR_LITERAL || !delay->value ||
+        delay->type.kind != TYPE_INTERVAL_DAY || column->type.kind != expression->type.kind ||
+        column->type.precision != expression->type.precision) {
+        return -1;
+    }
+    const int64_t ms = *(const int64_t *)delay->value;
+    return ms > INT64_MAX / 1000000 ? -1 : ms;
+}
+
+sabot_status watermark_generator_init(struct watermark_generator *generator, const struct expr *expression,
+                                      const struct program_context *context, struct sabot_error *err) {
+    *generator = (struct watermark_generator){.column = -1,
+                                              .units_per_ms = timestamp_units_per_ms_num(expression->type)};
+    if (expression->type.kind != TYPE_TIMESTAMP && expression->type.kind != TYPE_TIMESTAMP_LTZ) {
+        char type[128];
+        type_print(expression->type, type, sizeof type);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "a watermark must be TIMESTAMP or TIMESTAMP_LTZ, this one is %s: cast it",
+                          type);
+    }
+    if (expression->kind == EXPR_COLUMN) {
+        generator->column = expression->index;
+        return SABOT_OK;
+    }
+    const int64_t delay_ms = delay_of(expression);
+    if (delay_ms >= 0) {
+        generator->column = expression->args[0]->index;
+        generator->delay = delay_ms * generator->units_per_ms;
+        return SABOT_OK;
+    }
+    return program_compile(&expression, 1, context, &generator->program, err);
+}
+
+void watermark_generator_clear(struct watermark_generator *generator) {
+    if (generator->program) { program_free(generator->program); }
+    *generator = (struct watermark_generator){.column = -1};
+}
+
+sabot_status watermark_generate(struct watermark_generator *generator, const struct batch *batch, int64_t *watermark_ms,
+                                struct sabot_error *err) {
+    *watermark_ms = WATERMARK_NONE;
+    if (batch->selected == 0) { return SABOT_OK; }
+    COLUMN_OWNED struct column *column = NULL;
+    if (generator->column >= 0) {
+        column = column_ref(batch->columns[generator->column]);
+    } else {
+        SABOT_TRY(program_eval(generator->program, batch, &column, err));
+    }
+    int64_t min, max, watermark;
+    if (!time_column_range(column, batch->selection, batch->selected, &min, &max)) { return SABOT_OK; }
+    if (__builtin_sub_overflow(max, generator->delay, &watermark)) { return SABOT_OK; }
+    *watermark_ms = watermark_to_ms(watermark, generator->units_per_ms);
+    /* A time at the very end of the range is a time, not the end of the input. */
+    if (*watermark_ms == WATERMARK_END) { *watermark_ms = WATERMARK_END - 1; }
+    return SABOT_OK;
+}
+
+/* --- splits */
+void watermarks_init(struct watermarks *watermarks, int64_t idle_timeout_ns, int64_t drift_max_ms) {
+    *watermarks = (struct watermarks){.idle_timeout_ns = idle_timeout_ns,
+                                      .drift_max_ms = drift_max_ms,
+                                      .limit_ms = INT64_MAX,
+                                      .combined_ms = WATERMARK_NONE};
+}
+
+void watermarks_clear(struct watermarks *watermarks) {
+    free(watermarks->splits);
+    *watermarks = (struct watermarks){0};
+}
+
+sabot_status watermarks_resize(struct watermarks *watermarks, int32_t n, int64_t now_ns, struct sabot_error *err) {
+    if (n > watermarks->capacity) {
+        const int32_t capacity = n < 8 ? 8 : n + n / 2;
+        struct watermark_split *splits = realloc(watermarks->splits, (size_t)capacity * sizeof *splits);
+        if (!splits) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for %d splits", n); }
+        watermarks->splits = splits;
+        watermarks->capacity = capacity;
+    }
+    for (; watermarks->n < n; watermarks->n++) {
+        watermarks->splits[watermarks->n] =
+            (struct watermark_split){.watermark_ms = WATERMARK_NONE, .active_ns = now_ns, .advanced_ns = now_ns};
+    }
+    return SABOT_OK;
+}
+
+void watermarks_rows(struct watermarks *watermarks, int32_t split, int64_t watermark_ms, int64_t now_ns) {
+    assert(split >= 0 && split < watermarks->n);
+    struct watermark_split *at = &watermarks->splits[split];
+    at->active_ns = now_ns;
+    at->idle = false;
+    if (watermark_ms > at->watermark_ms) {
+        at->watermark_ms = watermark_ms;
+        at->advanced_ns = now_ns;
+    }
+}
+
+void watermarks_finish(struct watermarks *watermarks, int32_t split) { watermarks->splits[split].finished = true; }
+
+void watermarks_blocked(struct watermarks *watermarks, int64_t duration_ns) {
+    if (duration_ns <= 0) { return; }
+    for (int32_t i = 0; i < watermarks->n; i++) { watermarks->splits[i].active_ns += duration_ns; }
+}
+
+/* A split that is not read because it is ahead can't show rows: its silence is not idleness. */
+static void find_idle(struct watermarks *watermarks, int64_t now_ns) {
+    for (int32_t i = 0; i < watermarks->n; i++) {
+        struct watermark_split *split = &watermarks->splits[i];
+        if (split->paused) {
+            split->active_ns = now_ns;
+        } else if (watermarks->idle_timeout_ns > 0 && now_ns - split->active_ns >= watermarks->idle_timeout_ns) {
+            split->idle = true;
+        }
+    }
+}
+
+enum watermark_event watermarks_combine(struct watermarks *watermarks, int64_t now_ns) {
+    find_idle(watermarks, now_ns);
+    int64_t least = INT64_MAX;
+    int32_t n_idle = 0, n_counted = 0;
+    for (int32_t i = 0; i < watermarks->n; i++) {
+        const struct watermark_split *split = &watermarks->splits[i];
+        if (split->finished) { continue; }
+        if (split->idle) {
+            n_idle++;
+            continue;
+        }
+        n_counted++;
+        least = split->watermark_ms < least ? split->watermark_ms : least;
+    }
+    if (n_counted == 0) {
+        /* Finished splits say nothing: the end of the input is an event of its own, and where others are idle, they may wake
+         * up with rows that are not late. */
+        if (n_idle == 0 || watermarks->idle_given) { return WATERMARK_SAME; }
+        watermarks->idle_given = true;
+        return WATERMARK_IDLE;
+    }
+    const bool wakes = watermarks->idle_given;
+    watermarks->idle_given = false;
+    if (least > watermarks->combined_ms) {
+        watermarks->combined_ms = least;
+        return WATERMARK_ADVANCED;
+    }
+    /* Behind "idle" the old watermark is told again: this path counts once more. */
+    return wakes && watermarks->combined_ms != WATERMARK_NONE ? WATERMARK_ADVANCED : WATERMARK_SAME;
+}
+
+int64_t watermarks_next_idle_ns(const struct watermarks *watermarks) {
+    int64_t next = INT64_MAX;
+    if (watermarks->idle_timeout_ns <= 0) { return next; }
+    for (int32_t i = 0; i < watermarks->n; i++) {
+        const struct watermark_split *split = &watermarks->splits[i];
+        if (split->finished || split->idle || split->paused) { continue; }
+        const int64_t at = split->active_ns + watermarks->idle_timeout_ns;
+        next = at < next ? at : next;
+    }
+    return next;
+}
+
+int32_t watermarks_holder(const struct watermarks *watermarks) {
+    int32_t holder = -1;
+    for (int32_t i = 0; i < watermarks->n; i++) {
+        const struct watermark_split *split = &watermarks->splits[i];
+        if (split->finished || split->idle) { continue; }
+        if (holder < 0 || split->watermark_ms < watermarks->splits[holder].watermark_ms) { holder = i; }
+    }
+    return holder;
+}
+
+/* --- alignment */
+int64_t watermark_alignment_limit(const int64_t *told_ms, int32_t n, int64_t drift_ms) {
+    int64_t least = INT64_MAX;
+    for (int32_t i = 0; i < n; i++) { least = told_ms[i] < least ? told_ms[i] : least; }
+    if (least == WATERMARK_NONE) { return INT64_MAX; } /* somebody has not begun: there is nothing to compare with */
+    return least > INT64_MAX - drift_ms ? INT64_MAX : least + drift_ms;
+}
+
+int64_t watermarks_for_alignment(const struct watermarks *watermarks) {
+    const int32_t holder = watermarks_holder(watermarks);
+    return holder < 0 ? INT64_MAX : watermarks->splits[holder].watermark_ms;
+}
+
+void watermarks_align(struct watermarks *watermarks, int64_t now_ns,
+                      void (*pause)(void *arg, int32_t split, bool paused), void *arg) {
+    int64_t limit = watermarks->limit_ms;
+    if (watermarks->drift_max_ms > 0) {
+        const int64_t least = watermarks_for_alignment(watermarks);
+        const int64_t own = watermark_alignment_limit(&least, 1, watermarks->drift_max_ms);
+        limit = own < limit ? own : limit;
+    }
+    for (int32_t i = 0; i < watermarks->n; i++) {
+        struct watermark_split *split = &watermarks->splits[i];
+        /* Idle splits are looked at too: one that was paused and fell idle meanwhile must come back. */
+        const bool ahead = !split->finished && split->watermark_ms != WATERMARK_NONE && split->watermark_ms > limit;
+        if (ahead == split->paused) { continue; }
+        split->paused = ahead;
+        if (!ahead) { split->active_ns = now_ns; } /* it gets its full time-out to show rows again */
+        pause(arg, i, ahead);
+    }
+}
