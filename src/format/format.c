@@ -1,6 +1,8 @@
 /* The table of formats. */
 #include "format/format.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define X(name, symbol) extern const struct format_type symbol;
@@ -23,4 +25,29 @@ const struct format_type *format_find(const char *name) {
 
 const struct format_type *format_at(size_t i) {
     return i + 1 < sizeof formats / sizeof formats[0] ? formats[i] : NULL;
+}
+
+sabot_status decode_error_add(struct decode_errors *errors, int32_t record, const char *reason,
+                              struct sabot_error *err) {
+    if (errors->n == errors->capacity) {
+        const int32_t capacity = errors->capacity ? errors->capacity * 2 : 16;
+        struct decode_error *items = realloc(errors->items, (size_t)capacity * sizeof *items);
+        if (!items) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for malformed records"); }
+        errors->items = items;
+        errors->capacity = capacity;
+    }
+    struct decode_error *item = &errors->items[errors->n++];
+    item->record = record;
+    snprintf(item->reason, sizeof item->reason, "%s", reason);
+    return SABOT_OK;
+}
+
+void decode_errors_clear(struct decode_errors *errors) {
+    free(errors->items);
+    *errors = (struct decode_errors){0};
+}
+
+sabot_status format_nothing(struct encoder *encoder, struct text *target, struct sabot_error *err) {
+    (void)encoder, (void)target, (void)err;
+    return SABOT_OK;
 }
