@@ -1,8 +1,10 @@
 /* Texts of single values. Doubles are in scalar_double.cc. */
 #include "format/scalar.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "arrow/calendar.h"
+#include "arrow/print.h"
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -50,25 +52,13 @@ static bool digits(const char *text, int count, int *out) {
     return true;
 }
 
-static int32_t days_of(int year, int month, int day) {
-    /* years begin in March, so that the leap day is the last one */
-    const int shifted = year - (month <= 2);
-    const int era = (shifted >= 0 ? shifted : shifted - 399) / 400;
-    const int year_of_era = shifted - era * 400;
-    const int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
 static bool date_prefix(const char *text, size_t size, int32_t *days) {
-    static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year, month, day;
     if (size < 10 || text[4] != '-' || text[7] != '-' || !digits(text, 4, &year) || !digits(text + 5, 2, &month) ||
-        !digits(text + 8, 2, &day) || month < 1 || month > 12 || day < 1) {
+        !digits(text + 8, 2, &day) || month < 1 || month > 12 || day < 1 || day > month_days(year, month)) {
         return false;
     }
-    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > lengths[month - 1] + (month == 2 && leap)) { return false; }
-    *days = days_of(year, month, day);
+    *days = (int32_t)days_of_civil(year, month, day);
     return true;
 }
 
@@ -368,117 +358,32 @@ sabot_status scalar_store(struct vector *vector, int32_t row, const char *text, 
 
 /* --- writing */
 
-static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                  "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                  "8081828384858687888990919293949596979899";
+#define PRINT(target, call)                                                                                            \
+    do {                                                                                                               \
+        char block[PRINT_SIZE];                                                                                        \
+        text_append((target), block, (size_t)(call));                                                                  \
+    } while (0)
 
-/* Writes backwards from `end`; returns where it begins. */
-static char *digits_back(char *end, uint64_t value) {
-    while (value >= 100) {
-        end -= 2;
-        memcpy(end, digit_pairs + value % 100 * 2, 2);
-        value /= 100;
-    }
-    if (value >= 10) {
-        end -= 2;
-        memcpy(end, digit_pairs + value * 2, 2);
-    } else {
-        *--end = (char)('0' + value);
-    }
-    return end;
+void int64_print(struct text *target, int64_t value) { PRINT(target, print_i64(value, block)); }
+void double_print(struct text *target, double value) { PRINT(target, print_f64(value, block)); }
+void float_print(struct text *target, float value) { PRINT(target, print_f32(value, block)); }
+void decimal_print(struct text *target, __int128 value, int scale) { PRINT(target, print_decimal(value, scale, block)); }
+void date_print(struct text *target, int32_t days) { PRINT(target, print_date(days, block)); }
+
+/* Without the zeros at the end of a fraction, and without its point where nothing is left of it. */
+static int fraction_trim(const char *text, int size) {
+    if (!memchr(text, '.', (size_t)size)) { return size; }
+    while (text[size - 1] == '0') { size--; }
+    return size - (text[size - 1] == '.');
 }
 
-void int64_print(struct text *target, int64_t value) {
-    char block[24], *const end = block + sizeof block;
-    char *begin = digits_back(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-    if (value < 0) { *--begin = '-'; }
-    text_append(target, begin, (size_t)(end - begin));
-}
-
-void decimal_print(struct text *target, __int128 value, int scale) {
-    char block[64], *const end = block + sizeof block, *at = end;
-    unsigned __int128 rest = value < 0 ? 0 - (unsigned __int128)value : (unsigned __int128)value;
-    int count = 0;
-    while (rest != 0 || count <= scale) {
-        if (count == scale && scale > 0) { *--at = '.'; }
-        *--at = (char)('0' + (int)(rest % 10));
-        rest /= 10;
-        count++;
-    }
-    if (value < 0) { *--at = '-'; }
-    text_append(target, at, (size_t)(end - at));
-}
-
-static char *two(char *at, int value) {
-    memcpy(at, digit_pairs + value * 2, 2);
-    return at + 2;
-}
-
-static char *date_put(char *at, int32_t days) {
-    const int64_t shifted = (int64_t)days + 719468;
-    const int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    const int day_of_era = (int)(shifted - era * 146097);
-    const int year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const int month_index = (5 * day_of_year + 2) / 153;
-    const int month = month_index < 10 ? month_index + 3 : month_index - 9;
-    const int64_t year = year_of_era + era * 400 + (month <= 2);
-    if (year >= 0 && year <= 9999) {
-        at = two(two(at, (int)year / 100), (int)year % 100);
-    } else {
-        at += sprintf(at, "%s%04lld", year < 0 ? "-" : "+", (long long)(year < 0 ? -year : year));
-    }
-    *at++ = '-';
-    at = two(at, month);
-    *at++ = '-';
-    return two(at, day_of_year - (153 * month_index + 2) / 5 + 1);
-}
-
-void date_print(struct text *target, int32_t days) {
-    char block[32];
-    text_append(target, block, (size_t)(date_put(block, days) - block));
-}
-
-static char *time_put(char *at, int seconds) {
-    at = two(at, seconds / 3600);
-    *at++ = ':';
-    at = two(at, seconds / 60 % 60);
-    *at++ = ':';
-    return two(at, seconds % 60);
-}
-
-/* A point and the digits of a second up to the last that is not zero: nothing for a whole second. */
-static char *fraction_put(char *at, int nanos) {
-    if (nanos == 0) { return at; }
-    *at++ = '.';
-    for (int unit = 100000000; nanos > 0; nanos %= unit, unit /= 10) { *at++ = (char)('0' + nanos / unit); }
-    return at;
-}
-
-void time_print(struct text *target, int32_t ms) {
-    char block[32], *at = time_put(block, ms / 1000);
-    at = fraction_put(at, ms % 1000 * 1000000);
-    text_append(target, block, (size_t)(at - block));
-}
+void time_print(struct text *target, int32_t ms) { PRINT(target, fraction_trim(block, print_time(ms, 3, block))); }
 
 void timestamp_print(struct text *target, int64_t value, struct type type, char separator) {
-    const int64_t per_second = timestamp_units_per_ms_num(type) * 1000;
-    int64_t second = value / per_second, rest = value % per_second;
-    if (rest < 0) {
-        rest += per_second;
-        second--;
-    }
-    int64_t day = second / 86400, of_day = second % 86400;
-    if (of_day < 0) {
-        of_day += 86400;
-        day--;
-    }
-    /* years past 5,800,000 have no date; they are cut to the last one that has */
-    const int32_t days = day > INT32_MAX ? INT32_MAX : day < INT32_MIN ? INT32_MIN : (int32_t)day;
-    char block[64], *at = date_put(block, days);
-    *at++ = separator;
-    at = time_put(at, (int)of_day);
-    at = fraction_put(at, (int)(rest * (1000000000 / per_second)));
-    if (type.kind == TYPE_TIMESTAMP_LTZ) { *at++ = 'Z'; }
-    text_append(target, block, (size_t)(at - block));
+    char block[PRINT_SIZE + 1];
+    int size = fraction_trim(block, print_timestamp(value, type.precision, block));
+    char *blank = memchr(block, ' ', (size_t)size);
+    if (blank) { *blank = separator; }
+    if (type.kind == TYPE_TIMESTAMP_LTZ) { block[size++] = 'Z'; }
+    text_append(target, block, (size_t)size);
 }

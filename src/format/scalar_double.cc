@@ -1,16 +1,9 @@
-/* Doubles as text, both ways exact, by the C++ library: strtod and printf know locales and are slower. */
+/* Text as a double, exact, by the C++ library: strtod knows locales and is slower. */
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <string_view>
 
-extern "C" {
-#include "base/text.h"
-}
-
 extern "C" bool double_parse(const char *text, size_t size, double *out);
-extern "C" void double_print(struct text *target, double value);
-extern "C" void float_print(struct text *target, float value);
 
 bool double_parse(const char *text, size_t size, double *out) {
     const char *begin = text, *end = text + size;
@@ -40,33 +33,3 @@ bool double_parse(const char *text, size_t size, double *out) {
     }
     return true;
 }
-
-template <typename T> static void print(struct text *target, T value) {
-    if (std::isnan(value)) { return text_add(target, "NaN"); }
-    if (std::isinf(value)) { return text_add(target, value < 0 ? "-Infinity" : "Infinity"); }
-    char block[64];
-    if (value == T(std::trunc(value)) && std::fabs(value) < T(1e7)) {
-        char *end = std::to_chars(block, block + 32, static_cast<long long>(value)).ptr;
-        if (value == 0 && std::signbit(value)) { return text_add(target, "-0.0"); }
-        memcpy(end, ".0", 2);
-        return text_append(target, block, size_t(end + 2 - block));
-    }
-    const T magnitude = std::fabs(value);
-    if (magnitude >= T(1e-3) && magnitude < T(1e7)) {
-        char *end = std::to_chars(block, block + sizeof block, value, std::chars_format::fixed).ptr;
-        return text_append(target, block, size_t(end - block));
-    }
-    /* 1.0E10: at least one digit behind the point, an exponent without plus or leading zeros */
-    char *end = std::to_chars(block, block + sizeof block, value, std::chars_format::scientific).ptr;
-    const std::string_view text(block, size_t(end - block));
-    const size_t e = text.find('e');
-    text_append(target, block, e);
-    if (text.substr(0, e).find('.') == std::string_view::npos) { text_add(target, ".0"); }
-    text_add(target, text[e + 1] == '-' ? "E-" : "E");
-    size_t digit = e + 2;
-    while (digit + 1 < text.size() && text[digit] == '0') { digit++; }
-    text_append(target, block + digit, text.size() - digit);
-}
-
-void double_print(struct text *target, double value) { print(target, value); }
-void float_print(struct text *target, float value) { print(target, value); }
