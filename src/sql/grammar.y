@@ -461,13 +461,13 @@ call_head(A) ::= path(P) LP json_pairs(L) json(J) RP. {
     A->call.json = J;
     build_call_height(b, A);
 }
-json_pairs(A) ::= json_key expr(K) JSON_VALUE_WORD expr(V). {
-    A = build_exprs(b, build_exprs(b, NO_EXPRS, K), V);
+json_pairs(A) ::= json_pair(P). { A = P; }
+json_pairs(A) ::= json_pairs(L) COMMA json_pair(P). {
+    A = build_exprs(b, build_exprs(b, L, P.items[0]), P.items[1]);
 }
-json_pairs(A) ::= json_pairs(L) COMMA json_key expr(K) JSON_VALUE_WORD expr(V). {
-    A = build_exprs(b, build_exprs(b, L, K), V);
-}
-json_key ::= JSON_KEY.
+%type json_pair {struct sql_exprs}
+json_pair(A) ::= JSON_KEY expr(K) JSON_VALUE_WORD expr(V). { A = build_exprs(b, build_exprs(b, NO_EXPRS, K), V); }
+json_pair(A) ::= expr(K) JSON_VALUE_WORD expr(V). { A = build_exprs(b, build_exprs(b, NO_EXPRS, K), V); }
 
 json(A) ::= json_clause(C). { A = build_json_merge(b, NULL, C); }
 json(A) ::= json(J) json_clause(C). { A = build_json_merge(b, J, C); }
@@ -1339,6 +1339,7 @@ plain_statement(A) ::= RESET(T) set_word(K). {
 %type explained {struct sql_statement *}
 %type details {unsigned}
 explained(A) ::= runnable(S). { A = S; A->span = build_span(b, A->span); }
+explained(A) ::= EXECUTE(T) runnable(S). { A = S; A->span = build_span(b, T.span); }
 plain_statement(A) ::= EXPLAIN(T) explained(S). {
     A = build_statement(b, SQL_STATEMENT_EXPLAIN, T.span);
     A->explain = (struct sql_explain){0, S};

@@ -704,6 +704,16 @@ const char *sql_token_display(int kind, char buffer[SQL_DISPLAY_MAX]) {
     return "";
 }
 
+bool sql_lexer_is_keyword(const char *word) {
+    static const char *const niladic[] = {"CURRENT_DATE",   "CURRENT_TIME",     "CURRENT_TIMESTAMP", "LOCALTIME",
+                                          "LOCALTIMESTAMP", "CURRENT_DATABASE", "CURRENT_CATALOG"};
+    const struct sql_token token = {.kind = TK_ID, .text = word, .span = {.size = (uint32_t)strlen(word)}};
+    for (size_t i = 0; i < sizeof niladic / sizeof niladic[0]; i++) {
+        if (strcasecmp(word, niladic[i]) == 0) { return true; }
+    }
+    return phrases_find(&token) < phrase_count;
+}
+
 const char *sql_lexer_phrase_out_of_order(void) {
     for (size_t i = 1; i < phrase_count; i++) {
         const size_t before = strcspn(phrases[i - 1].text, " ");

@@ -44,6 +44,8 @@ struct sql_token sql_lexer_next(struct sql_lexer *lexer);
 /* How a message shows a kind of token: "ORDER", "'('", "a number". Static, or in `buffer`. */
 #define SQL_DISPLAY_MAX 64
 const char *sql_token_display(int kind, char buffer[SQL_DISPLAY_MAX]);
+/* Whether a word means something somewhere, so that a name of that spelling is better quoted. */
+bool sql_lexer_is_keyword(const char *word);
 /* Checks the order of the table of phrases; for the test. Returns the first phrase that is out of order, or NULL. */
 const char *sql_lexer_phrase_out_of_order(void);
 

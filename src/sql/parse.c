@@ -91,11 +91,28 @@ static bool is_expression(int kind) {
     }
 }
 
+/* What people forget most comes first. */
+static int rank(int kind) {
+    static const int order[] = {TK_RP, TK_COMMA, TK_SEMI, TK_ID, TK_FROM, TK_AS, TK_LP, TK_STRING, TK_END, TK_THEN, TK_WHEN,
+                                TK_ON, TK_BY, TK_SELECT, TK_WHERE, TK_GROUP, TK_JOIN};
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        if (order[i] == kind) { return (int)i - 100; }
+    }
+    return kind;
+}
+
+static int rank_compare(const void *a, const void *b) {
+    const int left = rank(*(const int *)a);
+    const int right = rank(*(const int *)b);
+    return (left > right) - (left < right);
+}
+
 /* Nobody looks for these: they would hide the rest. */
 static bool is_rare(int kind) {
     switch (kind) {
     case TK_UNICODE_STRING: case TK_HINT_OPEN: case TK_NATURAL: case TK_MATCH_RECOGNIZE: case TK_FETCH: case TK_WINDOW:
-    case TK_QUALIFY: case TK_JSON_KEY: case TK_TRIM_WHERE: return true;
+    case TK_QUALIFY: case TK_JSON_KEY: case TK_TRIM_WHERE: case TK_PLACING: case TK_TO: case TK_DEFAULT: case TK_DESCRIPTOR:
+    case TK_JSON_VALUE_WORD: case TK_FOR: return true;
     default: return false;
     }
 }
@@ -122,6 +139,7 @@ static void expected_text(int *kinds, size_t count, char *buffer, size_t size) {
     const char *parts[128];
     char names[128][SQL_DISPLAY_MAX];
     size_t used = 0;
+    qsort(kinds, count, sizeof *kinds, rank_compare);
     const bool expression = holds(kinds, count, TK_ID) && holds(kinds, count, TK_INTEGER) &&
                             holds(kinds, count, TK_CASE);
     const bool operator= !expression && holds(kinds, count, TK_EQ) && holds(kinds, count, TK_PLUS);
