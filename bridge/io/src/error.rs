@@ -123,8 +123,10 @@ pub fn guard(err: *mut SabotError, body: impl FnOnce(*mut SabotError) -> Outcome
         Ok(Err(failed)) => failed,
         Err(payload) => {
             let failed = failure(status::ERR_CORRUPT, panic_text(payload.as_ref()));
-            /* A payload may panic when it is dropped. */
-            std::mem::forget(payload);
+            /* The payload of panic!() is text; another kind may panic when it is dropped. */
+            if !payload.is::<String>() && !payload.is::<&str>() {
+                std::mem::forget(payload);
+            }
             failed
         }
     };
