@@ -8,12 +8,12 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "connect/blocks.h"
 #include "connect/connector.h"
 #include "connect/nexmark/texts.h"
+#include "connect/pace.h"
 
 #define SPLITS_MAX 65536
-/* With a rate limit rows are handed on this often at most; the clock is read once per hand-over. */
-#define PACE_NS 100000
 
 static const struct connector_option nexmark_options[] = {
     {"events.num", OPTION_INT, "0", NULL, "how many events; 0: without end"},
@@ -228,8 +228,7 @@ static sabot_status output_match(const struct connector_table *table, const stru
 struct nexmark_split {
     struct nexmark_generator generator;
     int32_t index; /* of the official generator */
-    int32_t part, parts;
-    int64_t block_rows;
+    struct block_share share;
     bool paused;
 };
 
@@ -252,10 +251,7 @@ struct source {
     bool wanted[NEXMARK_FIELD_COUNT];
     bool event_type_wanted;
     bool keep_alive;
-    double pace_ns;     /* between two events; 0: no limit */
-    int64_t started_ms; /* wall clock of event 0 under a limit; 0: not yet */
-    int64_t started_ns; /* the same on the monotonic clock */
-    bool started;
+    struct pace pace;
     struct nexmark_split *splits;
     int32_t n_splits;
 };
@@ -266,10 +262,7 @@ static int64_t min64(int64_t a, int64_t b) {
 
 /* The first event at or behind the generator's position that is in a block of this split. */
 static int64_t split_next(const struct nexmark_split *split) {
-    const int64_t events = split->generator.events;
-    const int64_t block = events / split->block_rows;
-    const int64_t behind = (split->part - block % split->parts + split->parts) % split->parts;
-    return behind ? (block + behind) * split->block_rows : events;
+    return block_share_next(&split->share, split->generator.events);
 }
 
 static bool split_at_end(const struct nexmark_split *split) {
@@ -279,7 +272,8 @@ static bool split_at_end(const struct nexmark_split *split) {
 static void split_init(struct nexmark_split *split, const struct source *source, int32_t index, int32_t part,
                        int32_t parts, int64_t block_rows) {
     const struct nexmark_config config = nexmark_config_split(&source->config, index);
-    *split = (struct nexmark_split){.index = index, .part = part, .parts = parts, .block_rows = block_rows};
+    *split = (struct nexmark_split){
+        .index = index, .share = {.part = part, .parts = parts, .block_rows = block_rows}};
     nexmark_generator_init(&split->generator, &config, source->texts);
 }
 
@@ -293,12 +287,7 @@ static sabot_status splits_reserve(struct source *source, int32_t n, struct sabo
 /* The splits of this subtask in a job that starts afresh. */
 static sabot_status splits_start(struct source *source, struct sabot_error *err) {
     const int32_t subtask = source->context.subtask, parallelism = source->context.parallelism;
-    int64_t block_rows = source->context.batch_rows;
-    if (source->pace_ns > 0) {
-        /* Under a limit a long block would keep the watermark of the other subtasks back. */
-        const int64_t rows_per_ms = (int64_t)(1e6 / source->pace_ns);
-        block_rows = rows_per_ms < 1 ? 1 : min64(rows_per_ms, block_rows);
-    }
+    const int64_t block_rows = block_rows_for(source->context.batch_rows, source->pace.interval_ns);
     if (source->config.generators == 1) {
         SABOT_TRY(splits_reserve(source, 1, err));
         split_init(&source->splits[source->n_splits++], source, 0, subtask, parallelism, block_rows);
@@ -344,7 +333,7 @@ static sabot_status nexmark_restore(struct source *source, struct batch *positio
         const int32_t number = source->config.generators == 1 ? stored.part : stored.index;
         if (number % source->context.parallelism != source->context.subtask) { continue; }
         source->config.base_time_ms = stored.base_time_ms;
-        source->started_ms = stored.started_ms;
+        source->pace.started_ms = stored.started_ms;
         struct nexmark_split *split = &source->splits[source->n_splits++];
         split_init(split, source, stored.index, stored.part, stored.parts, stored.block_rows);
         SABOT_TRY(nexmark_generator_restore(
@@ -360,14 +349,14 @@ static sabot_status nexmark_position(struct source *source, int32_t split_index,
     struct stored_position stored = {
         .seed = source->config.seed,
         .base_time_ms = source->config.base_time_ms,
-        .block_rows = split->block_rows,
-        .started_ms = source->started_ms,
+        .block_rows = split->share.block_rows,
+        .started_ms = source->pace.started_ms,
         .events = at.events,
         .random_state = at.random_state,
         .index = split->index,
         .generators = source->config.generators,
-        .part = split->part,
-        .parts = split->parts,
+        .part = split->share.part,
+        .parts = split->share.parts,
     };
     memcpy(stored.magic, position_magic, sizeof position_magic);
     text_append(position, (const char *)&stored, sizeof stored);
@@ -381,7 +370,7 @@ static int32_t nexmark_n_splits(const struct source *source) {
 static void nexmark_split(const struct source *source, int32_t i, struct source_split *out) {
     const struct nexmark_split *split = &source->splits[i];
     if (source->config.generators == 1) {
-        snprintf(out->id, sizeof out->id, "part-%d-of-%d", split->part, split->parts);
+        snprintf(out->id, sizeof out->id, "part-%d-of-%d", split->share.part, split->share.parts);
     } else {
         snprintf(out->id, sizeof out->id, "generator-%d-of-%d", split->index, source->config.generators);
     }
@@ -522,25 +511,6 @@ static bool splits_ended(const struct source *source) {
     return !source->keep_alive;
 }
 
-/* How many of the next `rows` events are due under the rate limit; where none is, *wake_at_ns says when. */
-static int64_t rows_due(struct source *source, const struct nexmark_split *split, int64_t rows, int64_t *wake_at_ns) {
-    if (source->pace_ns <= 0) { return rows; }
-    const int64_t now_ns = env_now_ns(source->context.env);
-    if (!source->started) {
-        /* After a restore the events of the time in between are due at once, as they would be with a real source. */
-        const int64_t wall_ms = env_wall_ms(source->context.env);
-        if (source->started_ms == 0) { source->started_ms = wall_ms; }
-        source->started_ns = now_ns - (wall_ms - source->started_ms) * 1000000;
-        source->started = true;
-    }
-    const double elapsed_ns = (double)(now_ns - source->started_ns);
-    const int64_t due = (int64_t)(elapsed_ns / source->pace_ns) + 1 - split_next(split);
-    if (due > 0) { return min64(due, rows); }
-    const int64_t wait_ns = (int64_t)((double)split_next(split) * source->pace_ns - elapsed_ns);
-    *wake_at_ns = now_ns + (wait_ns > PACE_NS ? wait_ns : PACE_NS);
-    return 0;
-}
-
 static sabot_status nexmark_poll(struct source *source, enum source_state *state, struct source_result *result,
                                  struct sabot_error *err) {
     result->batch = NULL;
@@ -551,9 +521,9 @@ static sabot_status nexmark_poll(struct source *source, enum source_state *state
         return SABOT_OK;
     }
     const int64_t next = split_next(split);
-    const int64_t block_left = split->parts == 1 ? INT64_MAX : split->block_rows - next % split->block_rows;
+    const int64_t block_left = block_share_left(&split->share, next);
     const int64_t left = min64(min64(block_left, split->generator.events_end - next), source->context.batch_rows);
-    const int64_t rows = rows_due(source, split, left, &result->wake_at_ns);
+    const int64_t rows = pace_due(&source->pace, source->context.env, next, left, &result->wake_at_ns);
     if (rows == 0) {
         *state = SOURCE_WAIT;
         return SABOT_OK;
@@ -600,8 +570,8 @@ static sabot_status pace_read(struct source *source, struct sabot_error *err) {
                           table->name);
     }
     const double event_ns = 1e9 / (double)source->config.first_event_rate * source->config.generators;
-    if (!max_speed) { source->pace_ns = event_ns; }
-    if (rows_per_second > 0) { source->pace_ns = 1e9 / (double)rows_per_second * source->config.generators; }
+    if (!max_speed) { source->pace.interval_ns = event_ns; }
+    if (rows_per_second > 0) { source->pace.interval_ns = 1e9 / (double)rows_per_second * source->config.generators; }
     return SABOT_OK;
 }
 
