@@ -263,8 +263,9 @@ static sabot_status generator_init(struct generator *generator, const struct fie
         return field_fail(field, "null-rate", "from 0 to 1", err);
     }
     if (generator->null_rate > 0 && !type.nullable) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": column %s is NOT NULL, so 'fields.%s.null-rate' must be 0",
-                          field->table->name, field->path, field->path);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": column %s is NOT NULL, so 'fields.%s.null-rate' must be 0", field->table->name,
+                          field->path, field->path);
     }
     if (type.kind == TYPE_ROW) {
         if (depth == NESTING_MAX) {

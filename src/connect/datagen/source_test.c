@@ -184,7 +184,8 @@ static void null_rate_is_the_share_of_nulls_also_in_rows(void **state) {
 
 static void timestamps_are_now_or_at_most_max_past_ago(void **state) {
     (void)state;
-    const struct field fields[] = {{"now", type_timestamp(3)}, {"past", type_timestamp(6)}, {"day", type_of(TYPE_DATE)}};
+    const struct field fields[] = {
+        {"now", type_timestamp(3)}, {"past", type_timestamp(6)}, {"day", type_of(TYPE_DATE)}};
     const char *const options[][2] = {
         {"rows-per-second", "0"}, {"number-of-rows", "100"}, {"fields.past.max-past", "10 s"}};
     struct setup setup;

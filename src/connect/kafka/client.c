@@ -31,7 +31,7 @@ sabot_status kafka_client_open(struct kafka_client *client, struct env *env, con
     if (env_is_simulated(env)) {
         rd_kafka_conf_destroy(conf);
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                          "table \"%s\": Kafka can't be used in the simulator, whose clock and threads it does not share",
+                          "table \"%s\": Kafka can't be used in the simulator, whose clock it does not share",
                           table->name);
     }
     client->mutex = env_mutex_new(env);

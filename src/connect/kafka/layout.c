@@ -57,8 +57,8 @@ static bool list_has(const char *list, const char *name) {
     return false;
 }
 
-/* The options of a part's format: those that begin with "key." or "value." without it, and for the value also those that
- * begin with the format's name. */
+/* The options of a part's format: those that begin with "key." or "value." without it, and for the value also those
+ * that begin with the format's name. */
 static sabot_status part_options(struct kafka_part *part, const struct connector_table *table, const char *prefix,
                                  bool bare, struct sabot_error *err) {
     part->options = calloc((size_t)table->n_options + 1, sizeof *part->options);
@@ -101,8 +101,9 @@ struct chooser {
 };
 
 /* A schema of the chosen fields; `columns` (may be NULL) gets their places. */
-static sabot_status schema_choose(const struct schema *schema, const char *const *metadata, const struct chooser *choose,
-                                  int32_t *columns, struct schema **out, struct sabot_error *err) {
+static sabot_status schema_choose(const struct schema *schema, const char *const *metadata,
+                                  const struct chooser *choose, int32_t *columns, struct schema **out,
+                                  struct sabot_error *err) {
     struct field *fields = calloc((size_t)schema->n_fields + 1, sizeof *fields);
     if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "kafka: no memory for a schema"); }
     const size_t prefix_size = strlen(choose->prefix);
@@ -192,8 +193,9 @@ static sabot_status layout_fill(struct kafka_layout *layout, const struct connec
                           table->name);
     }
     if (!key_format != !key_fields) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": 'key.format' and 'key.fields' belong together, '%s' is missing",
-                          table->name, key_format ? "key.fields" : "key.format");
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": 'key.format' and 'key.fields' belong together, '%s' is missing", table->name,
+                          key_format ? "key.fields" : "key.format");
     }
     if (*prefix && value_has_key) {
         return SABOT_FAIL(err, SABOT_ERR_PLAN,

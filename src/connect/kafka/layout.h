@@ -1,5 +1,6 @@
 /* Which columns of a Kafka table come from the value, from the key and from the message itself, and the formats that
- * decode or encode each part. A format sees a table of its own: just its columns, its options without "key." or "value.". */
+ * decode or encode each part. A format sees a table of its own: just its columns, and its options without "key." or
+ * "value.". */
 #ifndef CONNECT_KAFKA_LAYOUT_H
 #define CONNECT_KAFKA_LAYOUT_H
 

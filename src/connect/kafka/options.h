@@ -1,4 +1,4 @@
-/* What the Kafka source and sink share: the table of options, and the client's configuration made from 'properties.*'. */
+/* What the Kafka source and sink share: the table of options, and the client's configuration from 'properties.*'. */
 #ifndef CONNECT_KAFKA_OPTIONS_H
 #define CONNECT_KAFKA_OPTIONS_H
 
@@ -10,8 +10,8 @@ extern const struct connector_option kafka_options[];
 
 /* A client configuration from the table's properties; `defaults` are pairs of librdkafka's names, ended by NULL, that a
  * property overrides. Destroyed by rd_kafka_new where that succeeds. */
-sabot_status kafka_conf_new(const struct connector_table *table, const char *const (*defaults)[2], rd_kafka_conf_t **out,
-                            struct sabot_error *err);
+sabot_status kafka_conf_new(const struct connector_table *table, const char *const (*defaults)[2],
+                            rd_kafka_conf_t **out, struct sabot_error *err);
 
 /* The value of a property, NULL if it is not given. `name` without "properties.". */
 const char *kafka_property(const struct connector_table *table, const char *name);

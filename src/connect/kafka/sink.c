@@ -62,8 +62,8 @@ static sabot_status partitioner_read(struct sink *sink, struct sabot_error *err)
         sink->partitioner = PARTITION_ROUND_ROBIN;
     } else {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                          "table \"%s\", option 'sink.partitioner': '%s' is neither default, fixed nor round-robin; Java "
-                          "classes can't be loaded",
+                          "table \"%s\", option 'sink.partitioner': '%s' is neither default, fixed nor round-robin; "
+                          "Java classes can't be loaded",
                           table->name, name);
     }
     return SABOT_OK;
@@ -78,8 +78,8 @@ static sabot_status options_read(struct sink *sink, struct sabot_error *err) {
     const char *guarantee = option_text(table, kafka_options, "sink.delivery-guarantee");
     if (strcasecmp(guarantee, "exactly-once") == 0) {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                          "table \"%s\": 'sink.delivery-guarantee' = 'exactly-once' is not there yet; 'at-least-once' may "
-                          "write rows again after a failure, which an idempotent reader bears",
+                          "table \"%s\": 'sink.delivery-guarantee' = 'exactly-once' is not there yet; 'at-least-once' "
+                          "may write rows again after a failure, which an idempotent reader bears",
                           table->name);
     }
     sink->waits_for_delivery = strcasecmp(guarantee, "none") != 0;
@@ -93,7 +93,8 @@ static sabot_status metadata_check(struct sink *sink, struct sabot_error *err) {
         if (metadata == KAFKA_NONE) { continue; }
         if (metadata != KAFKA_TIMESTAMP && metadata != KAFKA_HEADERS) {
             return SABOT_FAIL(err, SABOT_ERR_PLAN,
-                              "table \"%s\": the metadata '%s' can't be written; declare the column METADATA ... VIRTUAL",
+                              "table \"%s\": the metadata '%s' can't be written; declare the column "
+                              "METADATA ... VIRTUAL",
                               table->name, table->metadata[i]);
         }
         sink->has_metadata = true;
@@ -194,7 +195,7 @@ static rd_kafka_resp_err_t produce(struct sink *sink, int32_t i) {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (outbox->batch) {
         code = produce_with_metadata(sink, batch_row(outbox->batch, i), key, key_size, value, value_size, partition);
-    } else if (rd_kafka_produce(sink->topic, partition, RD_KAFKA_MSG_F_COPY, value, value_size, key, key_size, NULL) != 0) {
+    } else if (rd_kafka_produce(sink->topic, partition, RD_KAFKA_MSG_F_COPY, value, value_size, key, key_size, NULL)) {
         code = rd_kafka_last_error();
     }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) { sink->next_partition = turn; }
@@ -213,7 +214,9 @@ static sabot_status outbox_send(struct sink *sink, struct sabot_error *err) {
                               "allows (1000000 bytes unless set)",
                               sink->context.table->name);
         }
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) { return kafka_client_fail(&sink->client, code, sink->topic_name, err); }
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return kafka_client_fail(&sink->client, code, sink->topic_name, err);
+        }
         outbox->next++;
     }
     batch_unref(outbox->batch);
@@ -319,7 +322,9 @@ static void kafka_sink_close(struct sink *sink) {
         rd_kafka_queue_cb_event_enable(sink->reports, NULL, NULL);
         rd_kafka_queue_destroy(sink->reports);
     }
-    if (sink->client.handle) { rd_kafka_purge(sink->client.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT); }
+    if (sink->client.handle) {
+        rd_kafka_purge(sink->client.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
     if (sink->topic) { rd_kafka_topic_destroy(sink->topic); }
     kafka_client_close(&sink->client);
     if (sink->value_encoder) { sink->layout.value.format->encoder_free(sink->value_encoder); }
@@ -348,7 +353,8 @@ static sabot_status producer_start(struct sink *sink, struct sabot_error *err) {
     rd_kafka_conf_t *conf;
     SABOT_TRY(kafka_conf_new(table, producer_defaults, &conf, err));
     const char *acks = kafka_property(table, "acks");
-    if (!kafka_property(table, "enable.idempotence") && (!acks || strcmp(acks, "all") == 0 || strcmp(acks, "-1") == 0)) {
+    const bool acks_all = !acks || strcmp(acks, "all") == 0 || strcmp(acks, "-1") == 0;
+    if (!kafka_property(table, "enable.idempotence") && acks_all) {
         char reason[256]; /* as Java's client: on, unless acks forbids it */
         rd_kafka_conf_set(conf, "enable.idempotence", "true", reason, sizeof reason);
     }

@@ -1,5 +1,5 @@
-/* The source "kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p) modulo
- * the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there, copies the
+/* The source "kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p)
+ * modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there, copies the
  * payloads into one block and decodes it at once. Requests that wait for a broker (offsets, new partitions) run on a
  * helper thread; poll goes on when they are answered. */
 #include <errno.h>
@@ -157,8 +157,8 @@ static sabot_status specific_offset(const struct connector_table *table, const s
 static sabot_status pattern_read(struct source *source, const char *text, struct sabot_error *err) {
     int code;
     PCRE2_SIZE at;
-    source->pattern = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED,
-                                    &code, &at, NULL);
+    const uint32_t whole = PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED;
+    source->pattern = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, whole, &code, &at, NULL);
     if (source->pattern) { return SABOT_OK; }
     PCRE2_UCHAR reason[128];
     pcre2_get_error_message(code, reason, sizeof reason);
@@ -206,8 +206,9 @@ static sabot_status client_start(struct source *source, struct sabot_error *err)
 static bool topic_wanted(const struct source *source, const char *name) {
     if (source->pattern) {
         pcre2_match_data *match = pcre2_match_data_create_from_pattern(source->pattern, NULL);
-        const int found = match ? pcre2_match(source->pattern, (PCRE2_SPTR)name, PCRE2_ZERO_TERMINATED, 0, 0, match, NULL)
-                                : -1;
+        if (!match) { return false; }
+        const int found =
+            pcre2_match(source->pattern, (PCRE2_SPTR)name, PCRE2_ZERO_TERMINATED, 0, 0, match, NULL);
         pcre2_match_data_free(match);
         return found >= 0;
     }
@@ -318,8 +319,8 @@ static sabot_status topics_check(struct source *source, const struct rd_kafka_me
         }
         if (!found) {
             return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND,
-                              "table \"%s\": there is no topic '%.*s' at '%s' (or this user may not see it)", table->name,
-                              (int)size, at, kafka_property(table, "bootstrap.servers"));
+                              "table \"%s\": there is no topic '%.*s' at '%s' (or this user may not see it)",
+                              table->name, (int)size, at, kafka_property(table, "bootstrap.servers"));
         }
     }
     return SABOT_OK;
@@ -378,8 +379,8 @@ static sabot_status offset_reset(const struct source *source, const struct split
                       split->topic->name, split->partition);
 }
 
-static sabot_status place_find(struct source *source, const struct split *split, const struct place *place, int64_t low,
-                               int64_t high, int64_t *out, struct sabot_error *err) {
+static sabot_status place_find(struct source *source, const struct split *split, const struct place *place,
+                               int64_t low, int64_t high, int64_t *out, struct sabot_error *err) {
     switch (place->where) {
     case WHERE_EARLIEST: *out = low; return SABOT_OK;
     case WHERE_LATEST: *out = high; return SABOT_OK;
@@ -591,6 +592,10 @@ static sabot_status errors_report(struct source *source, const struct split *spl
         snprintf(place, sizeof place, "%s-%d@%" PRId64, split->topic->name, split->partition,
                  taken->messages[record]->offset);
         keep[record] = 0;
+        if (errors->tolerated) {
+            metric_add(&source->context.metrics->rows_malformed, 1);
+            continue;
+        }
         SABOT_TRY(source->context.malformed(source->context.malformed_arg, place, errors->items[i].reason,
                                             records->data + records->offsets[record],
                                             (size_t)(records->offsets[record + 1] - records->offsets[record]), err));
@@ -613,7 +618,7 @@ static sabot_status part_decode(struct source *source, const struct kafka_part *
     if (status == SABOT_OK) { status = part->format->decode(decoder, &records, decoded, &errors, err); }
     if (status == SABOT_OK) { status = errors_report(source, split, taken, &records, &errors, keep, err); }
     for (int32_t i = 0; i < n_columns; i++) { columns[part->columns[i]] = decoded[i]; }
-    free(errors.items);
+    decode_errors_clear(&errors);
     free(decoded);
     buffer_unref(records.block);
     buffer_unref(offsets);
@@ -698,7 +703,8 @@ static sabot_status headers_fill(const struct taken *taken, struct column_builde
         const char *name;
         const void *value;
         size_t size;
-        for (size_t k = 0; rd_kafka_header_get_all(headers, k, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; k++) {
+        for (size_t k = 0; k < rd_kafka_header_cnt(headers); k++) {
+            rd_kafka_header_get_all(headers, k, &name, &value, &size);
             SABOT_TRY(view_put(keys, row, name, strlen(name), err));
             SABOT_TRY(view_put(values, row, value, value ? size : 0, err));
             if (!value) { column_builder_set_null(values, row); }
@@ -723,7 +729,9 @@ static sabot_status headers_column(struct memory_pool *pool, const struct taken 
         headers_count(taken, (int32_t *)(void *)offsets->data);
         status = headers_fill(taken, &builders[0], &builders[1], err);
     }
-    for (int b = 0; b < 2 && status == SABOT_OK; b++) { status = column_builder_finish(&builders[b], &children[b], err); }
+    for (int b = 0; b < 2 && status == SABOT_OK; b++) {
+        status = column_builder_finish(&builders[b], &children[b], err);
+    }
     struct column *entries = NULL;
     if (status == SABOT_OK) {
         status = column_new(PHYS_ROW, n, NULL, NULL, NULL, 0, children, 2, &entries, err);

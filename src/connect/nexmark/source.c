@@ -578,8 +578,8 @@ static sabot_status pace_read(struct source *source, struct sabot_error *err) {
 static sabot_status outputs_match(struct source *source, struct sabot_error *err) {
     const struct connector_table *table = source->context.table;
     if (table->schema->n_fields > COLUMNS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": the nexmark connector has %d columns, not %d", table->name,
-                          COLUMNS_MAX, table->schema->n_fields);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": the nexmark connector has %d columns, not %d",
+                          table->name, COLUMNS_MAX, table->schema->n_fields);
     }
     source->n_outputs = table->schema->n_fields;
     for (int32_t i = 0; i < source->n_outputs; i++) {
