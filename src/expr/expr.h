@@ -10,6 +10,9 @@
 #include "base/text.h"
 
 struct function;
+struct kernel_call;
+/* Computes a column; see function.h. */
+typedef sabot_status (*function_kernel)(struct kernel_call *call, struct sabot_error *err);
 
 /* Where in the SQL text an expression stands; line 0 = nowhere. */
 struct source_span {
@@ -35,6 +38,8 @@ struct expr {
     bool try_cast;
     const void *value;
     const struct function *function;
+    function_kernel kernel; /* CALL, CAST */
+    uint32_t flags;         /* FUNCTION_... of the call */
     void *bound; /* what the function's bind made (a compiled regular expression, a format), lives in the arena */
     int32_t n_args;
     struct expr **args;
@@ -62,6 +67,10 @@ sabot_status expr_cast(struct arena *arena, struct expr *from, struct type to, b
 /* The type that all arguments fit in (CASE, COALESCE, UNION, IN, VALUES), or ERR_PLAN. */
 sabot_status type_common(const struct type *types, int32_t n_types, struct type *out, struct sabot_error *err);
 bool type_can_cast_implicitly(struct type from, struct type to);
+
+/* Sets err (ERR_PLAN and the like) with the span as its place in the SQL text. */
+#define EXPR_FAIL(err, status, span, ...) expr_fail_at(SABOT_FAIL((err), (status), __VA_ARGS__), (err), (span))
+sabot_status expr_fail_at(sabot_status status, struct sabot_error *err, struct source_span span);
 
 bool expr_is_constant(const struct expr *expr);      /* no columns, deterministic */
 bool expr_is_deterministic(const struct expr *expr); /* no RAND, UUID ... */

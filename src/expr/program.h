@@ -15,7 +15,7 @@ struct program_context {
     struct memory_pool *pool;
     const char *time_zone;       /* session zone (IANA name) for TIMESTAMP_LTZ; NULL = UTC */
     bool wrap_overflow;          /* integer overflow wraps as in Java; default: an error */
-    int64_t watermark_ms;        /* for CURRENT_WATERMARK; kept current by the owner; INT64_MIN = none */
+    int64_t watermark_ms;        /* for CURRENT_WATERMARK; INT64_MIN = none; see program_set_watermark */
 };
 
 sabot_status program_compile(const struct expr *const *exprs, int32_t n_exprs, const struct program_context *context,
@@ -27,6 +27,8 @@ sabot_status program_eval(struct program *program, const struct batch *batch, st
 /* For one boolean expression: keeps the rows where it is TRUE. Takes over `batch`; *out may be the same batch, or NULL
  * where no row is left. */
 sabot_status program_filter(struct program *program, struct batch *batch, struct batch **out, struct sabot_error *err);
+/* The watermark that CURRENT_WATERMARK shows from the next batch on. */
+void program_set_watermark(struct program *program, int64_t watermark_ms);
 void program_free(struct program *program); /* NULL is allowed */
 
 #endif
