@@ -233,11 +233,14 @@ enum sql_unit build_unit(struct sql_build *b, struct sql_token token) {
     const enum sql_unit unit = sql_unit_find(word);
     if (unit != SQL_UNIT_NONE) { return unit; }
     struct nearest near = {.wanted = word};
-    for (int i = SQL_UNIT_YEAR; i <= SQL_UNIT_MILLENNIUM; i++) { nearest_offer(&near, sql_unit_name((enum sql_unit)i)); }
+    for (int i = SQL_UNIT_YEAR; i <= SQL_UNIT_MILLENNIUM; i++) {
+        nearest_offer(&near, sql_unit_name((enum sql_unit)i));
+    }
     if (near.name) {
         build_fail(b, SABOT_ERR_SQL, token.span, "'%s' is no unit of time; did you mean %s?", word, near.name);
     }
-    build_fail(b, SABOT_ERR_SQL, token.span, "'%s' is no unit of time: YEAR, MONTH, DAY, HOUR, MINUTE, SECOND ..", word);
+    build_fail(b, SABOT_ERR_SQL, token.span,
+               "'%s' is no unit of time: YEAR, MONTH, DAY, HOUR, MINUTE, SECOND ..", word);
 }
 
 struct sql_expr *build_interval(struct sql_build *b, struct sql_token start, bool negative, struct sql_token text,
@@ -247,7 +250,8 @@ struct sql_expr *build_interval(struct sql_build *b, struct sql_token start, boo
         build_fail(b, SABOT_ERR_SQL, expr->span, "%s is no unit of an interval", sql_unit_name(qualifier.from));
     }
     if (qualifier.to != SQL_UNIT_NONE && (qualifier.to <= qualifier.from || qualifier.to > SQL_UNIT_SECOND)) {
-        build_fail(b, SABOT_ERR_SQL, expr->span, "an interval goes from a larger unit to a smaller one, not from %s to %s",
+        build_fail(b, SABOT_ERR_SQL, expr->span,
+                   "an interval goes from a larger unit to a smaller one, not from %s to %s",
                    sql_unit_name(qualifier.from), sql_unit_name(qualifier.to));
     }
     expr->interval = (struct sql_interval){
@@ -391,7 +395,7 @@ struct sql_expr *build_is(struct sql_build *b, struct sql_expr *operand, enum sq
 static bool phrase_has(struct sql_token token, const char *word) {
     const size_t size = strlen(word);
     for (size_t i = 0; i + size <= token.span.size; i++) {
-        const bool starts = i == 0 || token.text[i - 1] == ' ' || token.text[i - 1] == '\n' || token.text[i - 1] == '\t';
+        const bool starts = i == 0 || strchr(" \t\r\n/", token.text[i - 1]);
         if (starts && strncasecmp(token.text + i, word, size) == 0) { return true; }
     }
     return false;
@@ -535,7 +539,8 @@ static bool call_is(const struct sql_path *name, const char *word) {
 /* A column name where a unit is meant: EXTRACT(DAY FROM x), TIMESTAMPADD(DAY, 1, x). */
 static void unit_argument(struct sql_build *b, struct sql_expr *arg) {
     if (arg->kind != SQL_EXPR_COLUMN || arg->path.count != 1) {
-        build_fail(b, SABOT_ERR_SQL, arg->span, "a unit of time is meant here: YEAR, MONTH, DAY, HOUR, MINUTE, SECOND ..");
+        build_fail(b, SABOT_ERR_SQL, arg->span,
+                   "a unit of time is meant here: YEAR, MONTH, DAY, HOUR, MINUTE, SECOND ..");
     }
     const struct sql_name name = arg->path.items[0];
     struct sql_token token = {.kind = TK_ID, .text = name.text, .span = name.span};
@@ -564,7 +569,8 @@ struct sql_expr *build_from_call(struct sql_build *b, struct sql_path name, stru
     if (call_is(&name, "EXTRACT") && !third && !where) {
         unit_argument(b, first);
     } else if (!(is_trim && !third) && !((call_is(&name, "SUBSTRING") || call_is(&name, "SUBSTR")) && !where)) {
-        build_fail(b, SABOT_ERR_SQL, build_path_span(&name), "FROM among the arguments belongs to EXTRACT, SUBSTRING and TRIM");
+        build_fail(b, SABOT_ERR_SQL, build_path_span(&name),
+                   "FROM among the arguments belongs to EXTRACT, SUBSTRING and TRIM");
     }
     if (is_trim && !where) {
         where = build_expr(b, SQL_EXPR_SYMBOL, first->span);
@@ -719,7 +725,9 @@ void build_type_args(struct sql_build *b, struct sql_type *type, struct sql_toke
     const unsigned allowed = type_arguments(type);
     if (type->kind == SQL_TYPE_NAMED) {
         struct nearest near = {.wanted = type->name.items[type->name.count - 1].text};
-        for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++) { nearest_offer(&near, type_names[i].name); }
+        for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++) {
+            nearest_offer(&near, type_names[i].name);
+        }
         build_fail(b, SABOT_ERR_SQL, type->span, near.name ? "'%s' is no type; did you mean %s?" : "'%s' is no type",
                    near.wanted, near.name);
     }
@@ -818,7 +826,8 @@ static unsigned select_height(struct sql_build *b, struct sql_select *select) {
 }
 
 void build_select_height(struct sql_build *b, struct sql_query *query) {
-    unsigned height = max2(orders_height(&query->order_by), max2(expr_height(query->limit), expr_height(query->offset)));
+    unsigned height = max2(expr_height(query->limit), expr_height(query->offset));
+    height = max2(height, orders_height(&query->order_by));
     for (unsigned i = 0; i < query->with.count; i++) { height = max2(height, query->with.items[i].query->height); }
     switch (query->kind) {
     case SQL_QUERY_SELECT: height = max2(height, select_height(b, &query->select)); break;
@@ -962,7 +971,8 @@ struct sql_statement *build_describe(struct sql_build *b, struct sql_token start
     } else if (build_word_is(word, "FUNCTION")) {
         statement->describe.object = SQL_OBJECT_FUNCTION;
     } else if (!build_word_is(word, "VIEW")) {
-        build_fail(b, SABOT_ERR_SQL, word->span, "DESCRIBE knows tables, EXTENDED, CATALOG, DATABASE, FUNCTION and JOB");
+        build_fail(b, SABOT_ERR_SQL, word->span,
+                   "DESCRIBE knows tables, EXTENDED, CATALOG, DATABASE, FUNCTION and JOB");
     }
     return statement;
 }

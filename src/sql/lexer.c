@@ -392,14 +392,16 @@ static struct sql_token lex_number(struct sql_lexer *lexer, struct sql_token tok
         while (is_digit(peek_at(lexer, 0))) { advance(lexer); }
     }
     const unsigned char sign = peek_at(lexer, 1);
-    if ((peek_at(lexer, 0) | 0x20) == 'e' && (is_digit(sign) || ((sign == '+' || sign == '-') && is_digit(peek_at(lexer, 2))))) {
+    const bool is_signed = (sign == '+' || sign == '-') && is_digit(peek_at(lexer, 2));
+    if ((peek_at(lexer, 0) | 0x20) == 'e' && (is_digit(sign) || is_signed)) {
         kind = TK_DOUBLE;
         advance_by(lexer, 2);
         while (is_digit(peek_at(lexer, 0))) { advance(lexer); }
     }
     if (is_word(peek_at(lexer, 0))) {
         while (is_word(peek_at(lexer, 0))) { advance(lexer); }
-        return token_bad(lexer, token, "neither a number nor a name: a name that starts with a digit needs `back quotes`");
+        return token_bad(lexer, token,
+                         "neither a number nor a name: a name that starts with a digit needs `back quotes`");
     }
     return token_end(lexer, token, kind);
 }
@@ -438,11 +440,32 @@ static struct sql_token lex_sign(struct sql_lexer *lexer, struct sql_token token
         char text[3];
         int kind;
     } signs[] = {
-        {"=>", TK_ARROW}, {"<=", TK_LE},     {"<>", TK_NE},     {"!=", TK_NE},    {">=", TK_GE},   {"||", TK_CONCAT},
-        {"{-", TK_EXCLUDE_OPEN}, {"-}", TK_EXCLUDE_CLOSE},
-        {"(", TK_LP},     {")", TK_RP},      {"[", TK_LBRACKET}, {"]", TK_RBRACKET}, {"{", TK_LBRACE}, {"}", TK_RBRACE},
-        {",", TK_COMMA},  {".", TK_DOT},     {";", TK_SEMI},    {"=", TK_EQ},     {"<", TK_LT},    {">", TK_GT},
-        {"+", TK_PLUS},   {"-", TK_MINUS},   {"*", TK_STAR},    {"/", TK_SLASH},  {"%", TK_PERCENT}, {"|", TK_BAR},
+        {"=>", TK_ARROW},
+        {"<=", TK_LE},
+        {"<>", TK_NE},
+        {"!=", TK_NE},
+        {">=", TK_GE},
+        {"||", TK_CONCAT},
+        {"{-", TK_EXCLUDE_OPEN},
+        {"-}", TK_EXCLUDE_CLOSE},
+        {"(", TK_LP},
+        {")", TK_RP},
+        {"[", TK_LBRACKET},
+        {"]", TK_RBRACKET},
+        {"{", TK_LBRACE},
+        {"}", TK_RBRACE},
+        {",", TK_COMMA},
+        {".", TK_DOT},
+        {";", TK_SEMI},
+        {"=", TK_EQ},
+        {"<", TK_LT},
+        {">", TK_GT},
+        {"+", TK_PLUS},
+        {"-", TK_MINUS},
+        {"*", TK_STAR},
+        {"/", TK_SLASH},
+        {"%", TK_PERCENT},
+        {"|", TK_BAR},
         {"?", TK_QUESTION},
     };
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
@@ -456,7 +479,8 @@ static struct sql_token lex_sign(struct sql_lexer *lexer, struct sql_token token
     advance(lexer);
     while (!at_end(lexer) && (peek_at(lexer, 0) & 0xC0) == 0x80) { advance(lexer); }
     if (c == '"') {
-        return token_bad(lexer, token, "double quotes mean nothing here: write names in `back quotes`, text in 'quotes'");
+        return token_bad(lexer, token,
+                         "double quotes mean nothing here: write names in `back quotes`, text in 'quotes'");
     }
     return token_bad(lexer, token, "this character has no meaning in SQL");
 }
@@ -620,7 +644,8 @@ static struct sql_token phrase_next(struct sql_lexer *lexer) {
     const bool is_word_token = token.kind == TK_ID && token.text[0] != '`';
     /* Behind a point stands a name, whatever it is: t.order, row.value. */
     if (is_word_token && lexer->previous != TK_DOT) {
-        for (size_t i = phrases_find(&token); i < phrase_count && first_word_compare(&token, phrases[i].text) == 0; i++) {
+        for (size_t i = phrases_find(&token); i < phrase_count; i++) {
+            if (first_word_compare(&token, phrases[i].text) != 0) { break; }
             if (!place_fits(lexer, phrases[i].place)) { continue; }
             if (phrases[i].place == JSON_KEY_PLACE && key_is_column(lexer)) { continue; }
             const unsigned count = phrase_match(lexer, phrases[i].text);
@@ -676,17 +701,49 @@ const char *sql_token_display(int kind, char buffer[SQL_DISPLAY_MAX]) {
         int kind;
         const char *text;
     } others[] = {
-        {0, "the end"},         {TK_ID, "a name"},      {TK_STRING, "a 'string'"}, {TK_INTEGER, "a number"},
-        {TK_DECIMAL, "a decimal number"}, {TK_DOUBLE, "a number with an exponent"}, {TK_BYTES, "bytes (X'..')"},
-        {TK_UNICODE_STRING, "a string (U&'..')"}, {TK_RAW, "a word"}, {TK_HINT_OPEN, "a hint (/*+ .. */)"},
-        {TK_HINT_CLOSE, "'*/'"}, {TK_ARROW, "'=>'"},    {TK_LE, "'<='"},           {TK_NE, "'<>'"},
-        {TK_GE, "'>='"},        {TK_CONCAT, "'||'"},    {TK_LP, "'('"},            {TK_RP, "')'"},
-        {TK_LBRACKET, "'['"},   {TK_RBRACKET, "']'"},   {TK_EXCLUDE_OPEN, "'{-'"}, {TK_EXCLUDE_CLOSE, "'-}'"}, {TK_LBRACE, "'{'"},        {TK_RBRACE, "'}'"},
-        {TK_COMMA, "','"},      {TK_DOT, "'.'"},        {TK_SEMI, "';'"},          {TK_EQ, "'='"},
-        {TK_LT, "'<'"},         {TK_GT, "'>'"},         {TK_PLUS, "'+'"},          {TK_MINUS, "'-'"},
-        {TK_STAR, "'*'"},       {TK_SLASH, "'/'"},      {TK_PERCENT, "'%'"},       {TK_BAR, "'|'"},
-        {TK_QUESTION, "'?'"},   {TK_FILTER, "FILTER"},  {TK_ARRAY_QUERY, "ARRAY"}, {TK_POSITION_IN, "IN"},
-        {TK_JSON_ERROR_ON, "ERROR ON .."}, {TK_JSON_NULL_ON, "NULL ON .."}, {TK_SKIP_LAST, "AFTER MATCH SKIP TO LAST"},
+        {0, "the end"},
+        {TK_ID, "a name"},
+        {TK_STRING, "a 'string'"},
+        {TK_INTEGER, "a number"},
+        {TK_DECIMAL, "a decimal number"},
+        {TK_DOUBLE, "a number with an exponent"},
+        {TK_BYTES, "bytes (X'..')"},
+        {TK_UNICODE_STRING, "a string (U&'..')"},
+        {TK_RAW, "a word"},
+        {TK_HINT_OPEN, "a hint (/*+ .. */)"},
+        {TK_HINT_CLOSE, "'*/'"},
+        {TK_ARROW, "'=>'"},
+        {TK_LE, "'<='"},
+        {TK_NE, "'<>'"},
+        {TK_GE, "'>='"},
+        {TK_CONCAT, "'||'"},
+        {TK_LP, "'('"},
+        {TK_RP, "')'"},
+        {TK_LBRACKET, "'['"},
+        {TK_RBRACKET, "']'"},
+        {TK_EXCLUDE_OPEN, "'{-'"},
+        {TK_EXCLUDE_CLOSE, "'-}'"},
+        {TK_LBRACE, "'{'"},
+        {TK_RBRACE, "'}'"},
+        {TK_COMMA, "','"},
+        {TK_DOT, "'.'"},
+        {TK_SEMI, "';'"},
+        {TK_EQ, "'='"},
+        {TK_LT, "'<'"},
+        {TK_GT, "'>'"},
+        {TK_PLUS, "'+'"},
+        {TK_MINUS, "'-'"},
+        {TK_STAR, "'*'"},
+        {TK_SLASH, "'/'"},
+        {TK_PERCENT, "'%'"},
+        {TK_BAR, "'|'"},
+        {TK_QUESTION, "'?'"},
+        {TK_FILTER, "FILTER"},
+        {TK_ARRAY_QUERY, "ARRAY"},
+        {TK_POSITION_IN, "IN"},
+        {TK_JSON_ERROR_ON, "ERROR ON .."},
+        {TK_JSON_NULL_ON, "NULL ON .."},
+        {TK_SKIP_LAST, "AFTER MATCH SKIP TO LAST"},
     };
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (others[i].kind == kind) { return others[i].text; }

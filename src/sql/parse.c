@@ -93,7 +93,7 @@ static bool is_expression(int kind) {
 
 /* What people forget most comes first. */
 static int rank(int kind) {
-    static const int order[] = {TK_RP, TK_COMMA, TK_SEMI, TK_ID, TK_FROM, TK_AS, TK_LP, TK_STRING, TK_END, TK_THEN, TK_WHEN,
+    static const int order[] = {TK_RP, TK_COMMA, TK_SEMI, TK_ID, TK_FROM, TK_AS, TK_STRING, TK_END, TK_THEN, TK_WHEN,
                                 TK_ON, TK_BY, TK_SELECT, TK_WHERE, TK_GROUP, TK_JOIN};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (order[i] == kind) { return (int)i - 100; }
@@ -111,8 +111,8 @@ static int rank_compare(const void *a, const void *b) {
 static bool is_rare(int kind) {
     switch (kind) {
     case TK_UNICODE_STRING: case TK_HINT_OPEN: case TK_NATURAL: case TK_MATCH_RECOGNIZE: case TK_FETCH: case TK_WINDOW:
-    case TK_QUALIFY: case TK_JSON_KEY: case TK_TRIM_WHERE: case TK_PLACING: case TK_TO: case TK_DEFAULT: case TK_DESCRIPTOR:
-    case TK_JSON_VALUE_WORD: case TK_FOR: return true;
+    case TK_QUALIFY: case TK_JSON_KEY: case TK_TRIM_WHERE: case TK_PLACING: case TK_TO: case TK_DEFAULT:
+    case TK_DESCRIPTOR: case TK_JSON_VALUE_WORD: case TK_FOR: return true;
     default: return false;
     }
 }
@@ -176,7 +176,13 @@ static const char *near_keyword(const struct sql_token *token, const int *kinds,
     for (size_t i = 0; i < count; i++) {
         char buffer[SQL_DISPLAY_MAX];
         const char *shown = sql_token_display(kinds[i], buffer);
-        if (shown[0] < 'A' || shown[0] > 'Z' || strchr(shown, ' ')) { continue; }
+        if (shown[0] < 'A' || shown[0] > 'Z') { continue; }
+        const size_t first = strcspn(shown, " ");
+        /* LEFT of LEFT JOIN */
+        if (shown[first] == ' ' && strlen(word) == first && strncasecmp(shown, word, first) == 0) {
+            return sql_token_display(kinds[i], name);
+        }
+        if (shown[first] == ' ') { continue; }
         const char *before = near.name;
         const size_t distance = near.distance;
         nearest_offer(&near, shown);
@@ -248,10 +254,22 @@ static void report_syntax_error(const struct sql_script *script, const struct sq
     expected_text(kinds, count, expected, sizeof expected);
     const char *hint = hint_for(&build->previous, &build->current);
     const char *near = near_keyword(&build->current, kinds, count, name);
+    const struct sql_token *wrong = &build->current;
+    if (!near && hint[0] == 0 && tokens > 0) {
+        /* SELECT a FORM t: FORM was taken for an alias, and the error shows behind it. */
+        arena_init(&arena, ARENA_BYTES_MAX);
+        const size_t before = expected_at(script->text, script->text_size, tokens - 1, &arena, kinds, 120);
+        arena_clear(&arena);
+        near = near_keyword(&build->previous, kinds, before, name);
+        if (near) {
+            wrong = &build->previous;
+            found_text(wrong, found, sizeof found);
+        }
+    }
     if (hint[0] != 0) {
         SQL_FAIL(err, SABOT_ERR_SQL, build->current.span, "did not expect %s here%s", found, hint);
     } else if (near) {
-        SQL_FAIL(err, SABOT_ERR_SQL, build->current.span, "found %s; did you mean %s?", found, near);
+        SQL_FAIL(err, SABOT_ERR_SQL, wrong->span, "found %s; did you mean %s?", found, near);
     } else {
         SQL_FAIL(err, SABOT_ERR_SQL, build->current.span, "found %s where %s was expected", found,
                  expected[0] ? expected : "something else");

@@ -131,7 +131,8 @@ static void long_chains_of_and_are_one_node(void **state) {
 
 static void words_become_keywords_only_where_they_mean_something(void **state) {
     (void)state;
-    struct sql_script *script = parse("SELECT date, DATE '2020-01-01', value, left(a, 1) FROM t LEFT JOIN u ON t.key = u.day");
+    struct sql_script *script = parse(
+        "SELECT date, DATE '2020-01-01', value, left(a, 1) FROM t LEFT JOIN u ON t.key = u.day");
     const struct sql_select *select = &script->statements.items[0]->query->select;
     assert_int_equal(select->items.items[0].expr->kind, SQL_EXPR_COLUMN);
     assert_int_equal(select->items.items[1].expr->kind, SQL_EXPR_DATE);
@@ -176,7 +177,10 @@ struct wrong {
 };
 
 static const struct wrong wrongs[] = {
-    {"SELECT a FORM t", 1, 15, 1, "'t'"},
+    {"SELECT a FORM t", 1, 10, 4, "did you mean FROM?"},
+    {"SELECT a FROM t WERE a > 1", 1, 17, 4, "did you mean WHERE?"},
+    {"SELECT a FROM t LEFT b ON t.x = b.x", 1, 17, 4, "did you mean LEFT JOIN?"},
+    {"SELECT a, b c d FROM t", 1, 15, 1, "'d'"},
     {"SELECT FROM t", 1, 8, 4, "an expression"},
     {"SELECT a,\n       FROM t", 2, 8, 4, "'FROM'"},
     {"SELECT (a + 1 FROM t", 1, 15, 4, "')'"},
@@ -219,7 +223,8 @@ static void errors_say_what_and_where(void **state) {
         struct sql_script *script;
         struct sabot_error err = {0};
         assert_int_not_equal(sql_parse(wrongs[i].text, strlen(wrongs[i].text), &script, &err), SABOT_OK);
-        if (err.sql_line != wrongs[i].line || err.sql_column != wrongs[i].column || err.sql_length != wrongs[i].length ||
+        if (err.sql_line != wrongs[i].line || err.sql_column != wrongs[i].column ||
+            err.sql_length != wrongs[i].length ||
             !strstr(err.message, wrongs[i].says) || err.status != SABOT_ERR_SQL) {
             fail_msg("%s\n%u:%u+%u %s", wrongs[i].text, err.sql_line, err.sql_column, err.sql_length, err.message);
         }
