@@ -484,7 +484,7 @@ static sabot_status bind_unary(const struct expr_scope *in, const struct sql_exp
     return call(in, expr->unary.op == SQL_OP_NOT ? "NOT" : "-", &bound, 1, expr->span, out, err);
 }
 
-static sabot_status bind_is(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+static sabot_status bind_is_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                             struct sabot_error *err) {
     static const char *const names[][2] = {
         [SQL_IS_NULL] = {"IS NULL", "IS NOT NULL"},
@@ -505,7 +505,7 @@ static sabot_status bind_is(const struct expr_scope *in, const struct sql_expr *
     return negate(in, expr->is.negated, expr->span, out, err);
 }
 
-static sabot_status bind_like(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+static sabot_status bind_like_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                               struct sabot_error *err) {
     struct expr *args[3] = {NULL, NULL, NULL};
     SABOT_TRY(bind_expr(in, expr->like.operand, &args[0], err));
@@ -524,7 +524,7 @@ static sabot_status range(const struct expr_scope *in, struct expr *operand, str
     return call(in, "AND", both, 2, span, out, err);
 }
 
-static sabot_status bind_between(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+static sabot_status bind_between_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                                  struct sabot_error *err) {
     struct expr *operand = NULL, *low = NULL, *high = NULL;
     SABOT_TRY(bind_expr(in, expr->between.operand, &operand, err));
@@ -544,7 +544,7 @@ static sabot_status no_subquery(const struct sql_expr *expr, const char *what, s
                     "%s can't run yet; a subquery may stand in FROM only", what);
 }
 
-static sabot_status bind_in(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+static sabot_status bind_in_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                             struct sabot_error *err) {
     if (expr->in.query) { return no_subquery(expr, "IN (SELECT ..)", err); }
     const unsigned n = expr->in.list.count + 1;
@@ -932,10 +932,10 @@ sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr,
         SABOT_TRY(bind_list(in, &expr->logic.operands, &args, err));
         return call(in, sql_op_name(expr->logic.op), args, (int32_t)expr->logic.operands.count, expr->span, out, err);
     }
-    case SQL_EXPR_IS: return bind_is(in, expr, out, err);
-    case SQL_EXPR_LIKE: return bind_like(in, expr, out, err);
-    case SQL_EXPR_BETWEEN: return bind_between(in, expr, out, err);
-    case SQL_EXPR_IN: return bind_in(in, expr, out, err);
+    case SQL_EXPR_IS: return bind_is_expr(in, expr, out, err);
+    case SQL_EXPR_LIKE: return bind_like_expr(in, expr, out, err);
+    case SQL_EXPR_BETWEEN: return bind_between_expr(in, expr, out, err);
+    case SQL_EXPR_IN: return bind_in_expr(in, expr, out, err);
     case SQL_EXPR_QUANTIFIED: return no_subquery(expr, "a comparison with ANY or ALL of a subquery", err);
     case SQL_EXPR_EXISTS: return no_subquery(expr, "EXISTS (SELECT ..)", err);
     case SQL_EXPR_SUBQUERY: return no_subquery(expr, "a subquery as a value", err);
