@@ -1025,6 +1025,13 @@ struct sql_like_option build_like_option(struct sql_build *b, struct sql_token m
     return option;
 }
 
+uint32_t build_buckets(struct sql_build *b, struct sql_token number, struct sql_token word) {
+    const uint32_t buckets = build_uint(b, number);
+    if (!build_word_is(&word, "BUCKETS")) { build_fail(b, SABOT_ERR_SQL, word.span, "INTO n BUCKETS is meant here"); }
+    if (buckets == 0) { build_fail(b, SABOT_ERR_SQL, number.span, "a table has at least one bucket"); }
+    return buckets;
+}
+
 enum sql_language build_language(struct sql_build *b, struct sql_token word) {
     if (build_word_is(&word, "JAVA")) { return SQL_LANGUAGE_JAVA; }
     if (build_word_is(&word, "SCALA")) { return SQL_LANGUAGE_SCALA; }

@@ -146,6 +146,8 @@ struct sql_statement *build_show(struct sql_build *b, struct sql_token start, st
 struct sql_statement *build_describe(struct sql_build *b, struct sql_token start, const struct sql_token *word,
                                      struct sql_path name);
 void build_explain_detail(struct sql_build *b, unsigned *details, struct sql_token word);
+/* INTO <number> BUCKETS. */
+uint32_t build_buckets(struct sql_build *b, struct sql_token number, struct sql_token word);
 struct sql_like_option build_like_option(struct sql_build *b, struct sql_token mode, struct sql_token what);
 enum sql_language build_language(struct sql_build *b, struct sql_token word);
 

@@ -1072,12 +1072,12 @@ distribution(A) ::= DISTRIBUTED_BY ID(K) column_list(C) buckets(N). {
     }
     A.distribution_kind = build_word_is(&K, "HASH") ? "HASH" : "RANGE";
 }
-distribution(A) ::= DISTRIBUTED_INTO INTEGER(N) ID. {
-    A = (struct sql_create_table){.has_distribution = true, .buckets = build_uint(b, N)};
+distribution(A) ::= DISTRIBUTED_INTO INTEGER(N) ID(W). {
+    A = (struct sql_create_table){.has_distribution = true, .buckets = build_buckets(b, N, W)};
 }
 %type buckets {uint32_t}
 buckets(A) ::= . { A = 0; }
-buckets(A) ::= INTO INTEGER(N) ID. { A = build_uint(b, N); }
+buckets(A) ::= INTO INTEGER(N) ID(W). { A = build_buckets(b, N, W); }
 partitioned(A) ::= . { A = NO_PATH; }
 partitioned(A) ::= PARTITIONED_BY column_list(C). { A = C; }
 like_opt(A) ::= . { A = (struct sql_create_table){0}; }
