@@ -89,6 +89,12 @@ struct plan {
             const int32_t *picked;     /* per output column: column of the table */
             struct expr *filter;       /* pushed down, over the output; NULL: none */
             bool needs_watermark;      /* set by the rules: something above is driven by event time */
+            /* Set by pruning: what the connector reads, and the output computed from it. */
+            const int32_t *reads;      /* columns of the table */
+            const struct type *read_types; /* rows of fewer fields where the connector can leave some out */
+            int32_t n_reads;
+            struct expr *const *exprs; /* per output column, over the reads */
+            struct expr *watermark;    /* over the output; NULL where it is not needed */
         } scan;
         struct {
             struct expr *const *cells; /* row by row */

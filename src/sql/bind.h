@@ -22,6 +22,8 @@ struct binder {
     int32_t view_depth;
 };
 void binder_clear(struct binder *binder);
+/* Keeps the object alive as long as the binder. */
+sabot_status binder_use(struct binder *binder, struct catalog_object *object, struct sabot_error *err);
 
 sabot_status bind_query(struct binder *binder, const struct sql_query *query, struct plan **out,
                         struct sabot_error *err);

@@ -1,0 +1,231 @@
+/* Plans as text. */
+#include "plan/explain.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void print_names(const struct schema *schema, struct text *target) {
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        text_format(target, "%s%s", i ? ", " : "", schema->fields[i].name);
+    }
+}
+
+static void print_columns(const struct schema *schema, const int32_t *columns, int32_t n, struct text *target) {
+    for (int32_t i = 0; i < n; i++) {
+        text_format(target, "%s%s", i ? ", " : "", schema->fields[columns[i]].name);
+    }
+}
+
+static void print_call(const struct aggregate_call *call, const struct schema *input, struct text *target) {
+    static const char *const names[] = {"COUNT", "COUNT", "SUM", "AVG", "MIN", "MAX"};
+    text_format(target, "%s(%s%s)", names[call->kind], call->distinct ? "DISTINCT " : "",
+                call->argument < 0 ? "*" : input->fields[call->argument].name);
+    if (call->filter >= 0) { text_format(target, " FILTER %s", input->fields[call->filter].name); }
+}
+
+static void print_calls(const struct plan *node, const struct aggregate_call *calls, int32_t n_calls, int32_t n_keys,
+                        struct text *target) {
+    for (int32_t i = 0; i < n_calls; i++) {
+        text_add(target, i ? ", " : "");
+        print_call(&calls[i], node->inputs[0]->schema, target);
+        text_format(target, " AS %s", node->schema->fields[n_keys + i].name);
+    }
+}
+
+static void explain_scan(const struct plan *node, struct text *target) {
+    text_format(target, "TableSourceScan(table=[%s], fields=[", node->scan.table->name);
+    print_names(node->schema, target);
+    text_add(target, "]");
+    if (node->scan.exprs) {
+        bool pruned = node->scan.n_reads < node->scan.table->n_columns;
+        for (int32_t i = 0; i < node->scan.n_reads; i++) {
+            pruned = pruned || !type_same(node->scan.read_types[i], node->scan.table->columns[node->scan.reads[i]].type);
+        }
+        if (pruned) {
+            char type[512];
+            text_add(target, ", reads=[");
+            for (int32_t i = 0; i < node->scan.n_reads; i++) {
+                text_format(target, "%s%s", i ? ", " : "", node->scan.table->columns[node->scan.reads[i]].name);
+                if (node->scan.read_types[i].kind == TYPE_ROW) {
+                    type_print(type_nullable(node->scan.read_types[i]), type, sizeof type);
+                    text_format(target, " %s", type);
+                }
+            }
+            text_add(target, "]");
+        }
+    }
+    if (node->scan.watermark) {
+        text_add(target, ", watermark=[");
+        expr_print(node->scan.watermark, node->schema, target);
+        text_add(target, "]");
+    }
+    if (node->scan.filter) {
+        text_add(target, ", filter=[");
+        expr_print(node->scan.filter, node->schema, target);
+        text_add(target, "]");
+    }
+    text_add(target, ")");
+}
+
+static void explain_values(const struct plan *node, struct text *target) {
+    const int32_t n = node->schema->n_fields, shown = node->values.n_rows < 8 ? node->values.n_rows : 8;
+    text_add(target, "Values(tuples=[");
+    for (int32_t row = 0; row < shown; row++) {
+        text_add(target, row ? ", {" : "{");
+        for (int32_t i = 0; i < n; i++) {
+            text_add(target, i ? ", " : " ");
+            expr_print(node->values.cells[(int64_t)row * n + i], NULL, target);
+        }
+        text_add(target, " }");
+    }
+    if (shown < node->values.n_rows) { text_format(target, ", ... %d rows", node->values.n_rows); }
+    text_add(target, "])");
+}
+
+static void explain_project(const struct plan *node, struct text *target) {
+    text_add(target, "Project(");
+    for (int32_t i = 0; i < node->schema->n_fields; i++) {
+        const struct expr *expr = node->project.exprs[i];
+        const char *name = node->schema->fields[i].name;
+        text_add(target, i ? ", " : "");
+        const bool same = expr_is_column(expr) &&
+                          strcmp(node->inputs[0]->schema->fields[expr->index].name, name) == 0;
+        if (same) {
+            text_add(target, name);
+        } else {
+            text_format(target, "%s=[", name);
+            expr_print(expr, node->inputs[0]->schema, target);
+            text_add(target, "]");
+        }
+    }
+    text_add(target, ")");
+}
+
+static void explain_aggregate(const struct plan *node, struct text *target) {
+    text_add(target, node->aggregate.is_distinct ? "Distinct(" : "GroupAggregate(");
+    if (node->aggregate.n_keys > 0) {
+        text_add(target, "groupBy=[");
+        print_columns(node->inputs[0]->schema, node->aggregate.keys, node->aggregate.n_keys, target);
+        text_add(target, node->aggregate.n_calls ? "], " : "]");
+    }
+    if (node->aggregate.n_calls > 0) {
+        text_add(target, "select=[");
+        print_calls(node, node->aggregate.calls, node->aggregate.n_calls, node->aggregate.n_keys, target);
+        text_add(target, "]");
+    }
+    text_add(target, ")");
+}
+
+static void explain_window_aggregate(const struct plan *node, bool local, struct text *target) {
+    static const char *const properties[] = {"window_start", "window_end", "window_time"};
+    const struct schema *input = node->inputs[0]->schema;
+    text_add(target, local ? "LocalWindowAggregate(" : "WindowAggregate(");
+    if (node->window_aggregate.n_keys > 0) {
+        text_add(target, "groupBy=[");
+        print_columns(input, node->window_aggregate.keys, node->window_aggregate.n_keys, target);
+        text_add(target, "], ");
+    }
+    text_add(target, "window=[");
+    if (node->window_aggregate.attached) {
+        text_format(target, "attached, window_end=[%s]", input->fields[node->window_aggregate.spec.time_column].name);
+    } else {
+        window_print(&node->window_aggregate.spec, target);
+        text_format(target, ", time_col=[%s]", input->fields[node->window_aggregate.spec.time_column].name);
+    }
+    text_add(target, "], select=[");
+    print_calls(node, node->window_aggregate.calls, node->window_aggregate.n_calls, node->window_aggregate.n_keys, target);
+    for (int32_t i = 0; i < node->window_aggregate.n_properties && !local; i++) {
+        text_format(target, "%s%s", i || node->window_aggregate.n_calls ? ", " : "",
+                    properties[node->window_aggregate.properties[i]]);
+    }
+    text_add(target, "])");
+}
+
+static void explain_sort(const struct plan *node, struct text *target) {
+    text_add(target, node->kind == PLAN_SORT ? "Sort(" : "Limit(");
+    if (node->kind == PLAN_SORT) {
+        text_add(target, "orderBy=[");
+        for (int32_t i = 0; i < node->sort.n_keys; i++) {
+            const struct sort_key *key = &node->sort.keys[i];
+            text_format(target, "%s%s %s", i ? ", " : "", node->schema->fields[key->column].name,
+                        key->descending ? "DESC" : "ASC");
+            if (key->nulls_first == key->descending) {
+                text_add(target, key->nulls_first ? " NULLS FIRST" : " NULLS LAST");
+            }
+        }
+        text_add(target, "]");
+    }
+    const char *comma = node->kind == PLAN_SORT ? ", " : "";
+    if (node->sort.limit >= 0) {
+        text_format(target, "%slimit=[%" PRId64 "]", comma, node->sort.limit);
+        comma = ", ";
+    }
+    if (node->sort.offset > 0) { text_format(target, "%soffset=[%" PRId64 "]", comma, node->sort.offset); }
+    text_add(target, ")");
+}
+
+static void explain_join(const struct plan *node, struct text *target) {
+    static const char *const kinds[] = {"InnerJoin", "LeftOuterJoin", "RightOuterJoin", "FullOuterJoin", "CrossJoin"};
+    text_format(target, "Join(joinType=[%s]", kinds[node->join.kind]);
+    if (node->join.condition) {
+        text_add(target, ", where=[");
+        expr_print(node->join.condition, node->schema, target);
+        text_add(target, "]");
+    }
+    text_add(target, ")");
+}
+
+void explain_node(const struct plan *node, enum explain_style style, struct text *target) {
+    if (style == EXPLAIN_LOGICAL) { text_add(target, "Logical"); }
+    switch (node->kind) {
+    case PLAN_SCAN: explain_scan(node, target); break;
+    case PLAN_VALUES: explain_values(node, target); break;
+    case PLAN_FILTER:
+        text_add(target, "Filter(condition=[");
+        expr_print(node->filter.condition, node->schema, target);
+        text_add(target, "])");
+        break;
+    case PLAN_PROJECT: explain_project(node, target); break;
+    case PLAN_WINDOW:
+        text_add(target, "WindowTableFunction(window=[");
+        window_print(&node->window.spec, target);
+        text_format(target, ", time_col=[%s]])", node->inputs[0]->schema->fields[node->window.spec.time_column].name);
+        break;
+    case PLAN_AGGREGATE: explain_aggregate(node, target); break;
+    case PLAN_WINDOW_AGGREGATE: explain_window_aggregate(node, style == EXPLAIN_LOCAL, target); break;
+    case PLAN_UNION:
+        text_add(target, "Union(all=[true], union=[");
+        print_names(node->schema, target);
+        text_add(target, "])");
+        break;
+    case PLAN_SORT:
+    case PLAN_LIMIT: explain_sort(node, target); break;
+    case PLAN_SINK:
+        text_format(target, "Sink(table=[%s], fields=[", node->sink.table->name);
+        print_names(node->schema, target);
+        text_add(target, "])");
+        break;
+    case PLAN_JOIN: explain_join(node, target); break;
+    }
+}
+
+/* lead: what stands before the node's line; indent: before the lines of what is below it. */
+static void explain_below(const struct plan *node, enum explain_style style, const char *lead, const char *indent,
+                          struct text *target) {
+    text_add(target, lead);
+    explain_node(node, style, target);
+    text_add(target, "\n");
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const bool last = i + 1 == node->n_inputs;
+        struct text child_lead = {0}, child_indent = {0};
+        text_format(&child_lead, "%s%s", indent, last ? "+- " : ":- ");
+        text_format(&child_indent, "%s%s", indent, last ? "   " : ":  ");
+        explain_below(node->inputs[i], style, text_string(&child_lead), text_string(&child_indent), target);
+        text_clear(&child_lead);
+        text_clear(&child_indent);
+    }
+}
+
+void explain_tree(const struct plan *root, enum explain_style style, struct text *target) {
+    explain_below(root, style, "", "", target);
+}

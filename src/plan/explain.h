@@ -1,0 +1,19 @@
+/* Plans as text, for EXPLAIN and operator labels. */
+#ifndef PLAN_EXPLAIN_H
+#define PLAN_EXPLAIN_H
+
+#include "base/text.h"
+#include "plan/plan.h"
+
+enum explain_style {
+    EXPLAIN_LOGICAL,  /* "LogicalProject(..)" */
+    EXPLAIN_PHYSICAL, /* "Project(..)" */
+    EXPLAIN_LOCAL     /* the local half of a windowed aggregation */
+};
+
+/* One node on one line, without its inputs. */
+void explain_node(const struct plan *node, enum explain_style style, struct text *target);
+/* The tree, root first, one node a line, indented as Flink does. */
+void explain_tree(const struct plan *root, enum explain_style style, struct text *target);
+
+#endif

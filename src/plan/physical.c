@@ -1,0 +1,549 @@
+/* Builds job graphs. A vertex is open while operators may be chained to its end; an exchange closes it. */
+#include "plan/physical.h"
+
+#include "plan/explain.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LABEL_SIZE_MAX 160
+#define VERTICES_MAX 4096
+
+/* A vertex under construction; arrays in the arena. */
+struct vertex {
+    const struct op_spec **ops;
+    unsigned n_ops, ops_capacity;
+    struct job_edge *edges;
+    unsigned n_edges, edges_capacity;
+    int32_t parallelism;
+};
+
+/* The n-th operator of a kind in a statement. */
+struct uid_count {
+    const char *name;
+    int32_t n;
+};
+
+struct physical_plan {
+    struct plan_arena plans;
+    struct physical_options options;
+    struct vertex *drafts;
+    unsigned n_drafts, drafts_capacity;
+    struct schema **schemas; /* owned references */
+    unsigned n_schemas, schemas_capacity;
+    struct uid_count *uids;
+    unsigned n_uids, uids_capacity;
+    const char *uid_prefix;
+    struct job_graph graph;
+    bool bounded;
+};
+
+static struct arena *arena_of(struct physical_plan *plan) { return &plan->plans.arena; }
+
+/* Fills in the name of the first unbounded table below. */
+static const char *unbounded_table(const struct plan *plan) {
+    if (plan->kind == PLAN_SCAN && !plan->bounded) { return plan->scan.table->name; }
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        const char *name = unbounded_table(plan->inputs[i]);
+        if (name) { return name; }
+    }
+    return NULL;
+}
+
+static sabot_status copy_schema(struct physical_plan *plan, const struct schema *from, struct schema **out,
+                                struct sabot_error *err) {
+    plan->schemas = arena_grow(arena_of(plan), plan->schemas, plan->n_schemas, sizeof *plan->schemas,
+                               &plan->schemas_capacity);
+    if (!plan->schemas) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(schema_new(from->fields, from->n_fields, out, err));
+    plan->schemas[plan->n_schemas++] = *out;
+    return SABOT_OK;
+}
+
+/* ---- vertices ------------------------------------------------------------------------------------------------------ */
+
+static sabot_status vertex_new(struct physical_plan *plan, int32_t parallelism, int32_t *out, struct sabot_error *err) {
+    if (plan->n_drafts >= VERTICES_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "the statement needs more than %d task groups", VERTICES_MAX);
+    }
+    plan->drafts = arena_grow(arena_of(plan), plan->drafts, plan->n_drafts, sizeof *plan->drafts,
+                              &plan->drafts_capacity);
+    if (!plan->drafts) { return PLAN_NO_MEMORY(err); }
+    plan->drafts[plan->n_drafts] = (struct vertex){.parallelism = parallelism};
+    *out = (int32_t)plan->n_drafts++;
+    return SABOT_OK;
+}
+
+static sabot_status add_edge(struct physical_plan *plan, int32_t to, struct job_edge edge, struct sabot_error *err) {
+    struct vertex *vertex = &plan->drafts[to];
+    vertex->edges = arena_grow(arena_of(plan), vertex->edges, vertex->n_edges, sizeof *vertex->edges,
+                               &vertex->edges_capacity);
+    if (!vertex->edges) { return PLAN_NO_MEMORY(err); }
+    vertex->edges[vertex->n_edges++] = edge;
+    return SABOT_OK;
+}
+
+static sabot_status uid_of(struct physical_plan *plan, const char *name, const char **out, struct sabot_error *err) {
+    unsigned at = 0;
+    while (at < plan->n_uids && strcmp(plan->uids[at].name, name) != 0) {
+        at++;
+    }
+    if (at == plan->n_uids) {
+        plan->uids = arena_grow(arena_of(plan), plan->uids, plan->n_uids, sizeof *plan->uids, &plan->uids_capacity);
+        if (!plan->uids) { return PLAN_NO_MEMORY(err); }
+        plan->uids[plan->n_uids++] = (struct uid_count){.name = name};
+    }
+    const int32_t n = ++plan->uids[at].n;
+    *out = n == 1 ? arena_format(arena_of(plan), "%s/%s", plan->uid_prefix, name)
+                  : arena_format(arena_of(plan), "%s/%s-%d", plan->uid_prefix, name, n);
+    return *out ? SABOT_OK : PLAN_NO_MEMORY(err);
+}
+
+/* Appends an operator. `name` goes into the uid, the label is copied and cut. */
+static sabot_status add_op(struct physical_plan *plan, int32_t vertex, const struct op_type *type, const void *options,
+                           struct schema *output, const char *name, const char *label, struct sabot_error *err) {
+    struct vertex *draft = &plan->drafts[vertex];
+    struct op_spec *spec = ARENA_NEW(arena_of(plan), struct op_spec);
+    draft->ops = arena_grow(arena_of(plan), draft->ops, draft->n_ops, sizeof *draft->ops, &draft->ops_capacity);
+    if (!spec || !draft->ops) { return PLAN_NO_MEMORY(err); }
+    size_t size = strlen(label);
+    const bool cut = size > LABEL_SIZE_MAX;
+    if (cut) {
+        size = LABEL_SIZE_MAX;
+        while (size > 0 && ((unsigned char)label[size] & 0xC0) == 0x80) {
+            size--; /* not in the middle of a character */
+        }
+    }
+    spec->type = type;
+    spec->options = options;
+    spec->output = output;
+    SABOT_TRY(uid_of(plan, name, &spec->uid, err));
+    spec->label = arena_format(arena_of(plan), "%.*s%s", (int)size, label, cut ? "..." : "");
+    if (!spec->label) { return PLAN_NO_MEMORY(err); }
+    draft->ops[draft->n_ops++] = spec;
+    return SABOT_OK;
+}
+
+static sabot_status add_node(struct physical_plan *plan, int32_t vertex, const struct op_type *type,
+                             const void *options, const struct plan *node, const char *name, struct sabot_error *err) {
+    struct schema *output = NULL;
+    struct text label = {0};
+    SABOT_TRY(copy_schema(plan, node->schema, &output, err));
+    explain_node(node, EXPLAIN_PHYSICAL, &label);
+    const sabot_status status = add_op(plan, vertex, type, options, output, name, text_string(&label), err);
+    text_clear(&label);
+    return status;
+}
+
+/* ---- exchanges ----------------------------------------------------------------------------------------------------- */
+
+/* All rows in one task. */
+static sabot_status gather(struct physical_plan *plan, int32_t *vertex, struct sabot_error *err) {
+    if (plan->drafts[*vertex].parallelism == 1) { return SABOT_OK; }
+    const int32_t from = *vertex;
+    SABOT_TRY(vertex_new(plan, 1, vertex, err));
+    return add_edge(plan, *vertex, (struct job_edge){.from = from, .exchange = EXCHANGE_GATHER}, err);
+}
+
+/* Rows of equal keys in one task. */
+static sabot_status hash(struct physical_plan *plan, const int32_t *keys, int32_t n_keys, int32_t *vertex,
+                         struct sabot_error *err) {
+    if (n_keys == 0) { return gather(plan, vertex, err); }
+    if (plan->drafts[*vertex].parallelism == 1) { return SABOT_OK; }
+    const int32_t from = *vertex;
+    SABOT_TRY(vertex_new(plan, plan->options.parallelism, vertex, err));
+    return add_edge(plan, *vertex,
+                    (struct job_edge){.from = from, .exchange = EXCHANGE_HASH, .keys = keys, .n_keys = n_keys}, err);
+}
+
+/* ---- sources and sinks ---------------------------------------------------------------------------------------------- */
+
+/* A schema of some columns of a table. */
+static sabot_status table_schema(struct physical_plan *plan, const struct plan_table *table, const int32_t *columns,
+                                 const struct type *types, int32_t n, struct schema **out, struct sabot_error *err) {
+    struct field *fields = arena_alloc(arena_of(plan), (size_t)(n + 1) * sizeof *fields);
+    if (!fields) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        const struct table_column *column = &table->columns[columns[i]];
+        fields[i] = (struct field){.name = column->name, .type = types ? types[i] : column->type};
+    }
+    const struct schema borrowed = {.n_fields = n, .fields = fields};
+    return copy_schema(plan, &borrowed, out, err);
+}
+
+static int32_t find_in(const int32_t *list, int32_t n, int32_t wanted) {
+    for (int32_t i = 0; i < n; i++) {
+        if (list[i] == wanted) { return i; }
+    }
+    return -1;
+}
+
+/* The table as the connector sees it: `columns` of it, with `types` where they differ from the declared ones. */
+static sabot_status connector_view(struct physical_plan *plan, const struct plan_table *table, const int32_t *columns,
+                                   const struct type *types, int32_t n, const struct connector_table **out,
+                                   struct sabot_error *err) {
+    struct arena *arena = arena_of(plan);
+    struct connector_table *view = ARENA_NEW(arena, struct connector_table);
+    const char **metadata = arena_alloc(arena, (size_t)(n + 1) * sizeof *metadata);
+    int32_t *declared = arena_alloc(arena, (size_t)(table->n_columns + 1) * sizeof *declared);
+    int32_t *key = arena_alloc(arena, (size_t)(table->n_primary_key + 1) * sizeof *key);
+    if (!view || !metadata || !declared || !key) { return PLAN_NO_MEMORY(err); }
+    int32_t n_declared = 0, n_key = 0;
+    for (int32_t i = 0; i < n; i++) {
+        metadata[i] = table->columns[columns[i]].metadata_key;
+    }
+    for (int32_t i = 0; i < table->n_columns; i++) {
+        if (table->columns[i].kind == TABLE_COLUMN_PHYSICAL) { declared[n_declared++] = i; }
+    }
+    for (int32_t i = 0; i < table->n_primary_key; i++) {
+        const int32_t at = find_in(columns, n, table->primary_key[i]);
+        if (at < 0) { break; }
+        key[n_key++] = at;
+    }
+    *view = (struct connector_table){
+        .name = table->name, .options = table->options, .n_options = table->n_options, .metadata = metadata,
+        .primary_key = key, .n_primary_key = n_key == table->n_primary_key ? n_key : 0, .memory = table->memory,
+    };
+    SABOT_TRY(table_schema(plan, table, columns, types, n, &view->schema, err));
+    SABOT_TRY(table_schema(plan, table, declared, NULL, n_declared, &view->declared, err));
+    *out = view;
+    return SABOT_OK;
+}
+
+/* Whether the output is just what the connector reads. */
+static bool scan_is_plain(const struct plan *node) {
+    if (node->schema->n_fields != node->scan.n_reads) { return false; }
+    for (int32_t i = 0; i < node->scan.n_reads; i++) {
+        if (!expr_is_column(node->scan.exprs[i]) || node->scan.exprs[i]->index != i) { return false; }
+    }
+    return true;
+}
+
+static sabot_status build_scan(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    const struct plan_table *table = node->scan.table;
+    struct source_options *options = ARENA_NEW(arena_of(plan), struct source_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    assert(node->scan.exprs && "scans are pruned before they are built");
+    SABOT_TRY(connector_view(plan, table, node->scan.reads, node->scan.read_types, node->scan.n_reads, &options->table,
+                             err));
+    options->connector = table->connector;
+    options->columns = scan_is_plain(node) ? NULL : node->scan.exprs;
+    options->watermark_kind = node->scan.watermark ? WATERMARK_KIND_EXPRESSION : WATERMARK_KIND_NONE;
+    options->watermark = node->scan.watermark;
+    options->filter = node->scan.filter;
+    options->idle_timeout_ns = plan->options.idle_timeout_ns;
+    options->watermark_alignment_ms = plan->options.alignment_drift_ms;
+    plan->bounded = plan->bounded && node->bounded;
+    SABOT_TRY(vertex_new(plan, plan->options.parallelism, vertex, err));
+    const char *name = arena_format(arena_of(plan), "source.%s", table->name);
+    return name ? add_node(plan, *vertex, &op_source, options, node, name, err) : PLAN_NO_MEMORY(err);
+}
+
+static sabot_status build_values(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                 struct sabot_error *err) {
+    struct values_options *options = ARENA_NEW(arena_of(plan), struct values_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->cells = node->values.cells;
+    options->n_rows = node->values.n_rows;
+    options->n_columns = node->schema->n_fields;
+    SABOT_TRY(vertex_new(plan, 1, vertex, err));
+    return add_node(plan, *vertex, &op_values, options, node, "values", err);
+}
+
+static sabot_status build_sink(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    const struct plan_table *table = node->sink.table;
+    struct sink_options *options = ARENA_NEW(arena_of(plan), struct sink_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(connector_view(plan, table, node->sink.picked, NULL, node->schema->n_fields, &options->table, err));
+    options->connector = table->connector;
+    options->not_null_enforced = node->sink.not_null_enforced;
+    if (table->memory) { SABOT_TRY(gather(plan, vertex, err)); } /* one reader */
+    const char *name = arena_format(arena_of(plan), "sink.%s", table->name);
+    return name ? add_node(plan, *vertex, &op_sink, options, node, name, err) : PLAN_NO_MEMORY(err);
+}
+
+/* ---- operators ------------------------------------------------------------------------------------------------------ */
+
+static sabot_status build(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                          struct sabot_error *err);
+
+static sabot_status build_filter(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                 struct sabot_error *err) {
+    struct filter_options *options = ARENA_NEW(arena_of(plan), struct filter_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->condition = node->filter.condition;
+    return add_node(plan, *vertex, &op_filter, options, node, "filter", err);
+}
+
+static sabot_status build_project(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                  struct sabot_error *err) {
+    struct project_options *options = ARENA_NEW(arena_of(plan), struct project_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->exprs = node->project.exprs;
+    options->n_exprs = node->schema->n_fields;
+    return add_node(plan, *vertex, &op_project, options, node, "project", err);
+}
+
+static sabot_status build_window(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                 struct sabot_error *err) {
+    struct window_assign_options *options = ARENA_NEW(arena_of(plan), struct window_assign_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->window = node->window.spec;
+    return add_node(plan, *vertex, &op_window_assign, options, node, "window-assign", err);
+}
+
+static sabot_status build_aggregate(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                    struct sabot_error *err) {
+    struct group_aggregate_options *options = ARENA_NEW(arena_of(plan), struct group_aggregate_options);
+    const char *unbounded = unbounded_table(node);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    if (unbounded) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "%s over the unbounded table \"%s\" gives a result that is updated for ever, which can't run "
+                         "yet; group by window_start and window_end of TUMBLE, HOP or CUMULATE",
+                         node->aggregate.is_distinct    ? "DISTINCT"
+                         : node->aggregate.n_keys == 0 ? "an aggregate without a window"
+                                                       : "GROUP BY without a window",
+                         unbounded);
+    }
+    options->keys = node->aggregate.keys;
+    options->n_keys = node->aggregate.n_keys;
+    options->calls = node->aggregate.calls;
+    options->n_calls = node->aggregate.n_calls;
+    SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+    return add_node(plan, *vertex, &op_group_aggregate, options, node, "group-aggregate", err);
+}
+
+static bool may_be_two_phase(const struct physical_plan *plan, const struct plan *node, int32_t vertex) {
+    if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger) { return false; }
+    for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
+        if (node->window_aggregate.calls[i].distinct) { return false; }
+    }
+    return true;
+}
+
+/* The partial aggregation behind the rows, and the keys of its output. */
+static sabot_status build_local(struct physical_plan *plan, const struct plan *node,
+                                const struct window_aggregate_options *options, int32_t vertex, int32_t **keys,
+                                struct sabot_error *err) {
+    struct schema *partial = NULL;
+    struct text label = {0};
+    *keys = arena_alloc(arena_of(plan), (size_t)(options->n_keys + 1) * sizeof **keys);
+    plan->schemas = arena_grow(arena_of(plan), plan->schemas, plan->n_schemas, sizeof *plan->schemas,
+                               &plan->schemas_capacity);
+    if (!*keys || !plan->schemas) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(window_partial_schema(options, node->inputs[0]->schema, &partial, err));
+    plan->schemas[plan->n_schemas++] = partial;
+    for (int32_t i = 0; i < options->n_keys; i++) {
+        (*keys)[i] = 2 + i; /* behind slice end and row count */
+    }
+    explain_node(node, EXPLAIN_LOCAL, &label);
+    const sabot_status status =
+        add_op(plan, vertex, &op_window_local, options, partial, "window-local", text_string(&label), err);
+    text_clear(&label);
+    return status;
+}
+
+static sabot_status build_window_aggregate(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                           struct sabot_error *err) {
+    struct window_aggregate_options *options = ARENA_NEW(arena_of(plan), struct window_aggregate_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->window = node->window_aggregate.spec;
+    options->keys = node->window_aggregate.keys;
+    options->n_keys = node->window_aggregate.n_keys;
+    options->calls = node->window_aggregate.calls;
+    options->n_calls = node->window_aggregate.n_calls;
+    options->properties = node->window_aggregate.properties;
+    options->n_properties = node->window_aggregate.n_properties;
+    if (!may_be_two_phase(plan, node, *vertex)) {
+        SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+        return add_node(plan, *vertex, &op_window_aggregate, options, node, "window-aggregate", err);
+    }
+    struct window_aggregate_options *merging = ARENA_NEW(arena_of(plan), struct window_aggregate_options);
+    struct schema *raw = NULL;
+    int32_t *keys = NULL;
+    if (!merging) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(build_local(plan, node, options, *vertex, &keys, err));
+    SABOT_TRY(copy_schema(plan, node->inputs[0]->schema, &raw, err));
+    *merging = *options;
+    merging->merges_partials = true;
+    merging->raw_input = raw;
+    merging->local = options;
+    SABOT_TRY(hash(plan, keys, options->n_keys, vertex, err));
+    return add_node(plan, *vertex, &op_window_aggregate, merging, node, "window-aggregate", err);
+}
+
+static sabot_status build_union(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                struct sabot_error *err) {
+    int32_t *inputs = arena_alloc(arena_of(plan), (size_t)node->n_inputs * sizeof *inputs);
+    int32_t parallelism = 1;
+    if (!inputs) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        SABOT_TRY(build(plan, node->inputs[i], &inputs[i], err));
+        if (plan->drafts[inputs[i]].parallelism > parallelism) { parallelism = plan->drafts[inputs[i]].parallelism; }
+    }
+    SABOT_TRY(vertex_new(plan, parallelism, vertex, err));
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const bool same = plan->drafts[inputs[i]].parallelism == parallelism;
+        const enum exchange exchange = same ? EXCHANGE_FORWARD : EXCHANGE_REBALANCE;
+        SABOT_TRY(add_edge(plan, *vertex, (struct job_edge){.from = inputs[i], .exchange = exchange}, err));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status build_sort(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    const char *unbounded = unbounded_table(node);
+    if (node->kind == PLAN_SORT && unbounded) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "ORDER BY waits for the end of its input, and table \"%s\" is unbounded", unbounded);
+    }
+    if (node->kind == PLAN_LIMIT) {
+        struct limit_options *options = ARENA_NEW(arena_of(plan), struct limit_options);
+        if (!options) { return PLAN_NO_MEMORY(err); }
+        options->limit = node->sort.limit < 0 ? INT64_MAX : node->sort.limit;
+        options->offset = node->sort.offset;
+        SABOT_TRY(gather(plan, vertex, err));
+        return add_node(plan, *vertex, &op_limit, options, node, "limit", err);
+    }
+    struct sort_options *options = ARENA_NEW(arena_of(plan), struct sort_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->keys = node->sort.keys;
+    options->n_keys = node->sort.n_keys;
+    options->limit = node->sort.limit;
+    options->offset = node->sort.offset;
+    SABOT_TRY(gather(plan, vertex, err));
+    return add_node(plan, *vertex, &op_sort, options, node, "sort", err);
+}
+
+/* Builds a node; *vertex is the open vertex that its rows come out of. */
+static sabot_status build(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                          struct sabot_error *err) {
+    switch (node->kind) {
+    case PLAN_SCAN: return build_scan(plan, node, vertex, err);
+    case PLAN_VALUES: return build_values(plan, node, vertex, err);
+    case PLAN_UNION: return build_union(plan, node, vertex, err);
+    case PLAN_JOIN:
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->join.on, "JOIN is understood, but can't run yet");
+    default: break;
+    }
+    SABOT_TRY(build(plan, node->inputs[0], vertex, err));
+    switch (node->kind) {
+    case PLAN_FILTER: return build_filter(plan, node, vertex, err);
+    case PLAN_PROJECT: return build_project(plan, node, vertex, err);
+    case PLAN_WINDOW: return build_window(plan, node, vertex, err);
+    case PLAN_AGGREGATE: return build_aggregate(plan, node, vertex, err);
+    case PLAN_WINDOW_AGGREGATE: return build_window_aggregate(plan, node, vertex, err);
+    case PLAN_SORT:
+    case PLAN_LIMIT: return build_sort(plan, node, vertex, err);
+    case PLAN_SINK: return build_sink(plan, node, vertex, err);
+    default: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a plan node of kind %d is not known", (int)node->kind);
+    }
+}
+
+/* ---- the graph ------------------------------------------------------------------------------------------------------ */
+
+/* "source.bid -> project", for metrics and logs. */
+static const char *vertex_name(struct physical_plan *plan, const struct vertex *vertex) {
+    struct text name = {0};
+    for (unsigned i = 0; i < vertex->n_ops; i++) {
+        const char *uid = vertex->ops[i]->uid;
+        const char *slash = strrchr(uid, '/');
+        text_format(&name, "%s%s", i ? " -> " : "", slash ? slash + 1 : uid);
+    }
+    const char *copy = arena_copy(arena_of(plan), text_string(&name), name.size);
+    text_clear(&name);
+    return copy;
+}
+
+static sabot_status finish(struct physical_plan *plan, struct sabot_error *err) {
+    struct job_vertex *vertices = arena_alloc(arena_of(plan), (plan->n_drafts + 1) * sizeof *vertices);
+    if (!vertices) { return PLAN_NO_MEMORY(err); }
+    for (unsigned i = 0; i < plan->n_drafts; i++) {
+        const struct vertex *draft = &plan->drafts[i];
+        vertices[i] = (struct job_vertex){
+            .name = vertex_name(plan, draft), .ops = draft->ops, .n_ops = (int32_t)draft->n_ops,
+            .parallelism = draft->parallelism, .edges = draft->edges, .n_edges = (int32_t)draft->n_edges,
+        };
+        if (!vertices[i].name) { return PLAN_NO_MEMORY(err); }
+    }
+    plan->graph = (struct job_graph){.vertices = vertices, .n_vertices = (int32_t)plan->n_drafts};
+    return SABOT_OK;
+}
+
+sabot_status physical_build(struct plan_arena *plans, struct plan *const *roots, const char *const *uid_prefixes,
+                            int32_t n_roots, const struct physical_options *options, struct physical_plan **out,
+                            struct sabot_error *err) {
+    struct physical_plan *plan = calloc(1, sizeof *plan);
+    if (!plan) {
+        plan_arena_clear(plans);
+        if (options->release) { options->release(options->owner); }
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a plan");
+    }
+    plan->plans = *plans;
+    plan_arena_init(plans);
+    plan->options = *options;
+    plan->bounded = true;
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n_roots && status == SABOT_OK; i++) {
+        int32_t vertex = 0;
+        plan->uid_prefix = uid_prefixes[i];
+        plan->n_uids = 0;
+        status = build(plan, roots[i], &vertex, err);
+    }
+    if (status == SABOT_OK) { status = finish(plan, err); }
+    if (status != SABOT_OK) {
+        physical_free(plan);
+        return status;
+    }
+    *out = plan;
+    return SABOT_OK;
+}
+
+const struct job_graph *physical_graph(const struct physical_plan *plan) { return &plan->graph; }
+
+bool physical_is_bounded(const struct physical_plan *plan) { return plan->bounded; }
+
+void physical_free(struct physical_plan *plan) {
+    if (!plan) { return; }
+    for (unsigned i = 0; i < plan->n_schemas; i++) {
+        schema_unref(plan->schemas[i]);
+    }
+    if (plan->options.release) { plan->options.release(plan->options.owner); }
+    plan_arena_clear(&plan->plans);
+    free(plan);
+}
+
+/* ---- EXPLAIN -------------------------------------------------------------------------------------------------------- */
+
+static void print_edge(const struct physical_plan *plan, const struct job_edge *edge, struct text *target) {
+    const struct job_vertex *from = &plan->graph.vertices[edge->from];
+    text_format(target, "   <- %s", exchange_name(edge->exchange));
+    if (edge->n_keys > 0) {
+        const struct schema *schema = from->ops[from->n_ops - 1]->output;
+        text_add(target, "[");
+        for (int32_t i = 0; i < edge->n_keys; i++) {
+            text_format(target, "%s%s", i ? ", " : "", schema->fields[edge->keys[i]].name);
+        }
+        text_add(target, "]");
+    }
+    text_format(target, " from [%d]\n", edge->from + 1);
+}
+
+void physical_print(const struct physical_plan *plan, struct text *target) {
+    for (int32_t i = 0; i < plan->graph.n_vertices; i++) {
+        const struct job_vertex *vertex = &plan->graph.vertices[i];
+        text_format(target, "[%d] parallelism %d\n", i + 1, vertex->parallelism);
+        for (int32_t j = 0; j < vertex->n_edges; j++) {
+            print_edge(plan, &vertex->edges[j], target);
+        }
+        for (int32_t j = 0; j < vertex->n_ops; j++) {
+            text_format(target, "   %s%s\n", j ? "+- " : "", vertex->ops[j]->label);
+        }
+    }
+}

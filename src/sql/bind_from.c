@@ -1,0 +1,458 @@
+/* FROM: tables, views, subqueries, window functions, joins. */
+#include "sql/bind_internal.h"
+
+#include "base/nearest.h"
+#include "sql/parse.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+void binder_clear(struct binder *binder) {
+    for (int32_t i = 0; i < binder->n_used; i++) {
+        catalog_object_unref(binder->used[i]);
+    }
+    free(binder->used);
+    binder->used = NULL;
+    binder->n_used = binder->used_capacity = 0;
+}
+
+sabot_status binder_use(struct binder *binder, struct catalog_object *object, struct sabot_error *err) {
+    for (int32_t i = 0; i < binder->n_used; i++) {
+        if (binder->used[i] == object) { return SABOT_OK; }
+    }
+    if (binder->n_used == binder->used_capacity) {
+        const int32_t capacity = binder->used_capacity ? binder->used_capacity * 2 : 8;
+        struct catalog_object **grown = realloc(binder->used, (size_t)capacity * sizeof *grown);
+        if (!grown) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the tables of a query"); }
+        binder->used = grown;
+        binder->used_capacity = capacity;
+    }
+    binder->used[binder->n_used++] = catalog_object_ref(object);
+    return SABOT_OK;
+}
+
+/* One name for all columns of a plan. */
+static sabot_status scope_of(struct binder *binder, struct plan *plan, const char *name, struct scope *out,
+                             struct sabot_error *err) {
+    out->plan = plan;
+    out->n_tables = 1;
+    out->tables = ARENA_NEW(&binder->plans->arena, struct scope_table);
+    if (!out->tables) { return PLAN_NO_MEMORY(err); }
+    out->tables[0] = (struct scope_table){.first = 0, .count = plan->schema->n_fields};
+    if (name) {
+        out->tables[0].name = arena_copy(&binder->plans->arena, name, strlen(name));
+        if (!out->tables[0].name) { return PLAN_NO_MEMORY(err); }
+    }
+    return SABOT_OK;
+}
+
+/* AS t (a, b): the same columns under other names. */
+static sabot_status rename_columns(struct binder *binder, struct plan *plan, const struct sql_path *names,
+                                   struct plan **out, struct sabot_error *err) {
+    const int32_t n = plan->schema->n_fields;
+    if (names->count == 0) {
+        *out = plan;
+        return SABOT_OK;
+    }
+    if (names->count != (unsigned)n) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, names->items[0].span, "%u column names are given for %d columns",
+                        names->count, n);
+    }
+    struct arena *arena = &binder->plans->arena;
+    struct expr **exprs = arena_alloc(arena, (size_t)n * sizeof *exprs);
+    const char **texts = arena_alloc(arena, (size_t)n * sizeof *texts);
+    if (!exprs || !texts) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        SABOT_TRY(plan_column_ref(binder->plans, plan, i, span_of(names->items[i].span), &exprs[i], err));
+        texts[i] = arena_copy(arena, names->items[i].text, strlen(names->items[i].text));
+        if (!texts[i]) { return PLAN_NO_MEMORY(err); }
+    }
+    return plan_project(binder->plans, plan, exprs, texts, n, out, err);
+}
+
+/* ---- tables and views -------------------------------------------------------------------------------------------- */
+
+static sabot_status bind_view_text(struct binder *binder, const struct catalog_object *view, struct plan **out,
+                                   struct sabot_error *err) {
+    struct sql_script *script = NULL;
+    const struct cte_frame *outer = binder->ctes;
+    SABOT_TRY(sql_parse(view->query, strlen(view->query), &script, err));
+    binder->ctes = NULL;
+    binder->view_depth++;
+    sabot_status status = SABOT_OK;
+    if (script->statements.count != 1 || script->statements.items[0]->kind != SQL_STATEMENT_QUERY) {
+        status = SABOT_FAIL(err, SABOT_ERR_INTERNAL, "the text of the view is no query");
+    } else {
+        status = bind_query(binder, script->statements.items[0]->query, out, err);
+    }
+    binder->view_depth--;
+    binder->ctes = outer;
+    sql_script_free(script);
+    return status;
+}
+
+static sabot_status bind_view(struct binder *binder, const struct catalog_object *view, struct sql_span span,
+                              struct plan **out, struct sabot_error *err) {
+    if (binder->view_depth >= VIEW_DEPTH_MAX) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, span, "view \"%s\" stands on more than %d other views, or on itself",
+                        view->name, VIEW_DEPTH_MAX);
+    }
+    struct sabot_error inner = {0};
+    struct plan *plan = NULL;
+    if (bind_view_text(binder, view, &plan, &inner) != SABOT_OK) {
+        /* The place in the view's own text means nothing to the reader of this statement. */
+        return SQL_FAIL(err, inner.status, span, "in view \"%s\": %s", view->name, inner.message);
+    }
+    if (view->n_view_columns > 0) {
+        struct arena *arena = &binder->plans->arena;
+        struct expr **exprs = arena_alloc(arena, (size_t)view->n_view_columns * sizeof *exprs);
+        if (!exprs) { return PLAN_NO_MEMORY(err); }
+        if (view->n_view_columns != plan->schema->n_fields) {
+            return SQL_FAIL(err, SABOT_ERR_PLAN, span, "view \"%s\" names %d columns, its query has %d now", view->name,
+                            view->n_view_columns, plan->schema->n_fields);
+        }
+        for (int32_t i = 0; i < view->n_view_columns; i++) {
+            SABOT_TRY(plan_column_ref(binder->plans, plan, i, span_of(span), &exprs[i], err));
+        }
+        return plan_project(binder->plans, plan, exprs, view->view_columns, view->n_view_columns, out, err);
+    }
+    *out = plan;
+    return SABOT_OK;
+}
+
+/* A copy of the table with the options of a hint in place of its own. */
+static sabot_status with_options(struct binder *binder, const struct plan_table *table, const struct sql_options *given,
+                                 const struct plan_table **out, struct sabot_error *err) {
+    struct arena *arena = &binder->plans->arena;
+    struct plan_table *copy = ARENA_NEW(arena, struct plan_table);
+    struct table_option *options =
+        arena_alloc(arena, ((size_t)table->n_options + given->count) * sizeof *options);
+    if (!copy || !options) { return PLAN_NO_MEMORY(err); }
+    *copy = *table;
+    memcpy(options, table->options, (size_t)table->n_options * sizeof *options);
+    copy->options = options;
+    for (unsigned i = 0; i < given->count; i++) {
+        const struct sql_option *option = &given->items[i];
+        int32_t at = 0;
+        while (at < copy->n_options && strcmp(options[at].key, option->key) != 0) {
+            at++;
+        }
+        if (strcmp(option->key, "connector") == 0) {
+            return SQL_FAIL(err, SABOT_ERR_PLAN, option->key_span, "a hint can't change the connector");
+        }
+        options[at].key = arena_copy(arena, option->key, strlen(option->key));
+        options[at].value = arena_copy(arena, option->value, strlen(option->value));
+        options[at].line = option->value_span.line;
+        options[at].column = option->value_span.column;
+        if (!options[at].key || !options[at].value) { return PLAN_NO_MEMORY(err); }
+        if (at == copy->n_options) { copy->n_options++; }
+    }
+    *out = copy;
+    return SABOT_OK;
+}
+
+static sabot_status apply_hints(struct binder *binder, const struct sql_hints *hints, const struct plan_table **table,
+                                struct sabot_error *err) {
+    for (unsigned i = 0; i < hints->count; i++) {
+        if (strcasecmp(hints->items[i].name.text, "OPTIONS") == 0) {
+            SABOT_TRY(with_options(binder, *table, &hints->items[i].options, table, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static sabot_status bind_name(struct binder *binder, const struct sql_table *table, struct plan **out,
+                              struct sabot_error *err) {
+    for (const struct cte_frame *frame = binder->ctes; table->name.count == 1 && frame; frame = frame->outer) {
+        if (strcmp(frame->cte->name.text, table->name.items[0].text) == 0) {
+            *out = frame->plan;
+            return SABOT_OK;
+        }
+    }
+    struct catalog_object *object = NULL;
+    SABOT_TRY(catalog_get(binder->catalog, &table->name, &object, err));
+    if (object->kind == CATALOG_VIEW) { return bind_view(binder, object, table->span, out, err); }
+    SABOT_TRY(binder_use(binder, object, err));
+    const struct plan_table *described = &object->table;
+    SABOT_TRY(apply_hints(binder, &table->hints, &described, err));
+    SABOT_TRY(table_check(described, true, false, table->span, err));
+    int32_t *picked = arena_alloc(&binder->plans->arena, (size_t)(described->n_columns + 1) * sizeof *picked);
+    if (!picked) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < described->n_columns; i++) {
+        picked[i] = i;
+    }
+    return plan_scan(binder->plans, described, picked, described->n_columns, span_of(table->span), out, err);
+}
+
+/* ---- window functions -------------------------------------------------------------------------------------------- */
+
+bool window_kind_of(const char *name, enum window_kind *kind, bool *supported) {
+    static const struct {
+        const char *name;
+        enum window_kind kind;
+        bool supported;
+    } known[] = {
+        {"TUMBLE", WINDOW_TUMBLE, true},
+        {"HOP", WINDOW_HOP, true},
+        {"CUMULATE", WINDOW_CUMULATE, true},
+        {"SESSION", WINDOW_TUMBLE, false},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcasecmp(known[i].name, name) == 0) {
+            *kind = known[i].kind;
+            *supported = known[i].supported;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *call_name(const struct sql_expr *call) {
+    return call->call.name.items[call->call.name.count - 1].text;
+}
+
+static sabot_status find_time_column(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                                     const struct sql_name *name, int32_t *out, struct sabot_error *err) {
+    const struct schema *schema = input->schema;
+    struct nearest nearest = {.wanted = name->text};
+    int32_t at = -1;
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        if (strcmp(schema->fields[i].name, name->text) == 0) { at = i; }
+        nearest_offer(&nearest, schema->fields[i].name);
+    }
+    char hint[128], type[160];
+    if (at < 0) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "the input of %s has no column \"%s\"%s", call_name(call),
+                        name->text, nearest_hint(&nearest, hint, sizeof hint));
+    }
+    const struct type column = schema->fields[at].type;
+    type_print(column, type, sizeof type);
+    if (input->columns[at].time == TIME_PROCTIME) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, name->span,
+                        "\"%s\" is a processing-time attribute: processing-time windows can't run yet; use an event time "
+                        "column with a WATERMARK", name->text);
+    }
+    if (column.kind != TYPE_TIMESTAMP && column.kind != TYPE_TIMESTAMP_LTZ) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "%s needs a time attribute, but \"%s\" is %s", call_name(call),
+                        name->text, type);
+    }
+    const bool batch = settings_is(binder->settings, SETTING_runtime_mode, "batch");
+    if (input->columns[at].time != TIME_ROWTIME && !(batch && input->bounded)) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span,
+                        "%s needs a time attribute, but \"%s\" is an ordinary %s: declare WATERMARK FOR it on the source "
+                        "table and pass the column on unchanged (no computation, no CAST)", call_name(call), name->text,
+                        type);
+    }
+    *out = at;
+    return SABOT_OK;
+}
+
+/* With a session zone other than UTC, windows over TIMESTAMP_LTZ begin at local times. */
+static sabot_status check_zone(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                               const struct window_spec *spec, struct sabot_error *err) {
+    const char *zone = settings_text(binder->settings, SETTING_time_zone);
+    const bool utc = strcasecmp(zone, "UTC") == 0 || strcasecmp(zone, "Etc/UTC") == 0 || strcasecmp(zone, "GMT") == 0;
+    if (utc || input->schema->fields[spec->time_column].type.kind != TYPE_TIMESTAMP_LTZ) { return SABOT_OK; }
+    return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
+                    "windows over TIMESTAMP_LTZ can run in time zone UTC only, not in %s; SET 'table.local-time-zone' = "
+                    "'UTC', or use a TIMESTAMP column", zone);
+}
+
+sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                              const struct sql_name *column, const struct sql_expr *const *intervals,
+                              int32_t n_intervals, struct window_spec *out, struct sabot_error *err) {
+    static const char *const size_names[] = {"the window size", "the window size", "the longest window"};
+    enum window_kind kind = 0;
+    bool supported = false;
+    struct window_spec spec;
+    memset(&spec, 0, sizeof spec); /* compared with memcmp */
+    (void)window_kind_of(call_name(call), &kind, &supported);
+    if (!supported) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "SESSION windows can't run yet");
+    }
+    const int32_t needed = kind == WINDOW_TUMBLE ? 1 : 2;
+    if (n_intervals < needed || n_intervals > needed + 1) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "%s takes %s and an optional offset", call_name(call),
+                        kind == WINDOW_TUMBLE ? "one interval (the size)"
+                        : kind == WINDOW_HOP  ? "two intervals (slide, size)"
+                                              : "two intervals (step, maximum size)");
+    }
+    spec.kind = kind;
+    SABOT_TRY(find_time_column(binder, input, call, column, &spec.time_column, err));
+    if (needed == 2) {
+        SABOT_TRY(bind_interval_ms(binder, intervals[0], kind == WINDOW_HOP ? "the slide" : "the step", &spec.slide_ms, err));
+    }
+    SABOT_TRY(bind_interval_ms(binder, intervals[needed - 1], size_names[kind], &spec.size_ms, err));
+    if (needed == 1) { spec.slide_ms = spec.size_ms; }
+    if (n_intervals > needed) {
+        SABOT_TRY(bind_interval_ms(binder, intervals[needed], "the offset", &spec.offset_ms, err));
+    }
+    if (spec.size_ms <= 0 || spec.slide_ms <= 0) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "the intervals of %s must be greater than zero",
+                        call_name(call));
+    }
+    if (kind == WINDOW_CUMULATE && spec.size_ms % spec.slide_ms != 0) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span,
+                        "CUMULATE's maximum size must be a whole number of steps");
+    }
+    if (kind == WINDOW_HOP && spec.size_ms / spec.slide_ms > 100000) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "HOP would put each row into more than 100000 windows");
+    }
+    SABOT_TRY(check_zone(binder, input, call, &spec, err));
+    *out = spec;
+    return SABOT_OK;
+}
+
+/* The arguments of a window function, by position or by name. */
+struct window_args {
+    const struct sql_expr *data, *time;
+    const struct sql_expr *intervals[3];
+    int32_t n_intervals;
+};
+
+static sabot_status window_args_of(const struct sql_expr *call, struct window_args *out, struct sabot_error *err) {
+    static const char *const names[3][6] = {
+        {"DATA", "TIMECOL", "SIZE", "OFFSET"},
+        {"DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"},
+        {"DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"},
+    };
+    const struct sql_exprs *args = &call->call.args;
+    const struct sql_expr *found[5] = {NULL};
+    enum window_kind kind = 0;
+    bool supported = false;
+    (void)window_kind_of(call_name(call), &kind, &supported);
+    for (unsigned i = 0; i < args->count; i++) {
+        const struct sql_expr *arg = args->items[i];
+        unsigned at = i;
+        if (arg->kind == SQL_EXPR_NAMED_ARG) {
+            for (at = 0; names[kind][at] && strcasecmp(names[kind][at], arg->named.name.text) != 0; at++) {}
+            if (!names[kind][at]) {
+                return SQL_FAIL(err, SABOT_ERR_PLAN, arg->span, "%s has no argument \"%s\"", call_name(call),
+                                arg->named.name.text);
+            }
+            arg = arg->named.value;
+        }
+        if (at >= 5) { return SQL_FAIL(err, SABOT_ERR_PLAN, arg->span, "too many arguments for %s", call_name(call)); }
+        if (found[at]) { return SQL_FAIL(err, SABOT_ERR_PLAN, arg->span, "this argument is given twice"); }
+        found[at] = arg;
+    }
+    if (!found[0] || !found[1] || !found[2]) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span,
+                        "%s takes a table, a time column and intervals: TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' "
+                        "SECOND)", call_name(call));
+    }
+    out->data = found[0];
+    out->time = found[1];
+    out->n_intervals = 0;
+    for (int i = 2; i < 5 && found[i]; i++) {
+        out->intervals[out->n_intervals++] = found[i];
+    }
+    return SABOT_OK;
+}
+
+static sabot_status bind_window_data(struct binder *binder, const struct sql_expr *data, struct plan **out,
+                                     struct sabot_error *err) {
+    struct scope scope = {0};
+    if (data->kind == SQL_EXPR_TABLE_ARG) {
+        if (data->table_arg.partition_by.count || data->table_arg.order_by.count) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, data->span,
+                            "PARTITION BY and ORDER BY of a window function's table can't be used yet");
+        }
+        SABOT_TRY(bind_table(binder, data->table_arg.table, &scope, err));
+    } else if (data->kind == SQL_EXPR_COLUMN) {
+        const struct sql_table table = {.kind = SQL_TABLE_NAME, .span = data->span, .name = data->path};
+        SABOT_TRY(bind_table(binder, &table, &scope, err));
+    } else if (data->kind == SQL_EXPR_SUBQUERY) {
+        return bind_query(binder, data->query, out, err);
+    } else {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, data->span, "a window function's first argument is TABLE t or (query)");
+    }
+    *out = scope.plan;
+    return SABOT_OK;
+}
+
+static sabot_status bind_function_table(struct binder *binder, const struct sql_table *table, struct plan **out,
+                                        struct sabot_error *err) {
+    const struct sql_expr *call = table->function;
+    enum window_kind kind = 0;
+    bool supported = false;
+    if (!window_kind_of(call_name(call), &kind, &supported)) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
+                        "table function %s can't run yet; TUMBLE, HOP and CUMULATE can", call_name(call));
+    }
+    if (!supported) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "SESSION windows can't run yet");
+    }
+    struct window_args args = {0};
+    struct plan *input = NULL;
+    SABOT_TRY(window_args_of(call, &args, err));
+    SABOT_TRY(bind_window_data(binder, args.data, &input, err));
+    const struct sql_expr *time = args.time;
+    if (time->kind != SQL_EXPR_DESCRIPTOR && time->kind != SQL_EXPR_COLUMN) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, time->span, "the time column is given as DESCRIPTOR(column)");
+    }
+    if (time->path.count != 1) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, time->span, "DESCRIPTOR takes one column, not %u", time->path.count);
+    }
+    struct window_spec spec;
+    SABOT_TRY(bind_window_call(binder, input, call, &time->path.items[0], args.intervals, args.n_intervals, &spec, err));
+    return plan_window(binder->plans, input, spec, binder->plans->next_window_id++, span_of(call->span), out, err);
+}
+
+/* ---- joins ------------------------------------------------------------------------------------------------------- */
+
+static sabot_status bind_join(struct binder *binder, const struct sql_table *table, struct scope *out,
+                              struct sabot_error *err) {
+    struct scope left = {0}, right = {0};
+    if (table->join.columns.count || table->join.natural) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span,
+                        "NATURAL JOIN and JOIN .. USING can't run yet; write ON a.x = b.x");
+    }
+    SABOT_TRY(bind_table(binder, table->join.left, &left, err));
+    SABOT_TRY(bind_table(binder, table->join.right, &right, err));
+    struct plan *plan = NULL;
+    SABOT_TRY(plan_join(binder->plans, left.plan, right.plan, PLAN_JOIN_CROSS, NULL, span_of(table->span), &plan, err));
+    out->n_tables = left.n_tables + right.n_tables;
+    out->tables = arena_alloc(&binder->plans->arena, (size_t)out->n_tables * sizeof *out->tables);
+    if (!out->tables) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < out->n_tables; i++) {
+        const bool of_left = i < left.n_tables;
+        out->tables[i] = of_left ? left.tables[i] : right.tables[i - left.n_tables];
+        if (!of_left) { out->tables[i].first += left.plan->schema->n_fields; }
+    }
+    out->plan = plan;
+    struct expr *condition = NULL;
+    if (table->join.on) {
+        const struct expr_scope in = {.binder = binder, .scope = out, .clause = "ON"};
+        SABOT_TRY(bind_condition(&in, table->join.on, &condition, err));
+    }
+    static const enum plan_join_kind kinds[] = {
+        [SQL_JOIN_INNER] = PLAN_JOIN_INNER, [SQL_JOIN_LEFT] = PLAN_JOIN_LEFT,   [SQL_JOIN_RIGHT] = PLAN_JOIN_RIGHT,
+        [SQL_JOIN_FULL] = PLAN_JOIN_FULL,   [SQL_JOIN_CROSS] = PLAN_JOIN_CROSS,
+    };
+    const struct source_span span = span_of(table->span);
+    return plan_join(binder->plans, left.plan, right.plan, kinds[table->join.kind], condition, span, &out->plan, err);
+}
+
+sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,
+                        struct sabot_error *err) {
+    struct plan *plan = NULL;
+    const char *name = NULL;
+    if (table->as_of) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->as_of->span,
+                        "FOR SYSTEM_TIME AS OF (temporal and lookup joins) can't run yet");
+    }
+    switch (table->kind) {
+    case SQL_TABLE_NAME:
+        SABOT_TRY(bind_name(binder, table, &plan, err));
+        name = table->name.items[table->name.count - 1].text;
+        break;
+    case SQL_TABLE_QUERY: SABOT_TRY(bind_query(binder, table->query, &plan, err)); break;
+    case SQL_TABLE_FUNCTION: SABOT_TRY(bind_function_table(binder, table, &plan, err)); break;
+    case SQL_TABLE_JOIN: return bind_join(binder, table, out, err);
+    case SQL_TABLE_UNNEST: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span, "UNNEST can't run yet");
+    case SQL_TABLE_MATCH: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span, "MATCH_RECOGNIZE can't run yet");
+    }
+    SABOT_TRY(rename_columns(binder, plan, &table->columns, &plan, err));
+    return scope_of(binder, plan, table->alias.text ? table->alias.text : name, out, err);
+}
