@@ -10,9 +10,12 @@
 
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
     struct kafka_client *client = rd_kafka_opaque(handle);
-    /* A broker that is away is said once by the request that needs it, not every second. */
-    const bool connection = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0;
-    const enum log_level ours = connection || level > SYSLOG_WARNING ? LOG_DEBUG : LOG_WARNING;
+    /* A broker that is away is told by the request that needs it, not every second; one table's properties serve for
+     * reading and for writing; what is tried again is no news. */
+    static const char *const quiet[] = {"FAIL", "ERROR", "CONFWARN", "GETPID"};
+    bool loud = level <= SYSLOG_WARNING;
+    for (size_t i = 0; i < sizeof quiet / sizeof quiet[0]; i++) { loud &= strcmp(facility, quiet[i]) != 0; }
+    const enum log_level ours = loud ? LOG_WARNING : LOG_DEBUG;
     log_write(client->env, ours, "kafka: %s", text);
 }
 

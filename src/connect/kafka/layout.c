@@ -224,6 +224,7 @@ void kafka_layout_clear(struct kafka_layout *layout) {
     part_clear(&layout->value);
     part_clear(&layout->key);
     free(layout->metadata);
+    *layout = (struct kafka_layout){0};
 }
 
 sabot_status kafka_layout_init(struct kafka_layout *layout, const struct connector_context *context, bool reading,

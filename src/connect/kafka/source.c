@@ -1,7 +1,7 @@
 /* The source "kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p)
- * modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there, copies the
- * payloads into one block and decodes it at once. Requests that wait for a broker (offsets, new partitions) run on a
- * helper thread; poll goes on when they are answered. */
+ * modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there,
+ * copies the payloads into one block and decodes it at once. Requests that wait for a broker (offsets, new partitions)
+ * run on a helper thread; poll goes on when they are answered. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -373,8 +373,8 @@ static sabot_status offset_reset(const struct source *source, const struct split
         return SABOT_OK;
     }
     return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND,
-                      "table \"%s\": group '%s' has no offset for %s-%d; set 'properties.auto.offset.reset' to earliest "
-                      "or latest, or another 'scan.startup.mode'",
+                      "table \"%s\": group '%s' has no offset for %s-%d; set 'properties.auto.offset.reset' to "
+                      "earliest or latest, or another 'scan.startup.mode'",
                       source->context.table->name, kafka_property(source->context.table, "group.id"),
                       split->topic->name, split->partition);
 }
