@@ -84,6 +84,7 @@ static sabot_status open_reader(struct source_operator *self, struct sabot_error
         .parallelism = context->parallelism,
         .batch_rows = context->batch_rows,
         .latency_target_ns = context->latency_target_ns,
+        .started_ms = context->started_ms,
         .malformed = source_malformed,
         .malformed_arg = self,
         .wake = context->wake,
