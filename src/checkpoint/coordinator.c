@@ -1,0 +1,559 @@
+/* The coordinator of a job's checkpoints.
+ *
+ * Helpers (file writers, the manifest, removal) hold a reference on the checkpoint that they work for. They only note
+ * what came of it, under the mutex, and wake the control; what follows from it is decided in coordinator_step. */
+#include "checkpoint/coordinator.h"
+
+#include "base/log.h"
+#include "checkpoint/storage.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUESTS_MAX 64
+
+struct checkpoint {
+    struct coordinator *coordinator;
+    int32_t refs; /* under the mutex */
+    int64_t id, timestamp_ms, started_ns;
+    char *path;   /* NULL: nothing is written */
+    bool savepoint;
+    bool aborted, manifest_begun, manifest_written;
+    uint64_t *acknowledged; /* a bit per task */
+    int32_t n_acknowledged, n_writing;
+    struct manifest manifest;
+    struct sabot_error error; /* the first failure */
+    struct checkpoint_request *requests;
+};
+
+struct coordinator {
+    struct coordinator_options options;
+    struct env_mutex *mutex;
+    struct env_event *idle;        /* no helper is left */
+    int32_t n_helpers;
+    struct checkpoint *current;
+    struct checkpoint_request *requests; /* not begun yet, oldest first */
+    int32_t n_requests;
+    int64_t next_id, next_at_ns;
+    int32_t failures;              /* in a row */
+    bool over;
+    struct sabot_error over_why;
+    struct coordinator_counts counts;
+};
+
+void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n) {
+    for (int32_t i = 0; i < n; i++) { state_snapshots_free(parts[i].snapshots, parts[i].n_snapshots); }
+    free(parts);
+}
+
+sabot_status coordinator_new(const struct coordinator_options *options, struct coordinator **out,
+                             struct sabot_error *err) {
+    *out = NULL;
+    int64_t last = options->restored_id;
+    if (options->dir) {
+        SABOT_TRY(env_make_dirs(options->env, options->dir, err));
+        int64_t *ids;
+        int32_t n;
+        SABOT_TRY(storage_list(options->env, options->dir, &ids, &n, err));
+        /* an id is never used twice, also where its first use is only a torn folder */
+        if (n > 0 && ids[n - 1] > last) { last = ids[n - 1]; }
+        free(ids);
+    }
+    struct coordinator *coordinator = calloc(1, sizeof *coordinator);
+    if (!coordinator) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the checkpoint coordinator"); }
+    coordinator->options = *options;
+    coordinator->mutex = env_mutex_new(options->env);
+    coordinator->idle = env_event_new(options->env);
+    coordinator->next_id = last < 0 ? 1 : last + 1;
+    coordinator->next_at_ns =
+        options->dir && options->interval_ns > 0 ? env_now_ns(options->env) + options->interval_ns : INT64_MAX;
+    coordinator->counts.last_id = -1;
+    *out = coordinator;
+    return SABOT_OK;
+}
+
+/* --- helpers */
+
+/* Removes what an aborted checkpoint has left; on a helper, or where no helper can be had. */
+static void checkpoint_free(struct checkpoint *checkpoint) {
+    if (checkpoint->aborted && checkpoint->path) {
+        struct sabot_error err = {0};
+        struct env *env = checkpoint->coordinator->options.env;
+        if (storage_remove(env, checkpoint->path, &err) != SABOT_OK) {
+            log_write(env, LOG_WARNING, "an aborted checkpoint is left behind: %s", err.message);
+        }
+    }
+    manifest_clear(&checkpoint->manifest);
+    free(checkpoint->acknowledged);
+    free(checkpoint->path);
+    free(checkpoint);
+}
+
+/* Under the mutex: true if the caller has to free it, without the mutex. */
+static bool checkpoint_drop(struct checkpoint *checkpoint) { return --checkpoint->refs == 0; }
+
+static sabot_status helper_begin(struct coordinator *coordinator, struct checkpoint *checkpoint,
+                                 void (*run)(void *arg), void *arg, struct sabot_error *err) {
+    env_mutex_lock(coordinator->mutex);
+    coordinator->n_helpers++;
+    if (checkpoint) { checkpoint->refs++; }
+    env_mutex_unlock(coordinator->mutex);
+    const sabot_status status = env_offload(coordinator->options.env, run, arg, err);
+    if (status == SABOT_OK) { return SABOT_OK; }
+    env_mutex_lock(coordinator->mutex);
+    coordinator->n_helpers--;
+    if (checkpoint) { checkpoint_drop(checkpoint); } /* never the last: the caller has one */
+    env_mutex_unlock(coordinator->mutex);
+    return status;
+}
+
+/* The last thing a helper does. */
+static void helper_end(struct coordinator *coordinator, struct checkpoint *checkpoint) {
+    env_mutex_lock(coordinator->mutex);
+    const bool last = checkpoint && checkpoint_drop(checkpoint);
+    env_mutex_unlock(coordinator->mutex);
+    if (last) { checkpoint_free(checkpoint); }
+    coordinator->options.calls.wake(coordinator->options.calls.arg);
+    env_mutex_lock(coordinator->mutex);
+    coordinator->n_helpers--;
+    if (coordinator->n_helpers == 0) { env_event_set(coordinator->idle); }
+    env_mutex_unlock(coordinator->mutex);
+}
+
+struct write_job {
+    struct checkpoint *checkpoint;
+    struct checkpoint_part *parts;
+    int32_t n_parts;
+};
+
+static sabot_status part_write(struct checkpoint *checkpoint, const struct checkpoint_part *part,
+                               struct sabot_error *err) {
+    struct coordinator *coordinator = checkpoint->coordinator;
+    const struct coordinator_options *options = &coordinator->options;
+    const struct manifest_operator operator_= {.uid = strdup(part->uid), .subtask = part->subtask,
+                                               .parallelism = part->parallelism, .ended = part->ended};
+    env_mutex_lock(coordinator->mutex);
+    sabot_status status = manifest_add_operator(&checkpoint->manifest, &operator_, err);
+    env_mutex_unlock(coordinator->mutex);
+    SABOT_TRY(status);
+    for (int32_t i = 0; i < part->n_snapshots; i++) {
+        const struct state_snapshot *snapshot = &part->snapshots[i];
+        if (!snapshot->rows || snapshot->rows->selected == 0) { continue; }
+        struct manifest_file item = {
+            .uid = strdup(part->uid),
+            .state = strdup(snapshot->name),
+            .subtask = part->subtask,
+            .parallelism = part->parallelism,
+            .kind = snapshot->kind,
+            .n_keys = snapshot->n_keys,
+            .rows = snapshot->rows->selected,
+            .first_group = -1,
+            .last_group = -1,
+        };
+        if (snapshot->kind == STATE_KEYED) { /* sorted by key group, which is the first column */
+            const int32_t *groups = snapshot->rows->columns[0]->values;
+            item.first_group = groups[column_at(snapshot->rows->columns[0], 0)];
+            item.last_group = groups[column_at(snapshot->rows->columns[0], snapshot->rows->rows - 1)];
+        }
+        status = item.uid && item.state ? storage_write_table(options->env, checkpoint->path, options->pool, snapshot,
+                                                              &item, err)
+                                        : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest");
+        if (status != SABOT_OK) {
+            free(item.uid);
+            free(item.state);
+            free(item.file);
+            return status;
+        }
+        env_mutex_lock(coordinator->mutex);
+        status = manifest_add_file(&checkpoint->manifest, &item, err);
+        env_mutex_unlock(coordinator->mutex);
+        SABOT_TRY(status);
+    }
+    return SABOT_OK;
+}
+
+static void write_main(void *arg) {
+    struct write_job *job = arg;
+    struct checkpoint *checkpoint = job->checkpoint;
+    struct coordinator *coordinator = checkpoint->coordinator;
+    struct sabot_error err = {0};
+    env_mutex_lock(coordinator->mutex);
+    const bool wanted = !checkpoint->aborted;
+    env_mutex_unlock(coordinator->mutex);
+    for (int32_t i = 0; wanted && i < job->n_parts && err.status == SABOT_OK; i++) {
+        part_write(checkpoint, &job->parts[i], &err);
+    }
+    checkpoint_parts_free(job->parts, job->n_parts);
+    free(job);
+    env_mutex_lock(coordinator->mutex);
+    checkpoint->n_writing--;
+    if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
+    env_mutex_unlock(coordinator->mutex);
+    helper_end(coordinator, checkpoint);
+}
+
+static void manifest_main(void *arg) {
+    struct checkpoint *checkpoint = arg;
+    struct coordinator *coordinator = checkpoint->coordinator;
+    const struct coordinator_options *options = &coordinator->options;
+    struct sabot_error err = {0};
+    /* all files are written, so nobody else touches the manifest */
+    sabot_status status = options->calls.prepare_manifest(options->calls.arg, &err);
+    if (status == SABOT_OK) {
+        status = storage_write_manifest(options->env, checkpoint->path, &checkpoint->manifest, &err);
+    }
+    env_mutex_lock(coordinator->mutex);
+    checkpoint->manifest_written = status == SABOT_OK;
+    if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
+    env_mutex_unlock(coordinator->mutex);
+    helper_end(coordinator, checkpoint);
+}
+
+/* Removes all but the newest complete checkpoints, and what was left of torn ones before them. */
+static void retire_main(void *arg) {
+    struct coordinator *coordinator = arg;
+    const struct coordinator_options *options = &coordinator->options;
+    env_mutex_lock(coordinator->mutex);
+    const int64_t newest = coordinator->counts.last_id;
+    env_mutex_unlock(coordinator->mutex);
+    int64_t *ids;
+    int32_t n;
+    struct sabot_error err = {0};
+    sabot_status status = storage_list(options->env, options->dir, &ids, &n, &err);
+    int32_t kept = 0;
+    for (int32_t i = n - 1; i >= 0 && status == SABOT_OK; i--) {
+        if (ids[i] > newest) { continue; } /* under way */
+        char path[STORAGE_PATH_MAX], manifest[STORAGE_PATH_MAX];
+        status = storage_path(options->dir, ids[i], path, &err);
+        if (status != SABOT_OK) { break; }
+        struct env_stat found;
+        const size_t size = strlen(path);
+        if (size + sizeof "/" MANIFEST_NAME > sizeof manifest) { break; }
+        memcpy(manifest, path, size);
+        strcpy(manifest + size, "/" MANIFEST_NAME);
+        const bool complete = env_stat(options->env, manifest, &found, NULL) == SABOT_OK;
+        if (complete && kept < options->retained) {
+            kept++;
+            continue;
+        }
+        status = storage_remove(options->env, path, &err);
+    }
+    free(ids);
+    if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
+    helper_end(coordinator, NULL);
+}
+
+/* --- what the job's tasks say */
+
+sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t task, int64_t checkpoint_id,
+                                     struct checkpoint_part *parts, int32_t n_parts, struct sabot_error *err) {
+    env_mutex_lock(coordinator->mutex);
+    struct checkpoint *checkpoint = coordinator->current;
+    const uint64_t bit = UINT64_C(1) << (task & 63);
+    const bool counts = checkpoint && checkpoint->id == checkpoint_id && !checkpoint->aborted && task >= 0 &&
+                        task < coordinator->options.n_tasks && !(checkpoint->acknowledged[task >> 6] & bit);
+    const bool writes = counts && checkpoint->path;
+    bool all = false;
+    if (counts) {
+        checkpoint->acknowledged[task >> 6] |= bit;
+        all = ++checkpoint->n_acknowledged == coordinator->options.n_tasks;
+        checkpoint->n_writing += writes;
+        checkpoint->refs++; /* until the helper has its own */
+    } else {
+        coordinator->counts.acks_ignored++;
+    }
+    env_mutex_unlock(coordinator->mutex);
+    if (!writes) { checkpoint_parts_free(parts, n_parts); }
+    if (!counts) { return SABOT_OK; }
+
+    sabot_status status = SABOT_OK;
+    if (writes) {
+        struct write_job *job = malloc(sizeof *job);
+        status = job ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
+        if (status == SABOT_OK) {
+            *job = (struct write_job){.checkpoint = checkpoint, .parts = parts, .n_parts = n_parts};
+            status = helper_begin(coordinator, checkpoint, write_main, job, err);
+        }
+        if (status != SABOT_OK) {
+            free(job);
+            checkpoint_parts_free(parts, n_parts);
+        }
+    }
+    env_mutex_lock(coordinator->mutex);
+    const bool last = checkpoint_drop(checkpoint);
+    env_mutex_unlock(coordinator->mutex);
+    if (last) { checkpoint_free(checkpoint); }
+    if (all) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
+    return status;
+}
+
+sabot_status coordinator_request(struct coordinator *coordinator, struct checkpoint_request *request,
+                                 struct sabot_error *err) {
+    request->done = false;
+    request->next = NULL;
+    request->checkpoint_id = -1;
+    error_clear(&request->error);
+    env_mutex_lock(coordinator->mutex);
+    sabot_status status = SABOT_OK;
+    if (coordinator->over) {
+        if (err && err->status == SABOT_OK) { *err = coordinator->over_why; }
+        status = coordinator->over_why.status;
+    } else if (coordinator->n_requests >= REQUESTS_MAX) {
+        status = SABOT_FAIL(err, SABOT_ERR_STATE, "%d checkpoints are asked for already: wait for them", REQUESTS_MAX);
+    } else {
+        struct checkpoint_request **at = &coordinator->requests;
+        while (*at) { at = &(*at)->next; }
+        *at = request;
+        coordinator->n_requests++;
+    }
+    env_mutex_unlock(coordinator->mutex);
+    if (status == SABOT_OK) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
+    return status;
+}
+
+bool coordinator_poll(struct coordinator *coordinator, const struct checkpoint_request *request) {
+    env_mutex_lock(coordinator->mutex);
+    const bool done = request->done;
+    env_mutex_unlock(coordinator->mutex);
+    return done;
+}
+
+void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out) {
+    env_mutex_lock(coordinator->mutex);
+    *out = coordinator->counts;
+    env_mutex_unlock(coordinator->mutex);
+}
+
+/* --- decisions, on the control's thread */
+
+/* Under the mutex. After this the requests belong to those who asked. */
+static void requests_finish(struct checkpoint_request *requests, int64_t checkpoint_id,
+                            const struct sabot_error *error) {
+    while (requests) {
+        struct checkpoint_request *next = requests->next;
+        requests->checkpoint_id = checkpoint_id;
+        if (error) { requests->error = *error; }
+        requests->done = true;
+        requests = next;
+    }
+}
+
+static struct checkpoint *checkpoint_new(struct coordinator *coordinator, const char *savepoint,
+                                         struct sabot_error *err) {
+    const struct coordinator_options *options = &coordinator->options;
+    struct checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
+    if (checkpoint) { checkpoint->acknowledged = calloc((size_t)options->n_tasks / 64 + 1, sizeof(uint64_t)); }
+    if (!checkpoint || !checkpoint->acknowledged) {
+        free(checkpoint);
+        SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a checkpoint");
+        return NULL;
+    }
+    checkpoint->coordinator = coordinator;
+    checkpoint->refs = 1;
+    checkpoint->id = coordinator->next_id++;
+    checkpoint->timestamp_ms = env_wall_ms(options->env);
+    checkpoint->started_ns = env_now_ns(options->env);
+    checkpoint->savepoint = savepoint != NULL;
+    checkpoint->manifest = (struct manifest){
+        .job = options->job_name ? strdup(options->job_name) : NULL,
+        .checkpoint_id = checkpoint->id,
+        .timestamp_ms = checkpoint->timestamp_ms,
+        .max_parallelism = options->max_parallelism,
+    };
+    return checkpoint;
+}
+
+/* The folder that the checkpoint goes to; none where there is nothing to write. */
+static sabot_status folder_make(struct checkpoint *checkpoint, const char *savepoint, struct sabot_error *err) {
+    const struct coordinator_options *options = &checkpoint->coordinator->options;
+    if (!savepoint && !options->dir) { return SABOT_OK; }
+    char path[STORAGE_PATH_MAX];
+    if (savepoint) {
+        char **names;
+        size_t n = 0;
+        if (env_list(options->env, savepoint, &names, &n, NULL) == SABOT_OK) { env_names_free(names, n); }
+        if (n > 0) {
+            return SABOT_FAIL(err, SABOT_ERR_USAGE, "the savepoint folder %s is not empty: name a new one", savepoint);
+        }
+    } else {
+        SABOT_TRY(storage_path(options->dir, checkpoint->id, path, err));
+    }
+    SABOT_TRY(env_make_dirs(options->env, savepoint ? savepoint : path, err));
+    checkpoint->path = strdup(savepoint ? savepoint : path);
+    return checkpoint->path ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a checkpoint");
+}
+
+/* Begins the next checkpoint, for the oldest request and all others that want the same folder, or for the interval. */
+static void checkpoint_begin(struct coordinator *coordinator, struct checkpoint_request *requests) {
+    const char *savepoint = requests ? requests->path : NULL;
+    struct sabot_error err = {0};
+    struct checkpoint *checkpoint = checkpoint_new(coordinator, savepoint, &err);
+    if (checkpoint && folder_make(checkpoint, savepoint, &err) == SABOT_OK) {
+        checkpoint->requests = requests;
+        env_mutex_lock(coordinator->mutex);
+        coordinator->current = checkpoint;
+        env_mutex_unlock(coordinator->mutex);
+        coordinator->options.calls.trigger(coordinator->options.calls.arg, checkpoint->id, checkpoint->timestamp_ms);
+        return;
+    }
+    if (checkpoint) { checkpoint_free(checkpoint); }
+    env_mutex_lock(coordinator->mutex);
+    coordinator->counts.failed++;
+    coordinator->failures += savepoint == NULL;
+    requests_finish(requests, -1, &err);
+    env_mutex_unlock(coordinator->mutex);
+    log_write(coordinator->options.env, LOG_WARNING, "a checkpoint could not be begun: %s", err.message);
+    coordinator->options.calls.wake(coordinator->options.calls.arg);
+}
+
+static void checkpoint_abort(struct coordinator *coordinator, const struct sabot_error *why, bool counts) {
+    struct checkpoint *checkpoint = coordinator->current;
+    env_mutex_lock(coordinator->mutex);
+    coordinator->current = NULL;
+    checkpoint->aborted = true;
+    coordinator->counts.failed++;
+    coordinator->failures += counts && !checkpoint->savepoint;
+    requests_finish(checkpoint->requests, checkpoint->id, why);
+    const int64_t id = checkpoint->id;
+    const bool last = checkpoint_drop(checkpoint);
+    env_mutex_unlock(coordinator->mutex);
+    if (last) { checkpoint_free(checkpoint); }
+    coordinator->options.calls.abort(coordinator->options.calls.arg, id);
+}
+
+static void checkpoint_complete(struct coordinator *coordinator) {
+    struct checkpoint *checkpoint = coordinator->current;
+    const bool in_folder = checkpoint->path && !checkpoint->savepoint;
+    const int64_t id = checkpoint->id;
+    env_mutex_lock(coordinator->mutex);
+    coordinator->current = NULL;
+    coordinator->failures = 0;
+    struct coordinator_counts *counts = &coordinator->counts;
+    counts->completed += checkpoint->path != NULL;
+    counts->last_bytes = 0;
+    for (int32_t i = 0; i < checkpoint->manifest.n_files; i++) {
+        counts->last_bytes += checkpoint->manifest.files[i].size;
+    }
+    counts->last_duration_ns = env_now_ns(coordinator->options.env) - checkpoint->started_ns;
+    if (in_folder) { counts->last_id = id; }
+    struct checkpoint_request *requests = checkpoint->requests;
+    const bool last = checkpoint_drop(checkpoint);
+    env_mutex_unlock(coordinator->mutex);
+    if (last) { checkpoint_free(checkpoint); }
+    /* the commits begin before anybody who waits is told */
+    coordinator->options.calls.complete(coordinator->options.calls.arg, id);
+    env_mutex_lock(coordinator->mutex);
+    requests_finish(requests, id, NULL);
+    env_mutex_unlock(coordinator->mutex);
+    coordinator->options.calls.wake(coordinator->options.calls.arg);
+    if (in_folder && helper_begin(coordinator, NULL, retire_main, coordinator, NULL) != SABOT_OK) {
+        log_write(coordinator->options.env, LOG_WARNING, "old checkpoints stay: no helper thread could be had");
+    }
+}
+
+/* What has become of the checkpoint under way. */
+static void current_step(struct coordinator *coordinator, int64_t now) {
+    struct checkpoint *checkpoint = coordinator->current;
+    env_mutex_lock(coordinator->mutex);
+    struct sabot_error error = checkpoint->error;
+    const bool all = checkpoint->n_acknowledged == coordinator->options.n_tasks && checkpoint->n_writing == 0;
+    const bool write = all && checkpoint->path && !checkpoint->manifest_begun;
+    const bool complete = all && (checkpoint->manifest_written || !checkpoint->path);
+    const int32_t missing = coordinator->options.n_tasks - checkpoint->n_acknowledged;
+    env_mutex_unlock(coordinator->mutex);
+    if (error.status == SABOT_OK && complete) {
+        checkpoint_complete(coordinator);
+        return;
+    }
+    /* the manifest is not given up on while it is being written: it might exist the moment after */
+    if (error.status == SABOT_OK && !checkpoint->manifest_begun && now - checkpoint->started_ns >= coordinator->options.timeout_ns) {
+        SABOT_FAIL(&error, SABOT_ERR_STATE, "checkpoint %lld was not complete after %lld ms: %d of %d tasks have not "
+                   "acknowledged it; raise the timeout, or look for back-pressure", (long long)checkpoint->id,
+                   (long long)(coordinator->options.timeout_ns / 1000000), missing, coordinator->options.n_tasks);
+    }
+    if (error.status == SABOT_OK && write) {
+        checkpoint->manifest_begun = true;
+        helper_begin(coordinator, checkpoint, manifest_main, checkpoint, &error);
+    }
+    if (error.status != SABOT_OK) {
+        log_write(coordinator->options.env, LOG_WARNING, "checkpoint %lld failed: %s", (long long)checkpoint->id,
+                  error.message);
+        checkpoint_abort(coordinator, &error, true);
+    }
+}
+
+/* The next request, and all others that ask for the same folder. Under the mutex. */
+static struct checkpoint_request *requests_take(struct coordinator *coordinator) {
+    struct checkpoint_request *first = coordinator->requests;
+    if (!first) { return NULL; }
+    coordinator->requests = first->next;
+    coordinator->n_requests--;
+    first->next = NULL;
+    if (first->path) { return first; } /* a savepoint is one request's own */
+    struct checkpoint_request **at = &coordinator->requests, *last = first;
+    while (*at) {
+        struct checkpoint_request *other = *at;
+        if (other->path) {
+            at = &other->next;
+            continue;
+        }
+        *at = other->next;
+        coordinator->n_requests--;
+        other->next = NULL;
+        last->next = other;
+        last = other;
+    }
+    return first;
+}
+
+int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct sabot_error *fatal) {
+    const struct coordinator_options *options = &coordinator->options;
+    const int64_t now = env_now_ns(options->env);
+    if (coordinator->current) { current_step(coordinator, now); }
+    if (coordinator->failures > 0 && coordinator->failures >= options->failures_max) {
+        SABOT_FAIL(fatal, SABOT_ERR_STATE, "%d checkpoints in a row failed; the log says why each did",
+                   coordinator->failures);
+        return INT64_MAX;
+    }
+    if (!coordinator->current) {
+        env_mutex_lock(coordinator->mutex);
+        struct checkpoint_request *requests = coordinator->over ? NULL : requests_take(coordinator);
+        env_mutex_unlock(coordinator->mutex);
+        const bool due = periodic && now >= coordinator->next_at_ns;
+        if (requests || due) {
+            if (due) { coordinator->next_at_ns = now + options->interval_ns; }
+            checkpoint_begin(coordinator, requests);
+        }
+    }
+    if (coordinator->current) { return coordinator->current->started_ns + options->timeout_ns; }
+    return periodic ? coordinator->next_at_ns : INT64_MAX;
+}
+
+void coordinator_give_up(struct coordinator *coordinator, const struct sabot_error *why) {
+    if (coordinator->current) { checkpoint_abort(coordinator, why, false); }
+    env_mutex_lock(coordinator->mutex);
+    coordinator->over = true;
+    coordinator->over_why = *why;
+    struct checkpoint_request *requests = coordinator->requests;
+    coordinator->requests = NULL;
+    coordinator->n_requests = 0;
+    requests_finish(requests, -1, why);
+    env_mutex_unlock(coordinator->mutex);
+}
+
+void coordinator_free(struct coordinator *coordinator) {
+    if (!coordinator) { return; }
+    const struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "the job is over"};
+    coordinator_give_up(coordinator, &why);
+    for (;;) {
+        env_mutex_lock(coordinator->mutex);
+        const bool idle = coordinator->n_helpers == 0;
+        env_mutex_unlock(coordinator->mutex);
+        if (idle) { break; }
+        env_event_wait(coordinator->idle, -1);
+    }
+    env_mutex_free(coordinator->mutex);
+    env_event_free(coordinator->idle);
+    free(coordinator);
+}

@@ -1,0 +1,102 @@
+/* Starting from a checkpoint. */
+#include "checkpoint/restore.h"
+
+#include "checkpoint/storage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct restore {
+    struct env *env;
+    struct memory_pool *pool;
+    char path[STORAGE_PATH_MAX];
+    struct manifest manifest;
+};
+
+sabot_status restore_open(struct env *env, const char *path, struct memory_pool *pool, struct restore **out,
+                          struct sabot_error *err) {
+    *out = NULL;
+    struct restore *restore = calloc(1, sizeof *restore);
+    if (!restore) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "restore from %s: no memory", path); }
+    restore->env = env;
+    restore->pool = pool;
+    const sabot_status status = storage_find(env, path, restore->path, &restore->manifest, err);
+    if (status != SABOT_OK) {
+        error_context(err, "restore from %s", path);
+        free(restore);
+        return status;
+    }
+    *out = restore;
+    return SABOT_OK;
+}
+
+void restore_close(struct restore *restore) {
+    if (!restore) { return; }
+    manifest_clear(&restore->manifest);
+    free(restore);
+}
+
+int64_t restore_id(const struct restore *restore) { return restore->manifest.checkpoint_id; }
+const char *restore_path(const struct restore *restore) { return restore->path; }
+
+sabot_status restore_check(const struct restore *restore, int32_t max_parallelism, const char *const *uids,
+                           int32_t n_uids, struct sabot_error *err) {
+    const struct manifest *manifest = &restore->manifest;
+    if (manifest->max_parallelism != max_parallelism) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the maximum "
+                          "parallelism to %d", restore->path, manifest->max_parallelism, max_parallelism,
+                          manifest->max_parallelism);
+    }
+    for (int32_t f = 0; f < manifest->n_files; f++) {
+        bool found = false;
+        for (int32_t u = 0; u < n_uids && !found; u++) { found = strcmp(manifest->files[f].uid, uids[u]) == 0; }
+        if (found) { continue; }
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in this "
+                          "job: the query has changed; start it without the checkpoint or with the old query",
+                          restore->path, manifest->files[f].state, manifest->files[f].uid);
+    }
+    return SABOT_OK;
+}
+
+bool restore_ended(const struct restore *restore, const char *uid) {
+    const struct manifest *manifest = &restore->manifest;
+    int32_t n = 0;
+    for (int32_t i = 0; i < manifest->n_operators; i++) {
+        if (strcmp(manifest->operators[i].uid, uid) != 0) { continue; }
+        if (!manifest->operators[i].ended) { return false; }
+        n++;
+    }
+    return n > 0;
+}
+
+struct loading {
+    struct state_tables *tables;
+    const struct manifest_file *file;
+};
+
+static sabot_status take(void *arg, struct batch *batch, struct sabot_error *err) {
+    const struct loading *loading = arg;
+    return state_tables_load(loading->tables, loading->file->state, loading->file->kind, batch, err);
+}
+
+/* Whether a file may hold rows of this subtask. */
+static bool concerns(const struct manifest_file *file, int32_t subtask, int32_t parallelism, int32_t max_parallelism) {
+    if (file->kind == STATE_LIST) { return true; }
+    const int32_t first = key_group_first(subtask, max_parallelism, parallelism);
+    const int32_t behind = key_group_first(subtask + 1, max_parallelism, parallelism);
+    return file->first_group < behind && file->last_group >= first;
+}
+
+sabot_status restore_load(struct restore *restore, const char *uid, int32_t subtask, int32_t parallelism,
+                          struct state_tables *tables, struct sabot_error *err) {
+    const struct manifest *manifest = &restore->manifest;
+    for (int32_t i = 0; i < manifest->n_files; i++) {
+        const struct manifest_file *file = &manifest->files[i];
+        if (strcmp(file->uid, uid) != 0 || !concerns(file, subtask, parallelism, manifest->max_parallelism)) {
+            continue;
+        }
+        struct loading loading = {.tables = tables, .file = file};
+        SABOT_TRY(storage_read_table(restore->env, restore->path, restore->pool, file, take, &loading, err));
+    }
+    return SABOT_OK;
+}

@@ -1,0 +1,334 @@
+/* Checkpoints in a local folder. */
+#include "checkpoint/storage.h"
+
+#include "arrow/ipc.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define FOLDER_PREFIX "chk-"
+#define CHUNK_BYTES ((size_t)256 * 1024)
+/* One record batch of a file: bounds what reader and writer hold at a time. */
+#define TABLE_BATCH_ROWS BATCH_ROWS_MAX
+
+static sabot_status path_join(const char *folder, const char *name, char target[STORAGE_PATH_MAX],
+                              struct sabot_error *err) {
+    const int size = snprintf(target, STORAGE_PATH_MAX, "%s/%s", folder, name);
+    if (size > 0 && size < STORAGE_PATH_MAX) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s.../%s is too long: choose a shorter one", folder, name);
+}
+
+sabot_status storage_path(const char *dir, int64_t checkpoint_id, char target[STORAGE_PATH_MAX],
+                          struct sabot_error *err) {
+    char name[32];
+    snprintf(name, sizeof name, FOLDER_PREFIX "%lld", (long long)checkpoint_id);
+    return path_join(dir, name, target, err);
+}
+
+static void checksum_print(XXH3_state_t *state, char target[CHECKSUM_SIZE]) {
+    const XXH128_hash_t hash = XXH3_128bits_digest(state);
+    snprintf(target, CHECKSUM_SIZE, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+}
+
+/* --- writing */
+
+/* Gathers the writer's small pieces, and hashes what goes to the file. */
+struct file_sink {
+    struct env_file *file;
+    XXH3_state_t *hash;
+    int64_t size;
+    char *buffer;
+    size_t used;
+};
+
+static sabot_status sink_flush(struct file_sink *sink, struct sabot_error *err) {
+    const size_t used = sink->used;
+    sink->used = 0;
+    return used > 0 ? env_write(sink->file, sink->buffer, used, err) : SABOT_OK;
+}
+
+static sabot_status sink_write(void *context, const void *bytes, size_t size, struct sabot_error *err) {
+    struct file_sink *sink = context;
+    XXH3_128bits_update(sink->hash, bytes, size);
+    sink->size += (int64_t)size;
+    if (sink->used + size > CHUNK_BYTES) { SABOT_TRY(sink_flush(sink, err)); }
+    if (size > CHUNK_BYTES) { return env_write(sink->file, bytes, size, err); }
+    memcpy(sink->buffer + sink->used, bytes, size);
+    sink->used += size;
+    return SABOT_OK;
+}
+
+static sabot_status rows_write(struct ipc_writer *writer, struct memory_pool *pool, struct batch *rows,
+                               struct sabot_error *err) {
+    if (rows->selected <= TABLE_BATCH_ROWS) { return ipc_writer_put(writer, rows, err); }
+    int32_t *at = malloc((size_t)TABLE_BATCH_ROWS * sizeof *at);
+    if (!at) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot"); }
+    sabot_status status = SABOT_OK;
+    for (int32_t first = 0; first < rows->selected && status == SABOT_OK; first += TABLE_BATCH_ROWS) {
+        const int32_t left = rows->selected - first;
+        const int32_t n = left < TABLE_BATCH_ROWS ? left : TABLE_BATCH_ROWS;
+        for (int32_t i = 0; i < n; i++) { at[i] = batch_row(rows, first + i); }
+        BATCH_OWNED struct batch *part = NULL;
+        status = batch_take(pool, rows, at, n, &part, err);
+        if (status == SABOT_OK) { status = ipc_writer_put(writer, part, err); }
+    }
+    free(at);
+    return status;
+}
+
+static sabot_status table_write(struct file_sink *sink, struct memory_pool *pool,
+                                const struct state_snapshot *snapshot, struct sabot_error *err) {
+    const struct ipc_sink to = {.context = sink, .write = sink_write};
+    struct ipc_writer *writer;
+    SABOT_TRY(ipc_writer_open(&to, pool, snapshot->schema, &writer, err));
+    sabot_status status = snapshot->rows ? rows_write(writer, pool, snapshot->rows, err) : SABOT_OK;
+    if (status == SABOT_OK) { status = ipc_writer_finish(writer, err); }
+    ipc_writer_close(writer);
+    if (status == SABOT_OK) { status = sink_flush(sink, err); }
+    return status == SABOT_OK ? env_sync(sink->file, err) : status;
+}
+
+/* A name that says what is in the file, and is unique by the hash behind it: a uid may hold any character. */
+static char *file_name(const struct manifest_file *item) {
+    char readable[96];
+    size_t size = 0;
+    const char *const parts[] = {item->uid, "-", item->state};
+    for (size_t p = 0; p < 3; p++) {
+        for (const char *at = parts[p]; *at && size + 1 < sizeof readable; at++) {
+            const bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+                               (*at >= '0' && *at <= '9') || *at == '-' || *at == '_';
+            readable[size++] = plain ? *at : '_';
+        }
+    }
+    readable[size] = '\0';
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) { return NULL; }
+    XXH3_64bits_reset(state);
+    XXH3_64bits_update(state, item->uid, strlen(item->uid) + 1);
+    XXH3_64bits_update(state, item->state, strlen(item->state));
+    const unsigned hash = (unsigned)XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    char name[160];
+    snprintf(name, sizeof name, "%s-%08x-%d.arrow", readable, hash, item->subtask);
+    return strdup(name);
+}
+
+sabot_status storage_write_table(struct env *env, const char *path, struct memory_pool *pool,
+                                 const struct state_snapshot *snapshot, struct manifest_file *item,
+                                 struct sabot_error *err) {
+    item->file = file_name(item);
+    struct file_sink sink = {.hash = XXH3_createState(), .buffer = malloc(CHUNK_BYTES)};
+    char file_path[STORAGE_PATH_MAX];
+    sabot_status status = SABOT_OK;
+    if (!item->file || !sink.hash || !sink.buffer) {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
+    }
+    if (status == SABOT_OK) { status = path_join(path, item->file, file_path, err); }
+    if (status == SABOT_OK) { status = env_open(env, file_path, ENV_WRITE_TRUNCATE, &sink.file, err); }
+    if (status == SABOT_OK) {
+        XXH3_128bits_reset(sink.hash);
+        status = table_write(&sink, pool, snapshot, err);
+        if (status != SABOT_OK) { error_context(err, "write %s", file_path); }
+        env_close(sink.file);
+        checksum_print(sink.hash, item->checksum);
+        item->size = sink.size;
+    }
+    XXH3_freeState(sink.hash);
+    free(sink.buffer);
+    return status;
+}
+
+sabot_status storage_write_manifest(struct env *env, const char *path, const struct manifest *manifest,
+                                    struct sabot_error *err) {
+    char file_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
+    struct text text = {0};
+    sabot_status status = manifest_print(manifest, &text, err);
+    if (status == SABOT_OK) { status = env_write_file(env, file_path, text.data, text.size, err); }
+    text_clear(&text);
+    return status;
+}
+
+/* --- reading */
+
+sabot_status storage_read_manifest(struct env *env, const char *path, struct manifest *out, struct sabot_error *err) {
+    *out = (struct manifest){0};
+    char file_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
+    char *data;
+    size_t size;
+    SABOT_TRY(env_read_file(env, file_path, &data, &size, err));
+    sabot_status status = manifest_parse(data, size, file_path, out, err);
+    free(data);
+    for (int32_t i = 0; i < out->n_files && status == SABOT_OK; i++) {
+        struct env_stat found = {0};
+        status = path_join(path, out->files[i].file, file_path, err);
+        if (status != SABOT_OK) { break; }
+        if (env_stat(env, file_path, &found, NULL) != SABOT_OK || found.size != out->files[i].size) {
+            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has %lld bytes, and the manifest says %lld: restore from "
+                                "another checkpoint", file_path, (long long)found.size, (long long)out->files[i].size);
+        }
+    }
+    if (status != SABOT_OK) { manifest_clear(out); }
+    return status;
+}
+
+static int id_compare(const void *a, const void *b) {
+    const int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static bool id_of(const char *name, int64_t *id) {
+    const size_t prefix = strlen(FOLDER_PREFIX);
+    if (strncmp(name, FOLDER_PREFIX, prefix) != 0 || name[prefix] < '0' || name[prefix] > '9') { return false; }
+    char *rest;
+    *id = strtoll(name + prefix, &rest, 10);
+    return *rest == '\0' && *id < INT64_MAX / 2;
+}
+
+sabot_status storage_list(struct env *env, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err) {
+    *ids = NULL;
+    *n = 0;
+    struct env_stat found;
+    if (env_stat(env, dir, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    char **names;
+    size_t n_names;
+    SABOT_TRY(env_list(env, dir, &names, &n_names, err));
+    int64_t *list = malloc((n_names + 1) * sizeof *list);
+    for (size_t i = 0; list && i < n_names; i++) {
+        if (id_of(names[i], &list[*n])) { ++*n; }
+    }
+    env_names_free(names, n_names);
+    if (!list) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "list %s: no memory", dir); }
+    if (*n > 1) { qsort(list, (size_t)*n, sizeof *list, id_compare); }
+    *ids = list;
+    return SABOT_OK;
+}
+
+sabot_status storage_find(struct env *env, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
+                          struct sabot_error *err) {
+    *out = (struct manifest){0};
+    struct env_stat found;
+    SABOT_TRY(env_stat(env, path, &found, err));
+    char manifest_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
+    if (env_stat(env, manifest_path, &found, NULL) == SABOT_OK) {
+        snprintf(target, STORAGE_PATH_MAX, "%s", path);
+        return storage_read_manifest(env, path, out, err);
+    }
+    int64_t *ids;
+    int32_t n;
+    SABOT_TRY(storage_list(env, path, &ids, &n, err));
+    sabot_status status = SABOT_ERR_NOT_FOUND;
+    for (int32_t i = n - 1; i >= 0 && status != SABOT_OK; i--) {
+        struct sabot_error torn = {0};
+        status = storage_path(path, ids[i], target, &torn);
+        if (status == SABOT_OK) { status = storage_read_manifest(env, target, out, &torn); }
+        if (status == SABOT_OK) { break; }
+        if (status == SABOT_ERR_NOT_FOUND || status == SABOT_ERR_CORRUPT) {
+            log_write(env, LOG_WARNING, "checkpoint %s is not complete and is skipped: %s", target, torn.message);
+            continue;
+        }
+        free(ids);
+        if (err && err->status == SABOT_OK) { *err = torn; }
+        return status; /* a newer format, no permission: skipping it would go back in time */
+    }
+    free(ids);
+    if (status == SABOT_OK) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "there is no complete checkpoint in %s (%d folders named " FOLDER_PREFIX
+                      "<number>, none with a valid " MANIFEST_NAME ")", path, n);
+}
+
+struct file_source {
+    struct env_file *file;
+};
+
+static sabot_status source_read(void *context, uint64_t offset, void *target, size_t size, size_t *got,
+                                struct sabot_error *err) {
+    return env_read(((struct file_source *)context)->file, (int64_t)offset, target, size, got, err);
+}
+
+static sabot_status checksum_check(struct env_file *file, const char *path, const struct manifest_file *item,
+                                   struct sabot_error *err) {
+    XXH3_state_t *hash = XXH3_createState();
+    char *chunk = malloc(CHUNK_BYTES);
+    sabot_status status = SABOT_OK;
+    if (!hash || !chunk) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to read %s", path); }
+    if (status == SABOT_OK) { XXH3_128bits_reset(hash); }
+    int64_t size = 0;
+    while (status == SABOT_OK) {
+        size_t got;
+        status = env_read(file, size, chunk, CHUNK_BYTES, &got, err);
+        if (status != SABOT_OK || got == 0) { break; }
+        XXH3_128bits_update(hash, chunk, got);
+        size += (int64_t)got;
+    }
+    if (status == SABOT_OK) {
+        char checksum[CHECKSUM_SIZE];
+        checksum_print(hash, checksum);
+        if (strcmp(checksum, item->checksum) != 0 || size != item->size) {
+            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s is not what was written (checksum %s, the manifest says %s): "
+                                "restore from another checkpoint", path, checksum, item->checksum);
+        }
+    }
+    XXH3_freeState(hash);
+    free(chunk);
+    return status;
+}
+
+static sabot_status table_read(struct env_file *file, struct memory_pool *pool, const struct manifest_file *item,
+                               sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
+                               void *arg, struct sabot_error *err) {
+    struct file_source from = {.file = file};
+    const struct ipc_source source = {.context = &from, .size = (uint64_t)item->size, .read_at = source_read};
+    struct ipc_reader *reader;
+    SABOT_TRY(ipc_reader_open(&source, &reader, err));
+    sabot_status status;
+    for (;;) {
+        struct batch *batch;
+        status = ipc_reader_next(reader, pool, &batch, err);
+        if (status != SABOT_OK || !batch) { break; }
+        status = take(arg, batch, err);
+        if (status != SABOT_OK) { break; }
+    }
+    ipc_reader_close(reader);
+    return status;
+}
+
+sabot_status storage_read_table(struct env *env, const char *path, struct memory_pool *pool,
+                                const struct manifest_file *item,
+                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err), void *arg,
+                                struct sabot_error *err) {
+    char file_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, item->file, file_path, err));
+    struct env_file *file;
+    SABOT_TRY(env_open(env, file_path, ENV_READ, &file, err));
+    sabot_status status = checksum_check(file, file_path, item, err);
+    if (status == SABOT_OK) {
+        status = table_read(file, pool, item, take, arg, err);
+        if (status != SABOT_OK) { error_context(err, "read %s", file_path); }
+    }
+    env_close(file);
+    return status;
+}
+
+sabot_status storage_remove(struct env *env, const char *path, struct sabot_error *err) {
+    struct env_stat found;
+    if (env_stat(env, path, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    char file_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
+    SABOT_TRY(env_remove(env, file_path, err));
+    char **names;
+    size_t n;
+    SABOT_TRY(env_list(env, path, &names, &n, err));
+    sabot_status status = SABOT_OK;
+    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+        status = path_join(path, names[i], file_path, err);
+        if (status == SABOT_OK) { status = env_remove(env, file_path, err); }
+    }
+    env_names_free(names, n);
+    return status == SABOT_OK ? env_remove(env, path, err) : status;
+}

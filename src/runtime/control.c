@@ -1,0 +1,240 @@
+/* The control of a job: the one place that decides what happens to the job as a whole. Tasks and callers leave notes (atomic
+ * flags and counters) and wake it. */
+#include "base/log.h"
+#include "runtime/job_impl.h"
+
+#include <stdlib.h>
+
+void job_control_wake(void *arg) {
+    struct job *job = arg;
+    atomic_store_explicit(&job->control_wanted, true, memory_order_release);
+    env_event_set(job->control_event);
+}
+
+void job_notify(struct job *job) {
+    env_mutex_lock(job->mutex);
+    for (struct job_waiter *waiter = job->waiters; waiter; waiter = waiter->next) { env_event_set(waiter->event); }
+    env_mutex_unlock(job->mutex);
+}
+
+/* --- what the coordinator asks for */
+
+static void sources_wake(struct job *job) {
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        if (job->tasks[t].is_source) { worker_wake_task(&job->tasks[t]); }
+    }
+}
+
+static void trigger(void *arg, int64_t checkpoint_id, int64_t timestamp_ms) {
+    struct job *job = arg;
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        struct task *task = &job->tasks[t];
+        if (!task->is_source) { continue; }
+        atomic_store_explicit(&task->barrier_wanted_timestamp_ms, timestamp_ms, memory_order_relaxed);
+        atomic_store_explicit(&task->barrier_wanted, checkpoint_id, memory_order_release);
+    }
+    sources_wake(job);
+}
+
+static void abort_checkpoint(void *arg, int64_t checkpoint_id) {
+    struct job *job = arg;
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        atomic_store_explicit(&job->tasks[t].barrier_aborted, checkpoint_id, memory_order_release);
+        worker_wake_task(&job->tasks[t]);
+    }
+}
+
+static void complete(void *arg, int64_t checkpoint_id) {
+    struct job *job = arg;
+    atomic_store(&job->n_committed, 0);
+    atomic_store(&job->committed_id, checkpoint_id);
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        atomic_store_explicit(&job->tasks[t].complete_wanted, checkpoint_id, memory_order_release);
+        worker_wake_task(&job->tasks[t]);
+    }
+}
+
+static sabot_status prepare_manifest(void *arg, struct sabot_error *err) {
+    struct job *job = arg;
+    if (job->dead_letters) { SABOT_TRY(ledger_flush(job->dead_letters, err)); }
+    return job->late ? ledger_flush(job->late, err) : SABOT_OK;
+}
+
+sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct sabot_error *err) {
+    const struct job_options *options = &job->options;
+    const struct coordinator_options coordinator = {
+        .env = job->env,
+        .pool = job->pool,
+        .job_name = job->name,
+        .dir = options->checkpoint_dir,
+        .interval_ns = options->checkpoint_interval_ns,
+        .timeout_ns = options->checkpoint_timeout_ns,
+        .retained = options->checkpoints_retained,
+        .failures_max = 3,
+        .max_parallelism = options->max_parallelism,
+        .n_tasks = job->n_tasks,
+        .restored_id = restored_id,
+        .calls = {.arg = job,
+                  .trigger = trigger,
+                  .abort = abort_checkpoint,
+                  .complete = complete,
+                  .prepare_manifest = prepare_manifest,
+                  .wake = job_control_wake},
+    };
+    return coordinator_new(&coordinator, &job->coordinator, err);
+}
+
+/* --- what tasks say */
+
+sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct sabot_error *err) {
+    struct job *job = task->job;
+    struct checkpoint_part *parts = calloc((size_t)task->n_ops, sizeof *parts);
+    if (!parts) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot"); }
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < task->n_ops && status == SABOT_OK; i++) {
+        const struct chain_op *op = &task->ops[i];
+        parts[i] = (struct checkpoint_part){
+            .uid = op->spec->uid,
+            .subtask = task->subtask,
+            .parallelism = task->vertex->parallelism,
+            .ended = op->ended,
+        };
+        status = state_tables_snapshot(op->state, &parts[i].snapshots, &parts[i].n_snapshots, err);
+    }
+    if (status != SABOT_OK) {
+        checkpoint_parts_free(parts, task->n_ops);
+        return status;
+    }
+    return coordinator_acknowledge(job->coordinator, task->index, checkpoint_id, parts, task->n_ops, err);
+}
+
+void job_task_ended(struct task *task) {
+    struct job *job = task->job;
+    if (atomic_fetch_add(&job->n_ended, 1) + 1 == job->n_tasks) { job_control_wake(job); }
+}
+
+void job_task_committed(struct task *task, int64_t checkpoint_id) {
+    struct job *job = task->job;
+    if (atomic_load(&job->committed_id) != checkpoint_id) { return; }
+    if (atomic_fetch_add(&job->n_committed, 1) + 1 == job->n_tasks) { job_control_wake(job); }
+}
+
+static void job_fail(struct job *job, const struct sabot_error *err) {
+    env_mutex_lock(job->mutex);
+    if (job->error.status == SABOT_OK) { job->error = *err; }
+    env_mutex_unlock(job->mutex);
+    atomic_store(&job->failed, true);
+    job_control_wake(job);
+}
+
+void job_task_failed(struct task *task, struct sabot_error *err) {
+    if (err->status == SABOT_OK) { SABOT_FAIL(err, SABOT_ERR_INTERNAL, "an operator failed without saying why"); }
+    char place[256];
+    task_place(task, place, sizeof place);
+    error_context(err, "%s", place);
+    job_fail(task->job, err);
+}
+
+/* --- decisions */
+
+static bool all_ended(const struct job *job) { return atomic_load(&((struct job *)job)->n_ended) == job->n_tasks; }
+
+static bool final_is_committed(struct job *job) {
+    return coordinator_poll(job->coordinator, &job->final) &&
+           atomic_load(&job->committed_id) == job->final.checkpoint_id &&
+           atomic_load(&job->n_committed) == job->n_tasks;
+}
+
+static void job_end(struct job *job, enum job_state state) {
+    struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "the job is over"};
+    if (state == JOB_FAILED) {
+        env_mutex_lock(job->mutex);
+        why = job->error;
+        env_mutex_unlock(job->mutex);
+    }
+    coordinator_give_up(job->coordinator, &why);
+    atomic_store(&job->over, true);
+    for (int32_t w = 0; w < job->n_workers; w++) { env_event_set(job->workers[w].event); }
+    for (int32_t w = 0; w < job->n_workers; w++) {
+        if (job->workers[w].thread) { env_thread_join(job->workers[w].thread); }
+        job->workers[w].thread = NULL;
+    }
+    /* after the tasks: they add to the ledgers to the last */
+    struct sabot_error err = {0};
+    prepare_manifest(job, &err);
+    if (err.status != SABOT_OK && state == JOB_FINISHED) {
+        env_mutex_lock(job->mutex);
+        job->error = err;
+        env_mutex_unlock(job->mutex);
+        state = JOB_FAILED;
+    }
+    atomic_store(&job->state, state);
+    job_notify(job);
+}
+
+/* The last round of barriers: of a job that is stopped, or, where there are checkpoints, behind the end of input. */
+static void final_begin(struct job *job) {
+    job->final_begun = true;
+    struct sabot_error err = {0};
+    if (coordinator_request(job->coordinator, &job->final, &err) != SABOT_OK) { job_fail(job, &err); }
+}
+
+static void stop_begin(struct job *job) {
+    job->stop_begun = true;
+    atomic_store(&job->state, JOB_STOPPING);
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        atomic_store_explicit(&job->tasks[t].stop_wanted, true, memory_order_release);
+    }
+    sources_wake(job);
+    /* input that is over and committed already needs no other round */
+    if (!job->final_begun) { final_begin(job); }
+}
+
+int64_t job_control_step(struct job *job) {
+    atomic_store_explicit(&job->control_wanted, false, memory_order_relaxed);
+    if (atomic_load(&job->over)) { return INT64_MAX; }
+    if (atomic_load(&job->failed)) {
+        job_end(job, JOB_FAILED);
+        return INT64_MAX;
+    }
+    if (atomic_load(&job->cancel_wanted)) {
+        job_end(job, JOB_CANCELLED);
+        return INT64_MAX;
+    }
+    if (all_ended(job) && !job->final_begun) {
+        if (!job->options.checkpoint_dir) {
+            job_end(job, JOB_FINISHED);
+            return INT64_MAX;
+        }
+        final_begin(job);
+    }
+    if (atomic_load(&job->stop_wanted) && !job->stop_begun) { stop_begin(job); }
+    const int64_t completed = job_checkpoints_completed(job);
+    struct sabot_error fatal = {0};
+    const int64_t next = coordinator_step(job->coordinator, !job->final_begun, &fatal);
+    if (job_checkpoints_completed(job) != completed) { job_notify(job); }
+    if (fatal.status != SABOT_OK) { job_fail(job, &fatal); }
+    if (job->final_begun && coordinator_poll(job->coordinator, &job->final)) {
+        if (job->final.error.status != SABOT_OK) {
+            struct sabot_error err = job->final.error;
+            error_context(&err, "the last checkpoint");
+            job_fail(job, &err);
+        } else if (final_is_committed(job)) {
+            job_end(job, JOB_FINISHED);
+            return INT64_MAX;
+        }
+    }
+    job_notify(job);
+    return atomic_load(&job->failed) ? env_now_ns(job->env) : next;
+}
+
+void job_control_main(void *arg) {
+    struct job *job = arg;
+    while (!atomic_load(&job->over)) {
+        const int64_t next = job_control_step(job);
+        if (atomic_load(&job->over)) { return; }
+        const int64_t now = env_now_ns(job->env);
+        if (next <= now) { continue; }
+        env_event_wait(job->control_event, next == INT64_MAX ? -1 : next - now);
+    }
+}

@@ -1,0 +1,95 @@
+/* What the files of the runtime know of a job. */
+#ifndef RUNTIME_JOB_IMPL_H
+#define RUNTIME_JOB_IMPL_H
+
+#include "base/text.h"
+#include "checkpoint/coordinator.h"
+#include "runtime/ledger.h"
+#include "runtime/task.h"
+#include "runtime/worker.h"
+
+/* Somebody who waits for a change: job_wait, job_checkpoint, job_explain_stall. */
+struct job_waiter {
+    struct job_waiter *next;
+    struct env_event *event;
+};
+
+struct job {
+    struct env *env;
+    const struct job_graph *graph;
+    struct job_options options; /* with the defaults filled in */
+    char *name;
+    struct job_pools *pools;
+    struct memory_pool *pool; /* the job's own; operators' pools are below it */
+
+    struct task *tasks; /* vertex by vertex, in topological order */
+    int32_t n_tasks;
+    int32_t *first_task; /* per vertex */
+    struct channel **channels;
+    int32_t n_channels;
+    struct worker *workers;
+    int32_t n_workers;
+    int32_t n_metrics;
+
+    _Atomic int state;           /* enum job_state */
+    _Atomic bool stop_wanted, cancel_wanted, failed;
+    _Atomic bool over;           /* workers and control leave */
+    _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
+    _Atomic int64_t committed_id; /* of the last commit round */
+    _Atomic int32_t n_committed; /* tasks that have committed it */
+
+    /* control: one thread (in the simulator: between the steps of tasks) that decides */
+    struct env_thread *control;
+    struct env_event *control_event;
+    _Atomic bool control_wanted; /* the event as the simulator reads it */
+    int64_t control_at_ns;       /* when it has to look again without being woken */
+    struct coordinator *coordinator;
+    bool stop_begun, final_begun;
+    struct checkpoint_request final; /* the last barrier of a stop, or behind the end of input */
+
+    struct env_mutex *mutex; /* error, waiters, explain */
+    struct sabot_error error;
+    struct job_waiter *waiters;
+    struct text explain;  /* answers of sources to explain_wanted */
+    int32_t explain_open; /* how many have not answered */
+
+    struct ledger *dead_letters, *late;
+};
+
+/* --- for tasks, on their worker's thread */
+/* A barrier has passed the chain: copies the state and acknowledges. */
+sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct sabot_error *err);
+void job_task_ended(struct task *task);
+void job_task_committed(struct task *task, int64_t checkpoint_id);
+void job_task_explain(struct task *task);
+/* The job fails with this error, unless it has failed already. */
+void job_task_failed(struct task *task, struct sabot_error *err);
+/* Any thread. */
+void job_control_wake(void *job);
+
+/* --- control.c */
+/* Decides what is next: checkpoints, stop, the end. Says when it wants to look again. One thread at a time. */
+int64_t job_control_step(struct job *job);
+void job_control_main(void *job);
+void job_notify(struct job *job); /* everybody who waits looks again */
+/* The simulator's loop: picks tasks, helper work and control by the seed until *done() or the virtual time is over. */
+sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *arg), void *arg, int64_t until_ns,
+                          struct sabot_error *err);
+
+/* --- pools.c */
+/* Memory pools for a job and n operators, freed when the last buffer that was charged to them is gone: results may be in the
+ * hands of others longer than the job lives. */
+struct job_pools;
+struct job_pools *job_pools_new(struct memory_pool *parent, int32_t n);
+struct memory_pool *job_pools_job(struct job_pools *pools);
+struct memory_pool *job_pools_op(struct job_pools *pools, int32_t i, const char *name); /* copies the name */
+void job_pools_release(struct job_pools *pools);
+
+/* --- build.c */
+/* Tasks, channels, operators; restored where the options say so. */
+sabot_status job_build(struct job *job, struct sabot_error *err);
+void job_tear_down(struct job *job);
+/* control.c */
+sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct sabot_error *err);
+
+#endif
