@@ -1,0 +1,506 @@
+/* Accumulators: see accumulate.h. */
+#include "ops/aggregate/accumulate.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* --- plan */
+static bool cell_same(const struct cell *a, const struct cell *b) {
+    return a->op == b->op && a->argument == b->argument && a->filter == b->filter && a->set == b->set;
+}
+
+static sabot_status plan_cell(struct accumulators *plan, struct cell cell, int32_t *out, struct sabot_error *err) {
+    for (int32_t i = 0; i < plan->n_cells; i++) {
+        if (cell_same(&plan->cells[i], &cell)) {
+            *out = i;
+            return SABOT_OK;
+        }
+    }
+    if (plan->n_cells == CELLS_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d accumulators: split it in two", CELLS_MAX);
+    }
+    plan->cells[plan->n_cells] = cell;
+    *out = plan->n_cells++;
+    return SABOT_OK;
+}
+
+static int32_t plan_set(struct accumulators *plan, int32_t argument, int32_t filter) {
+    for (int32_t i = 0; i < plan->n_sets; i++) {
+        if (plan->sets[i].argument == argument && plan->sets[i].filter == filter) { return i; }
+    }
+    plan->sets[plan->n_sets] = (struct distinct_set){argument, filter};
+    return plan->n_sets++;
+}
+
+static bool type_sum(struct type from, struct type *sum) {
+    switch ((enum type_kind)from.kind) {
+    case TYPE_INT8:
+    case TYPE_INT16:
+    case TYPE_INT32:
+    case TYPE_INT64: *sum = type_not_null(type_of(TYPE_INT64)); return true;
+    case TYPE_INTERVAL_DAY: *sum = type_not_null(from); return true;
+    case TYPE_FLOAT32:
+    case TYPE_FLOAT64: *sum = type_not_null(type_of(TYPE_FLOAT64)); return true;
+    case TYPE_DECIMAL: *sum = type_not_null(type_decimal(38, from.scale)); return true;
+    default: return false;
+    }
+}
+
+static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct schema *input,
+                              struct sabot_error *err) {
+    const struct aggregate_call *call = &plan->specs[i];
+    assert(call->argument < input->n_fields && call->filter < input->n_fields);
+    struct cell count = {
+        .op = CELL_COUNT,
+        .argument = call->kind == AGGREGATE_COUNT_STAR ? -1 : call->argument,
+        .filter = call->filter,
+        .set = -1,
+        .guard = -1,
+        .type = type_not_null(type_of(TYPE_INT64)),
+    };
+    plan->calls[i].count = -1;
+    if (call->kind == AGGREGATE_COUNT_STAR) { return plan_cell(plan, count, &plan->calls[i].value, err); }
+
+    struct type from = input->fields[call->argument].type;
+    from.nullable |= (plan->flags & ACCUMULATE_MAY_BE_EMPTY) != 0; /* of no rows SUM is NULL as of NULLs alone */
+    const enum phys phys = type_phys(from);
+    const bool is_extreme = call->kind == AGGREGATE_MIN || call->kind == AGGREGATE_MAX;
+    count.from = from;
+    if (call->distinct && !is_extreme) { count.set = plan_set(plan, call->argument, call->filter); }
+    if (call->kind == AGGREGATE_COUNT) {
+        /* a column that is never NULL counts as rows do: one cell for both */
+        if (!from.nullable && count.set < 0) { count.argument = -1; }
+        return plan_cell(plan, count, &plan->calls[i].value, err);
+    }
+    struct cell value = count;
+    value.op = call->kind == AGGREGATE_MIN ? CELL_MIN : call->kind == AGGREGATE_MAX ? CELL_MAX : CELL_SUM;
+    value.type = type_not_null(from);
+    if (value.op == CELL_SUM ? !type_sum(from, &value.type)
+                             : phys == PHYS_LIST || phys == PHYS_ROW || phys == PHYS_NULL) {
+        char type[128];
+        type_print(from, type, sizeof type);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s of a column of type %s is not possible",
+                          value.op == CELL_SUM ? "SUM or AVG" : "MIN or MAX", type);
+    }
+    if (!from.nullable && count.set < 0) { count.argument = -1; }
+    const bool needs_count = call->kind == AGGREGATE_AVG || from.nullable || call->filter >= 0 || phys == PHYS_VIEW;
+    if (needs_count) { SABOT_TRY(plan_cell(plan, count, &plan->calls[i].count, err)); }
+    if (is_extreme && phys == PHYS_VIEW) { value.guard = plan->calls[i].count; }
+    return plan_cell(plan, value, &plan->calls[i].value, err);
+}
+
+sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_calls, const struct schema *input,
+                               uint32_t flags, struct accumulators *out, struct sabot_error *err) {
+    *out = (struct accumulators){.specs = calls, .n_calls = n_calls, .flags = flags};
+    if (n_calls > CELLS_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d aggregates: split it in two", CELLS_MAX);
+    }
+    if (flags & ACCUMULATE_ROWS) {
+        int32_t cell;
+        SABOT_TRY(plan_cell(out,
+                            (struct cell){.op = CELL_COUNT, .argument = -1, .filter = -1, .set = -1, .guard = -1,
+                                          .type = type_not_null(type_of(TYPE_INT64))},
+                            &cell, err));
+    }
+    for (int32_t i = 0; i < n_calls; i++) { SABOT_TRY(plan_call(out, i, input, err)); }
+    return SABOT_OK;
+}
+
+/* --- new slots */
+#define FILL(type_, value_)                                                                                            \
+    do {                                                                                                               \
+        type_ *values = column;                                                                                        \
+        for (int64_t s = first; s < end; s++) { values[s] = (value_); }                                                \
+    } while (0)
+void accumulators_init(const struct accumulators *accumulators, struct state_table *table, int64_t namespace_,
+                       int64_t first, int64_t end) {
+    if (first >= end) { return; }
+    for (int32_t c = 0; c < accumulators->n_cells; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (cell->op != CELL_MIN && cell->op != CELL_MAX) { continue; }
+        const bool min = cell->op == CELL_MIN;
+        void *column = state_values(table, namespace_, c);
+        switch (type_phys(cell->type)) {
+        case PHYS_BOOL: FILL(uint8_t, min); break;
+        case PHYS_I8: FILL(int8_t, min ? INT8_MAX : INT8_MIN); break;
+        case PHYS_I16: FILL(int16_t, min ? INT16_MAX : INT16_MIN); break;
+        case PHYS_I32: FILL(int32_t, min ? INT32_MAX : INT32_MIN); break;
+        case PHYS_I64: FILL(int64_t, min ? INT64_MAX : INT64_MIN); break;
+        case PHYS_I128: {
+            const __int128 most = (__int128)(~(unsigned __int128)0 >> 1);
+            FILL(__int128, min ? most : -most - 1);
+            break;
+        }
+        /* NaN is the largest of all: the least of nothing is NaN */
+        case PHYS_F32: FILL(float, min ? NAN : -INFINITY); break;
+        case PHYS_F64: FILL(double, min ? (double)NAN : -(double)INFINITY); break;
+        default: break; /* strings: zero bytes, and the guard is 0 */
+        }
+    }
+}
+
+/* --- rows that count */
+int32_t rows_qualify(const struct batch *batch, int32_t argument, int32_t filter, const int32_t *rows,
+                     const int32_t *slots, int32_t n, int32_t *kept, int32_t *kept_slots) {
+    const struct column *value = argument >= 0 ? batch->columns[argument] : NULL;
+    const struct column *condition = filter >= 0 ? batch->columns[filter] : NULL;
+    const uint8_t *is_true = condition ? condition->values : NULL;
+    int32_t m = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t row = rows ? rows[i] : i;
+        bool takes = !value || !column_is_null(value, row);
+        if (condition) { takes = takes && !column_is_null(condition, row) && is_true[column_at(condition, row)]; }
+        kept[m] = row;
+        if (slots) { kept_slots[m] = slots[i]; }
+        m += takes;
+    }
+    return m;
+}
+
+/* --- folding rows */
+/* One loop where the rows are 0..n-1, one where they are listed or the column is a constant (mask 0). */
+#define FOLD(source_type, cell_type, statement)                                                                        \
+    do {                                                                                                               \
+        const source_type *const source = column->values;                                                              \
+        cell_type *const cells = target;                                                                               \
+        if (!rows && !column->constant) {                                                                              \
+            for (int32_t i = 0; i < n; i++) {                                                                          \
+                const source_type v = source[i];                                                                       \
+                cell_type *const cell = &cells[slots[i]];                                                              \
+                statement;                                                                                             \
+            }                                                                                                          \
+        } else {                                                                                                       \
+            const int32_t mask = column->constant ? 0 : -1;                                                            \
+            for (int32_t i = 0; i < n; i++) {                                                                          \
+                const source_type v = source[(rows ? rows[i] : i) & mask];                                             \
+                cell_type *const cell = &cells[slots[i]];                                                              \
+                statement;                                                                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+#define FOLD_SUM(source_type) FOLD(source_type, int64_t, overflow |= __builtin_add_overflow(*cell, (int64_t)v, cell))
+#define FOLD_SUM_WIDE(source_type)                                                                                     \
+    FOLD(source_type, __int128, overflow |= __builtin_add_overflow(*cell, (__int128)v, cell))
+#define FOLD_SUM_REAL(source_type) FOLD(source_type, double, *cell += (double)v)
+#define FOLD_MIN(type_) FOLD(type_, type_, *cell = v < *cell ? v : *cell)
+#define FOLD_MAX(type_) FOLD(type_, type_, *cell = v > *cell ? v : *cell)
+
+static sabot_status fold_sum(const struct accumulators *accumulators, enum phys to, void *target,
+                             const struct column *column, const int32_t *rows, const int32_t *slots, int32_t n,
+                             struct sabot_error *err) {
+    bool overflow = false;
+    switch ((enum phys)column->phys) {
+    case PHYS_I8: FOLD_SUM(int8_t); break;
+    case PHYS_I16: FOLD_SUM(int16_t); break;
+    case PHYS_I32: FOLD_SUM(int32_t); break;
+    case PHYS_I64:
+        if (to == PHYS_I128) {
+            FOLD_SUM_WIDE(int64_t);
+        } else {
+            FOLD_SUM(int64_t);
+        }
+        break;
+    case PHYS_I128: FOLD_SUM_WIDE(__int128); break;
+    case PHYS_F32: FOLD_SUM_REAL(float); break;
+    default: FOLD_SUM_REAL(double); break;
+    }
+    if (overflow && (to == PHYS_I128 || !(accumulators->flags & ACCUMULATE_WRAP))) {
+        return SABOT_FAIL(err, SABOT_ERR_DATA, to == PHYS_I128 ? "a SUM or AVG passes the range of DECIMAL(38)"
+                                                               : "a SUM or AVG passes the range of BIGINT: cast the "
+                                                                 "argument to DECIMAL(38, 0) or DOUBLE");
+    }
+    return SABOT_OK;
+}
+
+static void fold_min(void *target, const struct column *column, const int32_t *rows, const int32_t *slots, int32_t n) {
+    switch ((enum phys)column->phys) {
+    case PHYS_BOOL: FOLD_MIN(uint8_t); break;
+    case PHYS_I8: FOLD_MIN(int8_t); break;
+    case PHYS_I16: FOLD_MIN(int16_t); break;
+    case PHYS_I32: FOLD_MIN(int32_t); break;
+    case PHYS_I64: FOLD_MIN(int64_t); break;
+    case PHYS_I128: FOLD_MIN(__int128); break;
+    case PHYS_F32: FOLD(float, float, if (v < *cell || isnan(*cell)) { *cell = v; }); break;
+    default: FOLD(double, double, if (v < *cell || isnan(*cell)) { *cell = v; }); break;
+    }
+}
+
+static void fold_max(void *target, const struct column *column, const int32_t *rows, const int32_t *slots, int32_t n) {
+    switch ((enum phys)column->phys) {
+    case PHYS_BOOL: FOLD_MAX(uint8_t); break;
+    case PHYS_I8: FOLD_MAX(int8_t); break;
+    case PHYS_I16: FOLD_MAX(int16_t); break;
+    case PHYS_I32: FOLD_MAX(int32_t); break;
+    case PHYS_I64: FOLD_MAX(int64_t); break;
+    case PHYS_I128: FOLD_MAX(__int128); break;
+    case PHYS_F32: FOLD(float, float, if (v > *cell || isnan(v)) { *cell = v; }); break;
+    default: FOLD(double, double, if (v > *cell || isnan(v)) { *cell = v; }); break;
+    }
+}
+
+/* An empty string that was set differs from zero bytes ("none yet") until the guard has been counted up. */
+static bool view_is_unset(const struct string_view *view, const int64_t *guard, int32_t slot) {
+    static const struct string_view zero;
+    return view->size == 0 && guard[slot] == 0 && memcmp(view, &zero, sizeof zero) == 0;
+}
+
+static sabot_status fold_view(const struct cell *cell, int32_t value_column, struct state_table *table,
+                              int64_t namespace_, const struct column *column, const int32_t *rows,
+                              const int32_t *slots, int32_t n, struct sabot_error *err) {
+    const struct string_view *source = column->values;
+    for (int32_t i = 0; i < n; i++) {
+        const struct string_view *view = &source[column_at(column, rows ? rows[i] : i)];
+        const struct string_view *now = (struct string_view *)state_values(table, namespace_, value_column) + slots[i];
+        if (!view_is_unset(now, state_values(table, namespace_, cell->guard), slots[i])) {
+            const int order = string_view_compare(view, now);
+            if (cell->op == CELL_MIN ? order >= 0 : order <= 0) { continue; }
+        }
+        struct string_view kept = *view;
+        if (kept.size == 0) { kept.rest[7] = 1; }
+        SABOT_TRY(state_set_view(table, namespace_, value_column, slots[i], kept, err));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status fold_cell(const struct accumulators *accumulators, int32_t c, struct state_table *table,
+                              int64_t namespace_, const struct column *column, const int32_t *rows,
+                              const int32_t *slots, int32_t n, struct sabot_error *err) {
+    const struct cell *cell = &accumulators->cells[c];
+    void *target = state_values(table, namespace_, c);
+    switch (cell->op) {
+    case CELL_COUNT:
+        if (column) { return fold_sum(accumulators, PHYS_I64, target, column, rows, slots, n, err); } /* of partials */
+        for (int32_t i = 0; i < n; i++) { ((int64_t *)target)[slots[i]]++; }
+        return SABOT_OK;
+    case CELL_SUM: return fold_sum(accumulators, type_phys(cell->type), target, column, rows, slots, n, err);
+    case CELL_MIN:
+    case CELL_MAX: break;
+    }
+    if (column->phys == PHYS_VIEW) {
+        return fold_view(cell, c, table, namespace_, column, rows, slots, n, err);
+    }
+    if (cell->op == CELL_MIN) {
+        fold_min(target, column, rows, slots, n);
+    } else {
+        fold_max(target, column, rows, slots, n);
+    }
+    return SABOT_OK;
+}
+
+#define QUALIFY_ROWS 1024
+static sabot_status update_cell(const struct accumulators *accumulators, int32_t c, struct state_table *table,
+                                int64_t namespace_, const struct batch *batch, int32_t partial_column,
+                                const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err) {
+    const struct cell *cell = &accumulators->cells[c];
+    const bool is_partial = partial_column >= 0;
+    const int32_t argument = is_partial ? partial_column : cell->argument;
+    const int32_t filter = is_partial || cell->set >= 0 ? -1 : cell->filter; /* sets are filtered already */
+    const struct column *column = argument >= 0 ? batch->columns[argument] : NULL;
+    const struct column *values = cell->op == CELL_COUNT && !is_partial ? NULL : column;
+    if (filter < 0 && (!column || (!column->validity && column->phys != PHYS_NULL))) {
+        return fold_cell(accumulators, c, table, namespace_, values, rows, slots, n, err);
+    }
+    /* NULLs and filtered rows are taken out first, so that the loops need not ask. */
+    int32_t kept[QUALIFY_ROWS], kept_slots[QUALIFY_ROWS], plain[QUALIFY_ROWS];
+    for (int32_t done = 0; done < n; done += QUALIFY_ROWS) {
+        const int32_t m = n - done < QUALIFY_ROWS ? n - done : QUALIFY_ROWS;
+        const int32_t *part = rows ? rows + done : plain;
+        for (int32_t i = 0; !rows && i < m; i++) { plain[i] = done + i; }
+        const int32_t k = rows_qualify(batch, argument, filter, part, slots + done, m, kept, kept_slots);
+        SABOT_TRY(fold_cell(accumulators, c, table, namespace_, values, kept, kept_slots, k, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status accumulators_update(const struct accumulators *accumulators, int32_t set, struct state_table *table,
+                                 int64_t namespace_, const struct batch *batch, const int32_t *partial_columns,
+                                 const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err) {
+    if (n == 0) { return SABOT_OK; }
+    /* Counts last: those that guard strings tell what was there before this call. */
+    for (int32_t counts = 0; counts < 2; counts++) {
+        for (int32_t c = 0; c < accumulators->n_cells; c++) {
+            const struct cell *cell = &accumulators->cells[c];
+            if (cell->set != set || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
+            SABOT_TRY(update_cell(accumulators, c, table, namespace_, batch,
+                                  partial_columns ? partial_columns[c] : -1, rows, slots, n, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+/* --- folding namespaces */
+sabot_status accumulators_merge(const struct accumulators *accumulators, struct state_table *table, int64_t from,
+                                int64_t first, int32_t n, int64_t into, const int32_t *slots, struct sabot_error *err) {
+    for (int32_t counts = 0; counts < 2; counts++) {
+        for (int32_t c = 0; c < accumulators->n_cells; c++) {
+            const struct cell *cell = &accumulators->cells[c];
+            if (cell->set >= 0 || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
+            const enum phys phys = type_phys(cell->type);
+            const char *values = state_values(table, from, c);
+            struct column column = {.phys = (uint8_t)phys, .length = n,
+                                    .values = values + (size_t)first * phys_size(phys)};
+            if (phys != PHYS_VIEW) {
+                SABOT_TRY(fold_cell(accumulators, c, table, into, &column, NULL, slots, n, err));
+                continue;
+            }
+            const int64_t *guard = (const int64_t *)state_values(table, from, cell->guard) + first;
+            for (int32_t i = 0; i < n; i++) {
+                if (guard[i] == 0) { continue; }
+                SABOT_TRY(fold_view(cell, c, table, into, &column, &i, &slots[i], 1, err));
+            }
+        }
+    }
+    return SABOT_OK;
+}
+
+/* --- results */
+/* NULL where the count is 0. */
+static void null_where_none(struct column_builder *builder, const int64_t *counts, int32_t n) {
+    if (!counts) { return; }
+    for (int32_t i = 0; i < n; i++) {
+        if (counts[i] == 0) { column_builder_set_null(builder, i); }
+    }
+}
+
+#define NARROW(type_, min_, max_)                                                                                      \
+    do {                                                                                                               \
+        type_ *target = builder->values;                                                                               \
+        for (int32_t i = 0; i < n; i++) {                                                                              \
+            out_of_range |= sums[i] < (min_) || sums[i] > (max_);                                                      \
+            target[i] = (type_)sums[i];                                                                                \
+        }                                                                                                              \
+    } while (0)
+static sabot_status narrow(const struct accumulators *accumulators, const int64_t *sums, int32_t n,
+                           struct column_builder *builder, struct sabot_error *err) {
+    bool out_of_range = false;
+    switch (builder->phys) {
+    case PHYS_I8: NARROW(int8_t, INT8_MIN, INT8_MAX); break;
+    case PHYS_I16: NARROW(int16_t, INT16_MIN, INT16_MAX); break;
+    case PHYS_I32: NARROW(int32_t, INT32_MIN, INT32_MAX); break;
+    default: memcpy(builder->values, sums, (size_t)n * 8); break;
+    }
+    if (out_of_range && !(accumulators->flags & ACCUMULATE_WRAP)) {
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of its type, which is that of its argument: cast the "
+                          "argument to BIGINT");
+    }
+    return SABOT_OK;
+}
+
+static __int128 power_of_ten(int n) {
+    __int128 power = 1;
+    for (; n > 0; n--) { power *= 10; }
+    return power;
+}
+
+/* sum / count with `scale` more digits, rounded half up (away from zero). */
+static __int128 decimal_average(__int128 sum, int64_t count, __int128 power) {
+    const __int128 quotient = sum / count, remainder = sum % count;
+    const __int128 scaled = remainder * power, sign = sum < 0 ? -1 : 1;
+    __int128 digits = scaled / count;
+    const __int128 rest = scaled % count;
+    if (2 * (rest < 0 ? -rest : rest) >= count) { digits += sign; }
+    return quotient * power + digits;
+}
+
+static sabot_status average_decimal(const struct cell *cell, const __int128 *sums, const int64_t *counts, int32_t n,
+                                    struct type type, struct column_builder *builder) {
+    const int more = type.scale - cell->type.scale;
+    const __int128 power = power_of_ten(more > 0 ? more : 0), less = power_of_ten(more < 0 ? -more : 0);
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t count = counts[i] ? counts[i] : 1;
+        const __int128 value = more >= 0 ? decimal_average(sums[i], count, power)
+                                         : decimal_average(sums[i] / less, count, 1);
+        if (builder->phys == PHYS_I64) {
+            ((int64_t *)builder->values)[i] = (int64_t)value;
+        } else {
+            ((__int128 *)builder->values)[i] = value;
+        }
+    }
+    return SABOT_OK;
+}
+
+static sabot_status fill_result(const struct accumulators *accumulators, int32_t call, const struct column *value,
+                                const int64_t *counts, int32_t n, struct type type, struct column_builder *builder,
+                                struct sabot_error *err) {
+    const bool is_average = accumulators->specs[call].kind == AGGREGATE_AVG;
+    const struct cell *cell = &accumulators->cells[accumulators->calls[call].value];
+    switch ((enum phys)value->phys) {
+    case PHYS_I64:
+        if (cell->op != CELL_SUM) { break; }
+        if (!is_average) { return narrow(accumulators, value->values, n, builder, err); }
+        int64_t *averages;
+        SABOT_TRY(memory_alloc(builder->pool, (size_t)n * 8, (void **)&averages, err));
+        for (int32_t i = 0; i < n; i++) {
+            averages[i] = counts[i] ? ((const int64_t *)value->values)[i] / counts[i] : 0; /* truncates, as in Flink */
+        }
+        const sabot_status status = narrow(accumulators, averages, n, builder, err);
+        memory_free(builder->pool, averages, (size_t)n * 8);
+        return status;
+    case PHYS_I128:
+        if (cell->op == CELL_SUM && is_average) {
+            return average_decimal(cell, value->values, counts, n, type, builder);
+        }
+        if (builder->phys == PHYS_I64) {
+            for (int32_t i = 0; i < n; i++) { ((int64_t *)builder->values)[i] = (int64_t)((const __int128 *)value->values)[i]; }
+            return SABOT_OK;
+        }
+        if (cell->op == CELL_SUM) {
+            const __int128 limit = power_of_ten(38);
+            for (int32_t i = 0; i < n; i++) {
+                const __int128 sum = ((const __int128 *)value->values)[i];
+                if (sum <= -limit || sum >= limit) {
+                    return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of DECIMAL(38, %d)", cell->type.scale);
+                }
+            }
+        }
+        break;
+    case PHYS_F64:
+        if (cell->op != CELL_SUM) { break; }
+        for (int32_t i = 0; i < n; i++) {
+            double result = ((const double *)value->values)[i];
+            if (is_average) { result = counts[i] ? result / (double)counts[i] : 0; }
+            if (builder->phys == PHYS_F32) {
+                ((float *)builder->values)[i] = (float)result;
+            } else {
+                ((double *)builder->values)[i] = result;
+            }
+        }
+        return SABOT_OK;
+    case PHYS_VIEW: {
+        struct string_view *views = builder->values;
+        memcpy(views, value->values, (size_t)n * sizeof *views);
+        for (int32_t i = 0; i < n; i++) {
+            if (views[i].size == 0) { memset(&views[i], 0, sizeof views[i]); }
+        }
+        return column_builder_share(builder, value, err);
+    }
+    default: break;
+    }
+    memcpy(builder->values, value->values, (size_t)n * phys_size((enum phys)value->phys));
+    return SABOT_OK;
+}
+
+sabot_status accumulators_result(const struct accumulators *accumulators, int32_t call, const struct batch *rows,
+                                 int32_t first_cell, struct memory_pool *pool, struct type type, struct column **out,
+                                 struct sabot_error *err) {
+    *out = NULL;
+    const enum aggregate_kind kind = accumulators->specs[call].kind;
+    struct column *value = rows->columns[first_cell + accumulators->calls[call].value];
+    const int32_t count = accumulators->calls[call].count;
+    const bool same_values = kind != AGGREGATE_AVG && value->phys == type_phys(type) && value->phys != PHYS_VIEW &&
+                             !(value->phys == PHYS_I128 && kind == AGGREGATE_SUM);
+    const int64_t *counts = count >= 0 ? rows->columns[first_cell + count]->values : NULL;
+    bool any_null = false;
+    for (int32_t i = 0; counts && i < rows->rows && !any_null; i++) { any_null = counts[i] == 0; }
+    if (same_values && !any_null) {
+        *out = column_ref(value);
+        return SABOT_OK;
+    }
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, pool, type_phys(type), rows->rows, any_null, err));
+    sabot_status status = fill_result(accumulators, call, value, counts, rows->rows, type, &builder, err);
+    if (any_null) { null_where_none(&builder, counts, rows->rows); }
+    if (status == SABOT_OK) { status = column_builder_finish(&builder, out, err); }
+    column_builder_clear(&builder);
+    return status;
+}

@@ -1,0 +1,263 @@
+/* Aggregation over state tables: see aggregator.h. */
+#include "ops/aggregate/aggregator.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MERGE_SLOTS 4096 /* per step, so that the slot lists stay in the cache */
+
+/* --- open */
+static sabot_status open_table(struct aggregator *aggregator, const struct schema *input, struct state_tables *tables,
+                               const char *name, struct sabot_error *err) {
+    const struct accumulators *plan = &aggregator->accumulators;
+    struct field fields[AGGREGATOR_KEYS_MAX + CELLS_MAX];
+    char names[CELLS_MAX][24];
+    static const char *const ops[] = {"count", "sum", "min", "max"};
+    for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
+    for (int32_t c = 0; c < plan->n_cells; c++) {
+        snprintf(names[c], sizeof names[c], "%s%d", ops[plan->cells[c].op], c);
+        fields[aggregator->n_keys + c] = (struct field){names[c], plan->cells[c].type};
+    }
+    SABOT_TRY(schema_new(fields, aggregator->n_keys + plan->n_cells, &aggregator->schema, err));
+    const struct state_spec spec = {
+        .name = name, .kind = STATE_KEYED, .schema = aggregator->schema, .n_keys = aggregator->n_keys};
+    return state_table_open(tables, &spec, &aggregator->table, err);
+}
+
+static sabot_status open_set(struct aggregator *aggregator, int32_t s, const struct schema *input,
+                             struct state_tables *tables, const char *table_name, struct sabot_error *err) {
+    struct field fields[AGGREGATOR_KEYS_MAX + 1];
+    for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
+    fields[aggregator->n_keys] = input->fields[aggregator->accumulators.sets[s].argument];
+    SABOT_TRY(schema_new(fields, aggregator->n_keys + 1, &aggregator->sets[s].schema, err));
+    char name[64];
+    snprintf(name, sizeof name, "%.40s_distinct%d", table_name, s);
+    const struct state_spec spec = {
+        .name = name, .kind = STATE_KEYED, .schema = aggregator->sets[s].schema, .n_keys = aggregator->n_keys + 1};
+    return state_table_open(tables, &spec, &aggregator->sets[s].table, err);
+}
+
+sabot_status aggregator_open(struct aggregator *aggregator, const struct aggregator_options *options,
+                             struct state_tables *tables, const char *name, struct memory_pool *pool,
+                             struct sabot_error *err) {
+    *aggregator = (struct aggregator){.pool = pool, .n_keys = options->n_keys};
+    if (options->n_keys > AGGREGATOR_KEYS_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible", options->n_keys,
+                          AGGREGATOR_KEYS_MAX);
+    }
+    for (int32_t k = 0; k < options->n_keys; k++) { aggregator->keys[k] = options->keys[k]; }
+    SABOT_TRY(accumulators_plan(options->calls, options->n_calls, options->input, options->flags,
+                                &aggregator->accumulators, err));
+    SABOT_TRY(open_table(aggregator, options->input, tables, name, err));
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        SABOT_TRY(open_set(aggregator, s, options->input, tables, name, err));
+    }
+    return SABOT_OK;
+}
+
+void aggregator_take_partials(struct aggregator *aggregator, int32_t first_key, int32_t rows_column,
+                              int32_t first_cell) {
+    aggregator->takes_partials = true;
+    for (int32_t k = 0; k < aggregator->n_keys; k++) { aggregator->keys[k] = first_key + k; }
+    aggregator->partial_columns[0] = rows_column;
+    for (int32_t c = 1; c < aggregator->accumulators.n_cells; c++) { aggregator->partial_columns[c] = first_cell + c - 1; }
+}
+
+void aggregator_clear(struct aggregator *aggregator) {
+    schema_unref(aggregator->schema);
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) { schema_unref(aggregator->sets[s].schema); }
+    memory_free(aggregator->pool, aggregator->slots, (size_t)aggregator->scratch_rows * 3 * sizeof(int32_t));
+    *aggregator = (struct aggregator){0};
+}
+
+/* --- adding */
+static sabot_status reserve_scratch(struct aggregator *aggregator, int32_t rows, struct sabot_error *err) {
+    if (rows <= aggregator->scratch_rows) { return SABOT_OK; }
+    const int32_t wanted = rows < MERGE_SLOTS ? MERGE_SLOTS : rows;
+    void *block;
+    SABOT_TRY(memory_alloc(aggregator->pool, (size_t)wanted * 3 * sizeof(int32_t), &block, err));
+    memory_free(aggregator->pool, aggregator->slots, (size_t)aggregator->scratch_rows * 3 * sizeof(int32_t));
+    aggregator->slots = block;
+    aggregator->kept = aggregator->slots + wanted;
+    aggregator->kept_slots = aggregator->kept + wanted;
+    aggregator->scratch_rows = wanted;
+    return SABOT_OK;
+}
+
+sabot_status aggregator_prepare(struct aggregator *aggregator, struct batch **batch, struct sabot_error *err) {
+    if (aggregator->n_keys == 0 ||
+        ((*batch)->hashes && (*batch)->hash_key_id == key_id(aggregator->keys, aggregator->n_keys))) {
+        return SABOT_OK;
+    }
+    if (atomic_load_explicit(&(*batch)->refs, memory_order_relaxed) > 1) {
+        /* Others may read this batch at the same time: the hashes go into one of our own. */
+        struct batch *own;
+        SABOT_TRY(batch_with_selection(*batch, buffer_ref((*batch)->selection_buffer), (*batch)->selected, &own, err));
+        batch_unref(*batch);
+        *batch = own;
+    }
+    return batch_cache_hashes(aggregator->pool, *batch, aggregator->keys, aggregator->n_keys, err);
+}
+
+/* Of rows[0..n) with slots[i] in a set's table: those whose slot is new, each value once. Compacts kept, kept_slots. */
+static int32_t keep_first_of_each(const int32_t *set_slots, int64_t before, int64_t after, uint8_t *seen, int32_t n,
+                                  int32_t *rows, int32_t *group_slots) {
+    memset(seen, 0, (size_t)(after - before));
+    int32_t m = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (set_slots[i] < before || seen[set_slots[i] - before]) { continue; }
+        seen[set_slots[i] - before] = 1;
+        rows[m] = rows[i];
+        group_slots[m++] = group_slots[i];
+    }
+    return m;
+}
+
+/* Puts the values of rows[0..n) into the set; returns in *fresh how many were not there yet: they stand first in rows and
+ * group_slots then. `keys` are the columns of the group keys and the value in `batch`. */
+static sabot_status set_add(struct aggregator *aggregator, int32_t s, int64_t namespace_, struct batch *batch,
+                            const int32_t *keys, int32_t *rows, int32_t *group_slots, int32_t n, int32_t *fresh,
+                            struct sabot_error *err) {
+    struct state_table *table = aggregator->sets[s].table;
+    *fresh = 0;
+    if (n == 0) { return SABOT_OK; }
+    const int64_t before = state_count(table, namespace_);
+    int32_t *slots;
+    const size_t size = (size_t)n * (sizeof *slots + 1);
+    SABOT_TRY(memory_alloc(aggregator->pool, size, (void **)&slots, err));
+    const sabot_status status = state_find_or_insert(table, namespace_, batch, keys, rows, n, slots, err);
+    if (status == SABOT_OK) {
+        *fresh = keep_first_of_each(slots, before, state_count(table, namespace_), (uint8_t *)(slots + n), n, rows,
+                                    group_slots);
+    }
+    memory_free(aggregator->pool, slots, size);
+    return status;
+}
+
+/* A batch of the same rows whose hashes are those of `keys`. */
+static sabot_status with_hashes(struct aggregator *aggregator, const struct batch *batch, const int32_t *keys,
+                                int32_t n_keys, struct batch **out, struct sabot_error *err) {
+    SABOT_TRY(batch_with_selection(batch, buffer_ref(batch->selection_buffer), batch->selected, out, err));
+    const sabot_status status = batch_cache_hashes(aggregator->pool, *out, keys, n_keys, err);
+    if (status != SABOT_OK) {
+        batch_unref(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+static sabot_status add_distinct(struct aggregator *aggregator, int32_t s, int64_t namespace_,
+                                 const struct batch *batch, const int32_t *rows, int32_t n, struct sabot_error *err) {
+    const struct distinct_set *set = &aggregator->accumulators.sets[s];
+    int32_t keys[AGGREGATOR_KEYS_MAX + 1];
+    memcpy(keys, aggregator->keys, sizeof aggregator->keys);
+    keys[aggregator->n_keys] = set->argument;
+    const int32_t kept = rows_qualify(batch, set->argument, set->filter, rows, aggregator->slots, n, aggregator->kept,
+                                      aggregator->kept_slots);
+    BATCH_OWNED struct batch *hashed = NULL;
+    SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, &hashed, err));
+    int32_t fresh;
+    SABOT_TRY(set_add(aggregator, s, namespace_, hashed, keys, aggregator->kept, aggregator->kept_slots, kept, &fresh,
+                      err));
+    return accumulators_update(&aggregator->accumulators, s, aggregator->table, namespace_, batch, NULL,
+                               aggregator->kept, aggregator->kept_slots, fresh, err);
+}
+
+sabot_status aggregator_add(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
+                            const int32_t *rows, int32_t n, struct sabot_error *err) {
+    if (n == 0) { return SABOT_OK; }
+    SABOT_TRY(reserve_scratch(aggregator, n, err));
+    const int64_t before = state_count(aggregator->table, namespace_);
+    SABOT_TRY(state_find_or_insert(aggregator->table, namespace_, batch, aggregator->keys, rows, n, aggregator->slots,
+                                   err));
+    accumulators_init(&aggregator->accumulators, aggregator->table, namespace_, before,
+                      state_count(aggregator->table, namespace_));
+    SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, namespace_, batch,
+                                  aggregator->takes_partials ? aggregator->partial_columns : NULL, rows,
+                                  aggregator->slots, n, err));
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        SABOT_TRY(add_distinct(aggregator, s, namespace_, batch, rows, n, err));
+    }
+    return SABOT_OK;
+}
+
+/* --- merging */
+/* Distinct values can't be added up: those of `from` are put into the set of `into`, and the new ones are counted. */
+static sabot_status merge_distinct(struct aggregator *aggregator, int32_t s, int64_t from, int64_t into,
+                                   struct sabot_error *err) {
+    struct state_table *set = aggregator->sets[s].table;
+    const int64_t count = state_count(set, from);
+    int32_t keys[AGGREGATOR_KEYS_MAX + 1];
+    for (int32_t k = 0; k <= aggregator->n_keys; k++) { keys[k] = k; }
+    for (int64_t first = 0; first < count; first += MERGE_SLOTS) {
+        const int32_t n = count - first < MERGE_SLOTS ? (int32_t)(count - first) : MERGE_SLOTS;
+        BATCH_OWNED struct batch *values = NULL, *by_group = NULL, *by_value = NULL;
+        SABOT_TRY(state_read(set, from, first, n, &values, err));
+        int32_t *rows = aggregator->kept, *slots = aggregator->kept_slots;
+        if (aggregator->n_keys) { SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys, &by_group, err)); }
+        /* the groups are there: merge_cells ran before */
+        SABOT_TRY(state_find_or_insert(aggregator->table, into, by_group ? by_group : values, keys, NULL, n, slots, err));
+        for (int32_t i = 0; i < n; i++) { rows[i] = i; }
+        SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys + 1, &by_value, err));
+        int32_t fresh;
+        SABOT_TRY(set_add(aggregator, s, into, by_value, keys, rows, slots, n, &fresh, err));
+        /* The value stands in the last column, not where raw rows have it. */
+        struct accumulators moved = aggregator->accumulators;
+        for (int32_t c = 0; c < moved.n_cells; c++) {
+            if (moved.cells[c].set == s) { moved.cells[c].argument = aggregator->n_keys; }
+        }
+        SABOT_TRY(accumulators_update(&moved, s, aggregator->table, into, values, NULL, rows, slots, fresh, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64_t into, struct sabot_error *err) {
+    SABOT_TRY(reserve_scratch(aggregator, MERGE_SLOTS, err));
+    const int64_t count = state_count(aggregator->table, from);
+    for (int64_t first = 0; first < count; first += MERGE_SLOTS) {
+        const int32_t n = count - first < MERGE_SLOTS ? (int32_t)(count - first) : MERGE_SLOTS;
+        const int64_t before = state_count(aggregator->table, into);
+        SABOT_TRY(state_merge(aggregator->table, from, first, n, into, aggregator->slots, err));
+        accumulators_init(&aggregator->accumulators, aggregator->table, into, before,
+                          state_count(aggregator->table, into));
+        SABOT_TRY(accumulators_merge(&aggregator->accumulators, aggregator->table, from, first, n, into,
+                                     aggregator->slots, err));
+    }
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        SABOT_TRY(merge_distinct(aggregator, s, from, into, err));
+    }
+    return SABOT_OK;
+}
+
+/* --- results */
+sabot_status aggregator_results(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n,
+                                const struct schema *output, struct column **columns, struct sabot_error *err) {
+    BATCH_OWNED struct batch *rows = NULL;
+    SABOT_TRY(state_read(aggregator->table, namespace_, first, n, &rows, err));
+    const int32_t n_keys = aggregator->n_keys;
+    for (int32_t k = 0; k < n_keys; k++) { columns[k] = column_ref(rows->columns[k]); }
+    for (int32_t i = 0; i < aggregator->accumulators.n_calls; i++) {
+        const sabot_status status = accumulators_result(&aggregator->accumulators, i, rows, n_keys, aggregator->pool,
+                                                        output->fields[n_keys + i].type, &columns[n_keys + i], err);
+        if (status != SABOT_OK) {
+            for (int32_t c = 0; c < n_keys + i; c++) { column_unref(columns[c]); }
+            return status;
+        }
+    }
+    return SABOT_OK;
+}
+
+void aggregator_drop(struct aggregator *aggregator, int64_t namespace_) {
+    state_drop_namespace(aggregator->table, namespace_);
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        state_drop_namespace(aggregator->sets[s].table, namespace_);
+    }
+}
+
+void aggregator_rename(struct aggregator *aggregator, int64_t from, int64_t to) {
+    state_rename_namespace(aggregator->table, from, to);
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        state_rename_namespace(aggregator->sets[s].table, from, to);
+    }
+}

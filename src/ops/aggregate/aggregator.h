@@ -1,0 +1,57 @@
+/* An aggregation over state tables: groups by namespace (a pane) and key. What the window and the group operators share. */
+#ifndef OPS_AGGREGATE_AGGREGATOR_H
+#define OPS_AGGREGATE_AGGREGATOR_H
+
+#include "ops/aggregate/accumulate.h"
+
+#define AGGREGATOR_KEYS_MAX 16
+
+struct aggregator_options {
+    const int32_t *keys; /* columns of `input` */
+    int32_t n_keys;
+    const struct aggregate_call *calls;
+    int32_t n_calls;
+    const struct schema *input; /* of raw rows */
+    uint32_t flags;             /* ACCUMULATE_ */
+};
+
+struct aggregator {
+    struct memory_pool *pool;
+    struct accumulators accumulators;
+    int32_t keys[AGGREGATOR_KEYS_MAX]; /* columns of the batches that come */
+    int32_t n_keys;
+    bool takes_partials;
+    int32_t partial_columns[CELLS_MAX]; /* per cell */
+    struct schema *schema;      /* of the table: keys, cells */
+    struct state_table *table;
+    struct {
+        struct schema *schema;  /* keys, value */
+        struct state_table *table;
+    } sets[CELLS_MAX];
+    int32_t *slots, *kept, *kept_slots; /* scratch, one per row */
+    int32_t scratch_rows;
+};
+
+/* Opens the table `name` (and name_distinct0, ...) in `tables`. */
+sabot_status aggregator_open(struct aggregator *aggregator, const struct aggregator_options *options,
+                             struct state_tables *tables, const char *name, struct memory_pool *pool,
+                             struct sabot_error *err);
+void aggregator_clear(struct aggregator *aggregator); /* the tables stay with their owner */
+/* From now on rows are partial results: keys from column first_key on, cells from first_cell on. */
+void aggregator_take_partials(struct aggregator *aggregator, int32_t first_key, int32_t rows_column,
+                              int32_t first_cell);
+
+/* Makes batch->hashes those of the keys; *batch is replaced where it is shared with others or has constant columns. */
+sabot_status aggregator_prepare(struct aggregator *aggregator, struct batch **batch, struct sabot_error *err);
+/* Folds physical rows (NULL = 0..n-1) into their groups of a namespace. */
+sabot_status aggregator_add(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
+                            const int32_t *rows, int32_t n, struct sabot_error *err);
+/* Folds all groups of a namespace into those of another. */
+sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64_t into, struct sabot_error *err);
+/* Results of groups first..first+n: columns[0..n_keys + n_calls) with the types of `output`. */
+sabot_status aggregator_results(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n,
+                                const struct schema *output, struct column **columns, struct sabot_error *err);
+void aggregator_drop(struct aggregator *aggregator, int64_t namespace_);
+void aggregator_rename(struct aggregator *aggregator, int64_t from, int64_t to);
+
+#endif

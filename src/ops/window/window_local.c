@@ -1,0 +1,295 @@
+/* The local phase of a two-phase window aggregation: folds rows by key and slice before they are sent by key, so that few
+ * partial results travel instead of many rows.
+ *
+ * It keeps nothing across a barrier: what it holds goes out before one, when the watermark passes the end of a slice, and when
+ * it holds too many groups. It drops no late row; the global phase judges, by the rows that each partial result stands for.
+ * Output: slice_end, rows, keys, then the accumulators' cells but for the first, which is `rows`. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ops/aggregate/aggregator.h"
+#include "ops/window/split.h"
+#include "runtime/job.h"
+
+#define GROUPS_MAX (1 << 18) /* held at once; above it they go out */
+
+enum local_then { THEN_NOTHING, THEN_WATERMARK, THEN_END };
+
+struct window_local {
+    struct op op;
+    struct op_context own;
+    struct slices slices;
+    struct splitter splitter;
+    struct aggregator aggregator;
+    struct state_tables *tables; /* of its own: no state that survives */
+    int32_t time_column;
+    int64_t groups;
+    int64_t created_ns; /* of the oldest rows held; 0 = none */
+    /* flushing */
+    int64_t flush_end;  /* slices up to it go out */
+    int64_t given;      /* groups of the first of them */
+    enum local_then then;
+    int64_t watermark_ms;
+};
+
+static sabot_status check_calls(const struct window_aggregate_options *options, struct sabot_error *err) {
+    for (int32_t i = 0; i < options->n_calls; i++) {
+        const struct aggregate_call *call = &options->calls[i];
+        if (!call->distinct || call->kind == AGGREGATE_MIN || call->kind == AGGREGATE_MAX) { continue; }
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "DISTINCT can't be aggregated in two phases: plan one");
+    }
+    return SABOT_OK;
+}
+
+sabot_status window_partial_schema(const struct window_aggregate_options *options, const struct schema *input,
+                                   struct schema **out, struct sabot_error *err) {
+    *out = NULL;
+    struct accumulators plan;
+    SABOT_TRY(check_calls(options, err));
+    SABOT_TRY(accumulators_plan(options->calls, options->n_calls, input, ACCUMULATE_ROWS, &plan, err));
+    struct field fields[2 + AGGREGATOR_KEYS_MAX + CELLS_MAX];
+    char names[CELLS_MAX][16];
+    if (options->n_keys > AGGREGATOR_KEYS_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible", options->n_keys,
+                          AGGREGATOR_KEYS_MAX);
+    }
+    int32_t n = 0;
+    fields[n++] = (struct field){"slice_end", type_not_null(type_of(TYPE_INT64))};
+    fields[n++] = (struct field){"rows", type_not_null(type_of(TYPE_INT64))};
+    for (int32_t k = 0; k < options->n_keys; k++) { fields[n++] = input->fields[options->keys[k]]; }
+    for (int32_t c = 1; c < plan.n_cells; c++) {
+        const struct cell *cell = &plan.cells[c];
+        const bool is_extreme = cell->op == CELL_MIN || cell->op == CELL_MAX;
+        snprintf(names[c], sizeof names[c], "c%d", c);
+        /* the least of nothing travels as NULL */
+        fields[n++] = (struct field){names[c], is_extreme ? type_nullable(cell->type) : cell->type};
+    }
+    return schema_new(fields, n, out, err);
+}
+
+static void local_close(struct op *op) {
+    struct window_local *self = (struct window_local *)op;
+    if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }
+    splitter_clear(&self->splitter);
+    state_tables_free(self->tables);
+    free(self);
+}
+
+static sabot_status open_parts(struct window_local *self, struct sabot_error *err) {
+    const struct op_context *context = &self->own;
+    const struct window_aggregate_options *options = context->spec->options;
+    SABOT_TRY(check_calls(options, err));
+    SABOT_TRY(slices_init(&self->slices, &options->window, err));
+    self->time_column = options->window.time_column;
+    splitter_init(&self->splitter, context->pool, &self->slices,
+                  timestamp_units_per_ms_num(context->input->fields[self->time_column].type), 0);
+    const struct state_context state = {.pool = context->pool,
+                                        .metrics = context->metrics,
+                                        .backend = "memory",
+                                        .subtask = 0,
+                                        .parallelism = 1,
+                                        .max_parallelism = context->max_parallelism};
+    SABOT_TRY(state_tables_new(&state, &self->tables, err));
+    const struct aggregator_options aggregator = {
+        .keys = options->keys,
+        .n_keys = options->n_keys,
+        .calls = options->calls,
+        .n_calls = options->n_calls,
+        .input = context->input,
+        .flags = ACCUMULATE_ROWS | (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0),
+    };
+    return aggregator_open(&self->aggregator, &aggregator, self->tables, "partials", context->pool, err);
+}
+
+static sabot_status local_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
+    *out = NULL;
+    struct window_local *self = calloc(1, sizeof *self);
+    if (!self) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window aggregation"); }
+    self->op.type = &op_window_local;
+    self->own = *context;
+    const sabot_status status = open_parts(self, err);
+    if (status != SABOT_OK) {
+        local_close(&self->op);
+        return status;
+    }
+    *out = &self->op;
+    return SABOT_OK;
+}
+
+/* --- giving out */
+/* A cell as a column of the partial result: MIN and MAX of nothing are NULL. */
+static sabot_status partial_cell(struct window_local *self, int32_t c, const struct batch *rows, struct column **out,
+                                 struct sabot_error *err) {
+    const struct accumulators *plan = &self->aggregator.accumulators;
+    const int32_t first = self->aggregator.n_keys;
+    struct column *column = rows->columns[first + c];
+    int32_t count = -1;
+    for (int32_t i = 0; i < plan->n_calls && count < 0; i++) {
+        if (plan->calls[i].value == c && plan->cells[c].op != CELL_COUNT) { count = plan->calls[i].count; }
+    }
+    if ((plan->cells[c].op != CELL_MIN && plan->cells[c].op != CELL_MAX) || count < 0) {
+        *out = column_ref(column);
+        return SABOT_OK;
+    }
+    const int64_t *counts = rows->columns[first + count]->values;
+    struct buffer *validity;
+    const size_t size = ((size_t)rows->rows + 63) / 64 * 8;
+    SABOT_TRY(buffer_new(self->own.pool, size, &validity, err));
+    uint64_t *bits = (uint64_t *)(void *)validity->data;
+    memset(bits, 0xff, size);
+    for (int32_t i = 0; i < rows->rows; i++) {
+        if (counts[i] == 0) { bits[i >> 6] &= ~(UINT64_C(1) << (i & 63)); }
+    }
+    struct buffer **owners = malloc((size_t)(column->n_owners + 1) * sizeof *owners);
+    if (!owners) {
+        buffer_unref(validity);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
+    }
+    for (int32_t i = 0; i < column->n_owners; i++) { owners[i] = buffer_ref(column->owners[i]); }
+    owners[column->n_owners] = validity;
+    const sabot_status status = column_new((enum phys)column->phys, column->length, bits, column->values, owners,
+                                           column->n_owners + 1, NULL, 0, out, err);
+    free(owners);
+    return status;
+}
+
+static sabot_status give_partials(struct window_local *self, int64_t slice_end, int32_t n, struct op_out *out,
+                                  struct sabot_error *err) {
+    const int32_t n_keys = self->aggregator.n_keys, n_cells = self->aggregator.accumulators.n_cells;
+    BATCH_OWNED struct batch *rows = NULL;
+    SABOT_TRY(state_read(self->aggregator.table, slice_end, self->given, n, &rows, err));
+    struct column *columns[2 + AGGREGATOR_KEYS_MAX + CELLS_MAX];
+    int32_t n_columns = 0;
+    sabot_status status = column_constant(self->own.pool, PHYS_I64, &slice_end, n, &columns[0], err);
+    if (status == SABOT_OK) {
+        n_columns = 1;
+        columns[n_columns++] = column_ref(rows->columns[n_keys]);
+        for (int32_t k = 0; k < n_keys; k++) { columns[n_columns++] = column_ref(rows->columns[k]); }
+    }
+    for (int32_t c = 1; c < n_cells && status == SABOT_OK; c++) {
+        status = partial_cell(self, c, rows, &columns[n_columns], err);
+        n_columns += status == SABOT_OK;
+    }
+    if (status != SABOT_OK) {
+        for (int32_t i = 0; i < n_columns; i++) { column_unref(columns[i]); }
+        return status;
+    }
+    struct batch *batch;
+    SABOT_TRY(batch_new(self->own.spec->output, columns, n_columns, n, &batch, err));
+    batch->created_ns = self->created_ns;
+    self->given += n;
+    return out_emit(out, batch, err);
+}
+
+/* Gives out slices up to flush_end; stops when the output is full, unless it must not. */
+static sabot_status flush(struct window_local *self, bool may_stop, struct op_out *out, struct sabot_error *err) {
+    self->op.busy = true;
+    for (;;) {
+        const int64_t *ends;
+        int32_t n_slices;
+        SABOT_TRY(state_namespaces(self->aggregator.table, &ends, &n_slices, err));
+        if (n_slices == 0 || ends[0] > self->flush_end) { break; }
+        const int64_t slice_end = ends[0], count = state_count(self->aggregator.table, slice_end);
+        while (self->given < count) {
+            if (may_stop && out_is_full(out)) { return SABOT_OK; }
+            const int64_t left = count - self->given;
+            const int32_t n = left < self->own.batch_rows ? (int32_t)left : self->own.batch_rows;
+            SABOT_TRY(give_partials(self, slice_end, n, out, err));
+        }
+        aggregator_drop(&self->aggregator, slice_end);
+        self->groups -= count;
+        self->given = 0;
+    }
+    self->op.busy = false;
+    if (self->groups == 0) { self->created_ns = 0; }
+    const enum local_then then = self->then;
+    self->then = THEN_NOTHING;
+    switch (then) {
+    case THEN_NOTHING: return SABOT_OK;
+    case THEN_WATERMARK: return out->watermark(out, self->watermark_ms, err);
+    case THEN_END: return out->end(out, err);
+    }
+    return SABOT_OK;
+}
+
+/* --- events */
+static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
+                                   struct sabot_error *err) {
+    (void)input;
+    struct window_local *self = (struct window_local *)op;
+    BATCH_OWNED struct batch *batch = taken;
+    if (batch->selected == 0) { return SABOT_OK; }
+    if (!self->created_ns) { self->created_ns = batch->created_ns; }
+    SABOT_TRY(splitter_split(&self->splitter, batch, self->time_column, err));
+    SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
+    const int32_t timeless = self->splitter.n_timeless;
+    if (timeless && self->own.metrics) { metric_add(&self->own.metrics->rows_late, timeless); }
+    if (timeless && self->own.job) {
+        int64_t *lateness = calloc((size_t)timeless, sizeof *lateness);
+        if (!lateness) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger"); }
+        const sabot_status status = job_late(self->own.job, &self->own, batch, self->splitter.timeless, timeless, "no time",
+                                             WATERMARK_NONE, lateness, err);
+        free(lateness);
+        if (status != SABOT_OK) { return status; }
+    }
+    for (int32_t i = 0; i < self->splitter.n_runs; i++) {
+        const struct slice_run *run = &self->splitter.runs[i];
+        if (slice_last_window(&self->slices, run->slice_end) == INT64_MIN) { continue; }
+        const int64_t before = state_count(self->aggregator.table, run->slice_end);
+        SABOT_TRY(aggregator_add(&self->aggregator, run->slice_end, batch, run->rows, run->n, err));
+        self->groups += state_count(self->aggregator.table, run->slice_end) - before;
+    }
+    if (self->groups <= GROUPS_MAX) { return SABOT_OK; }
+    self->flush_end = INT64_MAX;
+    return flush(self, true, out, err);
+}
+
+static sabot_status local_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
+                                       struct sabot_error *err) {
+    struct window_local *self = (struct window_local *)op;
+    self->flush_end = watermark_ms == INT64_MAX ? INT64_MAX : watermark_ms + 1;
+    self->watermark_ms = watermark_ms;
+    self->then = THEN_WATERMARK;
+    return flush(self, true, out, err);
+}
+
+/* An idle input lets others set the watermark: nothing of it may stay behind. */
+static sabot_status local_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
+    struct window_local *self = (struct window_local *)op;
+    self->flush_end = INT64_MAX;
+    SABOT_TRY(flush(self, false, out, err));
+    return out->idle(out, err);
+}
+
+static sabot_status local_on_end(struct op *op, struct op_out *out, struct sabot_error *err) {
+    struct window_local *self = (struct window_local *)op;
+    self->flush_end = INT64_MAX;
+    self->then = THEN_END;
+    return flush(self, true, out, err);
+}
+
+static sabot_status local_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
+    return op->busy ? flush((struct window_local *)op, true, out, err) : SABOT_OK;
+}
+
+static sabot_status local_before_barrier(struct op *op, int64_t checkpoint_id, struct op_out *out,
+                                         struct sabot_error *err) {
+    (void)checkpoint_id;
+    struct window_local *self = (struct window_local *)op;
+    self->flush_end = INT64_MAX;
+    return flush(self, false, out, err);
+}
+
+const struct op_type op_window_local = {
+    .name = "window_local",
+    .summary = "aggregate by key and window before rows are sent by key",
+    .open = local_open,
+    .on_batch = local_on_batch,
+    .on_watermark = local_on_watermark,
+    .on_idle = local_on_idle,
+    .on_end = local_on_end,
+    .resume = local_resume,
+    .before_barrier = local_before_barrier,
+    .on_complete = op_default_on_complete,
+    .close = local_close,
+};
