@@ -74,6 +74,7 @@ struct decoder {
     struct dialect dialect;
     struct vector *vectors; /* by column of the schema */
     int32_t *targets;       /* declared column -> column of the schema, -1: not wanted */
+    struct type *declared;  /* of each declared column: fields of a ROW that nobody wants are in it too */
     int32_t n_declared;
     struct text scratch;    /* a field with its quotes and escapes taken out */
 };
@@ -100,6 +101,7 @@ static void csv_decoder_free(struct decoder *decoder) {
     text_clear(&decoder->scratch);
     free(decoder->vectors);
     free(decoder->targets);
+    free(decoder->declared);
     free(decoder);
 }
 
@@ -114,8 +116,10 @@ static sabot_status csv_decoder_new(const struct connector_context *context, str
     struct decoder *decoder = calloc(1, sizeof *decoder);
     struct vector *vectors = calloc((size_t)table->schema->n_fields + 1, sizeof *vectors);
     int32_t *targets = calloc((size_t)declared->n_fields + 1, sizeof *targets);
-    if (!decoder || !vectors || !targets) {
+    struct type *types = calloc((size_t)declared->n_fields + 1, sizeof *types);
+    if (!decoder || !vectors || !targets || !types) {
         free(decoder);
+        free(types);
         free(vectors);
         free(targets);
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a CSV decoder");
@@ -126,11 +130,13 @@ static sabot_status csv_decoder_new(const struct connector_context *context, str
         .dialect = dialect,
         .vectors = vectors,
         .targets = targets,
+        .declared = types,
     };
     for (int32_t i = 0; i < declared->n_fields; i++) {
         const int32_t at = schema_find(table->schema, declared->fields[i].name);
         const bool is_metadata = table->metadata && declared == table->schema && table->metadata[i];
         if (is_metadata) { continue; }
+        types[decoder->n_declared] = declared->fields[i].type;
         targets[decoder->n_declared++] = at >= 0 && table->metadata && table->metadata[at] ? -1 : at;
     }
     *out = decoder;
@@ -306,9 +312,15 @@ static sabot_status plain_store(struct decoder *decoder, struct vector *vector, 
     return scalar_store(vector, row, data, size, NULL, reason, err);
 }
 
+static int32_t row_child(const struct vector *vector, const char *name) {
+    int32_t i = vector->type.n_fields;
+    while (--i >= 0 && strcmp(vector->type.fields[i].name, name) != 0) {}
+    return i;
+}
+
 /* The elements of an ARRAY or the fields of a ROW inside one CSV field. */
-static sabot_status nested_store(struct decoder *decoder, struct vector *vector, int32_t row, struct csv_field whole,
-                                 struct buffer *block, const char **reason, struct sabot_error *err) {
+static sabot_status nested_store(struct decoder *decoder, struct vector *vector, struct type declared, int32_t row,
+                                 struct csv_field whole, struct buffer *block, const char **reason, struct sabot_error *err) {
     const bool is_null = decoder->dialect.null_literal && whole.size == decoder->dialect.null_size &&
                          memcmp(whole.data, decoder->dialect.null_literal, whole.size) == 0;
     *reason = NULL;
@@ -327,14 +339,17 @@ static sabot_status nested_store(struct decoder *decoder, struct vector *vector,
         const struct csv_field part = {.data = at, .size = (size_t)(stop - at), .copied = whole.copied};
         int32_t target = row;
         if (is_list) { SABOT_TRY(vector_append(&vector->children[0], &target, err)); }
-        if (!is_list && n >= vector->n_children) {
+        if (!is_list && n >= declared.n_fields) {
             *reason = "more fields than its ROW has";
             return SABOT_OK;
         }
-        SABOT_TRY(plain_store(decoder, &vector->children[is_list ? 0 : n], target, &part, block, reason, err));
+        const int32_t child = is_list ? 0 : row_child(vector, declared.fields[n].name);
+        if (child >= 0) {
+            SABOT_TRY(plain_store(decoder, &vector->children[child], target, &part, block, reason, err));
+        }
         at = stop + 1;
     }
-    if (!is_list && !*reason && n < vector->n_children) { *reason = "fewer fields than its ROW has"; }
+    if (!is_list && !*reason && n < declared.n_fields) { *reason = "fewer fields than its ROW has"; }
     if (is_list) { vector_list_end(vector, row); }
     return SABOT_OK;
 }
@@ -361,7 +376,7 @@ static sabot_status record_read(struct decoder *decoder, const char *at, const c
         if (type_is_plain(vector->type)) {
             SABOT_TRY(plain_store(decoder, vector, row, &field, block, &reason, err));
         } else {
-            SABOT_TRY(nested_store(decoder, vector, row, field, block, &reason, err));
+            SABOT_TRY(nested_store(decoder, vector, decoder->declared[n], row, field, block, &reason, err));
         }
         if (reason && ignore) {
             vector_set_null(vector, row);

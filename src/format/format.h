@@ -29,10 +29,7 @@ struct format_type {
     int32_t (*cut)(struct decoder *decoder, const char *data, size_t size, bool at_end, int64_t *offsets, int32_t max);
     /* Records that stand before the data of a file (csv header). NULL: none, ever. */
     int32_t (*header_records)(const struct decoder *decoder);
-    /* One block that holds any number of rows (arrow); then `decode` is NULL. Only the first call for a block gives
-     * `data`; *columns_rows = 0 at its end. NULL for all formats of one row per record. */
-    sabot_status (*decode_rows)(struct decoder *decoder, const char *data, size_t size, struct column **columns,
-                                int32_t *columns_rows, struct sabot_error *err);
+    /* NULL: the format is whole files (parquet), which only the connector 'filesystem' reads and writes. */
     sabot_status (*decoder_new)(const struct connector_context *context, struct decoder **out, struct sabot_error *err);
     /* Decodes records into columns of context->table->schema (metadata columns are left NULL in `columns` for the
      * connector to fill). Bad records are reported through `malformed_rows` (ascending record numbers, at most n) with

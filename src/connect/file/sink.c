@@ -1,0 +1,572 @@
+/* The sink of the connector 'filesystem': part files in a folder that nobody sees before they are committed.
+ *
+ *   .part-<token>-<subtask>-<n>.json.inprogress   being written
+ *   .part-<token>-<subtask>-<n>.json.pending      whole and durable: from the pre-commit (or a size limit) on
+ *   part-<token>-<subtask>-<n>.json               committed
+ *
+ * The token stands for the job and is part of its checkpoints: a restored job finishes the commits of its checkpoint and
+ * removes whatever else of its token is hidden, which is what was written after that checkpoint. Commits are renames, and
+ * can be repeated. Without checkpoints the end of input commits.
+ *
+ * Encoding and writing happen in a helper job (env_offload) that takes batches from a short queue. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "connect/file/file.h"
+
+#define QUEUE 8
+#define WRITE_BYTES ((size_t)256 * 1024)
+#define TOKEN_SIZE 17
+
+/* A file that is whole and not committed yet. */
+struct part {
+    struct part *next;
+    int64_t checkpoint_id; /* 0: of no checkpoint yet */
+    char name[];           /* when committed */
+};
+
+enum request { REQUEST_NONE, REQUEST_CLOSE_FILE };
+
+/* The job's own. */
+struct writing {
+    struct env_file *file;
+    struct encoder *encoder;
+    struct compressor *compressor;
+    struct columnar_writer *columnar;
+    struct text text, compressed;
+    char *name; /* of the open part, when committed; NULL: none is open */
+    int64_t bytes, opened_ns;
+};
+
+struct sink {
+    struct connector_context context;
+    struct file_table table;
+    bool is_pipe;
+    const char *sink_compression;
+    enum compression compression;
+    int64_t roll_bytes, roll_ns;
+    char token[TOKEN_SIZE];
+    int64_t next_number;
+    struct writing writing;
+
+    struct env_mutex *mutex;
+    struct env_event *idle;
+    /* under the mutex */
+    struct batch *queue[QUEUE];
+    int32_t queue_first, queue_count;
+    enum request request;
+    bool running, closing, full_told;
+    struct part *parts; /* oldest first */
+    sabot_status failed;
+    struct sabot_error failure;
+};
+
+static sabot_status no_memory(struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to write files");
+}
+
+enum stage { STAGE_IN_PROGRESS, STAGE_PENDING, STAGE_COMMITTED };
+
+/* malloc'ed; NULL: no memory */
+static char *part_path(const struct sink *sink, const char *name, enum stage stage) {
+    static const char *const ends[] = {".inprogress", ".pending", ""};
+    const size_t size = strlen(sink->table.path) + strlen(name) + 16;
+    char *path = malloc(size);
+    if (path) {
+        snprintf(path, size, "%s/%s%s%s", sink->table.path, stage == STAGE_COMMITTED ? "" : ".", name, ends[stage]);
+    }
+    return path;
+}
+
+/* Renames a part to its next stage; `repeat`: it may have been done already. */
+static sabot_status part_move(struct sink *sink, const char *name, enum stage from, enum stage to, bool repeat,
+                              struct sabot_error *err) {
+    char *old_path = part_path(sink, name, from), *new_path = part_path(sink, name, to);
+    struct env_stat stat;
+    sabot_status status;
+    if (!old_path || !new_path) {
+        status = no_memory(err);
+    } else if (repeat && env_stat(sink->context.env, old_path, &stat, NULL) == SABOT_ERR_NOT_FOUND) {
+        status = env_stat(sink->context.env, new_path, &stat, NULL);
+        if (status != SABOT_OK) {
+            status = SABOT_FAIL(err, SABOT_ERR_STATE, "%s was written before the checkpoint and is gone, and so is %s: the "
+                                "output of the checkpoint is not whole any more", old_path, new_path);
+        }
+    } else {
+        status = env_rename(sink->context.env, old_path, new_path, err);
+    }
+    free(old_path);
+    free(new_path);
+    return status;
+}
+
+/* --- writing, in the job */
+
+static sabot_status file_write(void *arg, const void *data, size_t size, struct sabot_error *err) {
+    struct sink *sink = arg;
+    SABOT_TRY(env_write(sink->writing.file, data, size, err));
+    sink->writing.bytes += (int64_t)size;
+    if (sink->context.metrics) { metric_add(&sink->context.metrics->bytes_out, (int64_t)size); }
+    return SABOT_OK;
+}
+
+static sabot_status text_flush(struct sink *sink, struct sabot_error *err) {
+    struct writing *writing = &sink->writing;
+    struct text *from = &writing->text;
+    if (writing->text.failed) { return no_memory(err); }
+    if (writing->compressor) {
+        if (from->size) { SABOT_TRY(compressor_add(writing->compressor, from->data, from->size, &writing->compressed, err)); }
+        from->size = 0;
+        from = &writing->compressed;
+    }
+    const size_t size = from->size;
+    from->size = 0;
+    return size ? file_write(sink, from->data, size, err) : SABOT_OK;
+}
+
+static void writing_drop(struct sink *sink) {
+    struct writing *writing = &sink->writing;
+    columnar_writer_close(writing->columnar);
+    compressor_free(writing->compressor);
+    env_close(writing->file);
+    free(writing->name);
+    writing->columnar = NULL;
+    writing->compressor = NULL;
+    writing->file = NULL;
+    writing->name = NULL;
+    writing->text.size = writing->compressed.size = 0;
+}
+
+static sabot_status writing_open(struct sink *sink, struct sabot_error *err) {
+    struct writing *writing = &sink->writing;
+    writing->bytes = 0;
+    writing->opened_ns = env_now_ns(sink->context.env);
+    const char *format = sink->table.format->name;
+    char name[128];
+    snprintf(name, sizeof name, "part-%s-%d-%lld.%s%s", sink->token, sink->context.subtask,
+             (long long)sink->next_number++, sink->table.format->keeps_blank_lines ? "txt" : format,
+             compression_extension(sink->compression));
+    writing->name = strdup(name);
+    if (!writing->name) { return no_memory(err); }
+    if (sink->is_pipe) {
+        writing->file = env_stdout(sink->context.env);
+    } else {
+        char *path = part_path(sink, name, STAGE_IN_PROGRESS);
+        if (!path) { return no_memory(err); }
+        const sabot_status status = env_open(sink->context.env, path, ENV_WRITE_NEW, &writing->file, err);
+        free(path);
+        if (status != SABOT_OK) { return status; }
+    }
+    if (sink->table.kind != FILE_RECORDS) {
+        return columnar_writer_open(&sink->context, sink->table.kind, sink->sink_compression, file_write, sink,
+                                    &writing->columnar, err);
+    }
+    if (sink->compression != COMPRESSION_NONE) {
+        SABOT_TRY(compressor_new(sink->compression, &writing->compressor, err));
+    }
+    return sink->table.format->begin(writing->encoder, &writing->text, err);
+}
+
+/* Makes the open part whole and durable. */
+static sabot_status writing_close(struct sink *sink, struct sabot_error *err) {
+    struct writing *writing = &sink->writing;
+    if (!writing->name) { return SABOT_OK; }
+    if (writing->columnar) {
+        SABOT_TRY(columnar_writer_finish(writing->columnar, err));
+    } else {
+        SABOT_TRY(sink->table.format->end(writing->encoder, &writing->text, err));
+        SABOT_TRY(text_flush(sink, err));
+        if (writing->compressor) {
+            SABOT_TRY(compressor_end(writing->compressor, &writing->compressed, err));
+            SABOT_TRY(text_flush(sink, err));
+        }
+    }
+    if (sink->is_pipe) {
+        writing_drop(sink);
+        return SABOT_OK;
+    }
+    SABOT_TRY(env_sync(writing->file, err));
+    SABOT_TRY(part_move(sink, writing->name, STAGE_IN_PROGRESS, STAGE_PENDING, false, err)); /* syncs the folder too */
+    struct part *part = malloc(sizeof *part + strlen(writing->name) + 1);
+    if (!part) { return no_memory(err); }
+    *part = (struct part){0};
+    strcpy(part->name, writing->name);
+    env_mutex_lock(sink->mutex);
+    struct part **last = &sink->parts;
+    while (*last) { last = &(*last)->next; }
+    *last = part;
+    env_mutex_unlock(sink->mutex);
+    writing_drop(sink);
+    return SABOT_OK;
+}
+
+static sabot_status batch_write(struct sink *sink, struct batch *batch, struct sabot_error *err) {
+    struct writing *writing = &sink->writing;
+    if (!writing->name) { SABOT_TRY(writing_open(sink, err)); }
+    int64_t size;
+    if (writing->columnar) {
+        SABOT_TRY(columnar_writer_add(writing->columnar, batch, err));
+        size = columnar_writer_size(writing->columnar);
+    } else {
+        SABOT_TRY(sink->table.format->encode(writing->encoder, batch, &writing->text, NULL, err));
+        if (writing->text.size >= WRITE_BYTES) { SABOT_TRY(text_flush(sink, err)); }
+        size = writing->bytes + (int64_t)writing->text.size;
+    }
+    if (sink->is_pipe) { return SABOT_OK; }
+    const bool roll = size >= sink->roll_bytes || env_now_ns(sink->context.env) - writing->opened_ns >= sink->roll_ns;
+    return roll ? writing_close(sink, err) : SABOT_OK;
+}
+
+/* Nothing is queued: somebody who reads along wants what there is. */
+static sabot_status drained(struct sink *sink, struct sabot_error *err) {
+    struct writing *writing = &sink->writing;
+    const bool flush = sink->is_pipe && writing->name && !writing->columnar && !writing->compressor;
+    return flush ? text_flush(sink, err) : SABOT_OK;
+}
+
+static void job_run(void *arg) {
+    struct sink *sink = arg;
+    for (;;) {
+        struct batch *batch = NULL;
+        enum request request = REQUEST_NONE;
+        struct sabot_error err = {0};
+        env_mutex_lock(sink->mutex);
+        const bool stop = sink->closing || sink->failed != SABOT_OK;
+        if (!stop && sink->queue_count > 0) {
+            batch = sink->queue[sink->queue_first];
+            sink->queue_first = (sink->queue_first + 1) % QUEUE;
+            sink->queue_count--;
+        } else if (!stop) {
+            request = sink->request;
+        }
+        env_mutex_unlock(sink->mutex);
+        sabot_status status = SABOT_OK;
+        if (batch) {
+            status = batch_write(sink, batch, &err);
+            batch_unref(batch);
+        } else if (request == REQUEST_CLOSE_FILE) {
+            status = writing_close(sink, &err);
+        } else if (!stop) {
+            status = drained(sink, &err);
+        }
+        env_mutex_lock(sink->mutex);
+        if (status != SABOT_OK && sink->failed == SABOT_OK) {
+            sink->failed = status;
+            sink->failure = err;
+        }
+        if (request != REQUEST_NONE) { sink->request = REQUEST_NONE; }
+        const bool rest = stop || sink->failed != SABOT_OK ||
+                          (!batch && sink->queue_count == 0 && sink->request == REQUEST_NONE);
+        const bool wake = !sink->closing && (rest || sink->full_told);
+        sink->full_told = sink->full_told && !wake;
+        if (wake) { sink->context.wake(sink->context.wake_arg); }
+        if (rest) {
+            sink->running = false;
+            env_event_set(sink->idle);
+            env_mutex_unlock(sink->mutex);
+            return;
+        }
+        env_mutex_unlock(sink->mutex);
+    }
+}
+
+/* --- the caller's side */
+
+/* Under the mutex; unlocks it. */
+static sabot_status job_start_unlock(struct sink *sink, struct sabot_error *err) {
+    const bool start = !sink->running;
+    sink->running = true;
+    env_mutex_unlock(sink->mutex);
+    if (!start) { return SABOT_OK; }
+    const sabot_status status = env_offload(sink->context.env, job_run, sink, err);
+    if (status != SABOT_OK) {
+        env_mutex_lock(sink->mutex);
+        sink->running = false;
+        env_mutex_unlock(sink->mutex);
+    }
+    return status;
+}
+
+/* Under the mutex; unlocks it where it returns a failure. */
+static sabot_status failure_unlock(struct sink *sink, struct sabot_error *err) {
+    if (sink->failed == SABOT_OK) { return SABOT_OK; }
+    if (err && err->status == SABOT_OK) { *err = sink->failure; }
+    const sabot_status status = sink->failed;
+    env_mutex_unlock(sink->mutex);
+    return status;
+}
+
+static sabot_status file_write_batch(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
+    *full = false;
+    env_mutex_lock(sink->mutex);
+    SABOT_TRY(failure_unlock(sink, err));
+    if (sink->queue_count == QUEUE) {
+        *full = true;
+        sink->full_told = true;
+        env_mutex_unlock(sink->mutex);
+        return SABOT_OK;
+    }
+    sink->queue[(sink->queue_first + sink->queue_count++) % QUEUE] = batch;
+    return job_start_unlock(sink, err);
+}
+
+/* Everything that was written becomes whole parts; *full: not yet. */
+static sabot_status settle(struct sink *sink, bool *asked, bool *full, struct sabot_error *err) {
+    *full = true;
+    env_mutex_lock(sink->mutex);
+    SABOT_TRY(failure_unlock(sink, err));
+    if (!*asked) {
+        *asked = true;
+        sink->request = REQUEST_CLOSE_FILE;
+        return job_start_unlock(sink, err);
+    }
+    if (!sink->running && sink->request == REQUEST_NONE) {
+        *asked = false;
+        *full = false;
+    }
+    env_mutex_unlock(sink->mutex);
+    return SABOT_OK;
+}
+
+struct file_sink {
+    struct sink sink;
+    bool asked; /* settle is on its way */
+};
+
+static bool *asked_of(struct sink *sink) { return &((struct file_sink *)sink)->asked; }
+
+static sabot_status file_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
+                                 struct sabot_error *err) {
+    SABOT_TRY(settle(sink, asked_of(sink), full, err));
+    if (*full || sink->is_pipe) { return SABOT_OK; }
+    text_format(pending, "token %s\n", sink->token);
+    for (struct part *part = sink->parts; part; part = part->next) {
+        if (part->checkpoint_id == 0) { part->checkpoint_id = checkpoint_id; }
+        text_format(pending, "file %s\n", part->name);
+    }
+    return pending->failed ? no_memory(err) : SABOT_OK;
+}
+
+static sabot_status parts_commit(struct sink *sink, int64_t checkpoint_id, bool all, struct sabot_error *err) {
+    while (sink->parts && (all || (sink->parts->checkpoint_id != 0 && sink->parts->checkpoint_id <= checkpoint_id))) {
+        struct part *part = sink->parts;
+        SABOT_TRY(part_move(sink, part->name, STAGE_PENDING, STAGE_COMMITTED, true, err));
+        env_mutex_lock(sink->mutex);
+        sink->parts = part->next;
+        env_mutex_unlock(sink->mutex);
+        free(part);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status file_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
+    return parts_commit(sink, checkpoint_id, false, err);
+}
+
+static sabot_status file_finish(struct sink *sink, bool *full, struct sabot_error *err) {
+    SABOT_TRY(settle(sink, asked_of(sink), full, err));
+    return *full ? SABOT_OK : parts_commit(sink, 0, true, err);
+}
+
+static void file_close(struct sink *sink) {
+    if (!sink) { return; }
+    if (sink->mutex) {
+        env_mutex_lock(sink->mutex);
+        sink->closing = true;
+        bool running = sink->running;
+        env_mutex_unlock(sink->mutex);
+        while (running) {
+            env_event_wait(sink->idle, -1);
+            env_mutex_lock(sink->mutex);
+            running = sink->running;
+            env_mutex_unlock(sink->mutex);
+        }
+        env_mutex_free(sink->mutex);
+    }
+    if (sink->idle) { env_event_free(sink->idle); }
+    for (; sink->queue_count > 0; sink->queue_count--) {
+        batch_unref(sink->queue[sink->queue_first]);
+        sink->queue_first = (sink->queue_first + 1) % QUEUE;
+    }
+    if (sink->writing.encoder) { sink->table.format->encoder_free(sink->writing.encoder); }
+    writing_drop(sink);
+    text_clear(&sink->writing.text);
+    text_clear(&sink->writing.compressed);
+    while (sink->parts) {
+        struct part *next = sink->parts->next;
+        free(sink->parts);
+        sink->parts = next;
+    }
+    free((struct file_sink *)sink);
+}
+
+static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
+    const struct connector_table *table = sink->context.table;
+    struct env *env = sink->context.env;
+    SABOT_TRY(file_table_read(table, &sink->table, err));
+    sink->is_pipe = strcmp(sink->table.path, "-") == 0;
+    SABOT_TRY(option_size(table, file_options, "sink.rolling-policy.file-size", &sink->roll_bytes, err));
+    SABOT_TRY(option_duration(table, file_options, "sink.rolling-policy.rollover-interval", &sink->roll_ns, err));
+    sink->sink_compression = option_text(table, file_options, "sink.compression");
+    bool given = false;
+    for (int32_t i = 0; i < table->n_options; i++) { given |= strcmp(table->options[i].key, "sink.compression") == 0; }
+    const char code = (char)(sink->sink_compression[0] | 0x20);
+    if (sink->table.kind == FILE_RECORDS) {
+        if (code == 's') {
+            return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option 'sink.compression': snappy is for parquet; %s files "
+                              "take gzip, zstd or lz4", table->name, sink->table.format->name);
+        }
+        sink->compression = code == 'g' ? COMPRESSION_GZIP : code == 'z' ? COMPRESSION_ZSTD : code == 'l' ? COMPRESSION_LZ4
+                                                                                         : COMPRESSION_NONE;
+    } else if (!given) {
+        sink->sink_compression = sink->table.kind == FILE_PARQUET ? "snappy" : "none";
+    } else if (sink->table.kind == FILE_ARROW && (code == 's' || code == 'g')) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option 'sink.compression': arrow files take zstd or lz4",
+                          table->name);
+    }
+    sink->mutex = env_mutex_new(env);
+    sink->idle = env_event_new(env);
+    snprintf(sink->token, sizeof sink->token, "%016llx", (unsigned long long)env_random(env));
+    if (sink->table.kind == FILE_RECORDS) {
+        SABOT_TRY(sink->table.format->encoder_new(&sink->context, &sink->writing.encoder, err));
+    }
+    if (sink->is_pipe) { return SABOT_OK; }
+    SABOT_TRY(env_make_dirs(env, sink->table.path, err));
+    struct env_stat stat;
+    SABOT_TRY(env_stat(env, sink->table.path, &stat, err));
+    if (!stat.is_directory) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option 'path': %s is a file; results are written into a folder",
+                          table->name, sink->table.path);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status file_open(const struct connector_context *context, struct sink **out, struct sabot_error *err) {
+    *out = NULL;
+    struct file_sink *made = calloc(1, sizeof *made);
+    if (!made) { return no_memory(err); }
+    made->sink.context = *context;
+    const sabot_status status = sink_fill(&made->sink, err);
+    if (status != SABOT_OK) {
+        file_close(&made->sink);
+        return status;
+    }
+    *out = &made->sink;
+    return SABOT_OK;
+}
+
+/* --- restore */
+
+/* The names that a checkpoint has as pending, and the tokens of its subtasks. */
+struct restored {
+    char **names;
+    size_t n_names;
+    char (*tokens)[TOKEN_SIZE];
+    size_t n_tokens;
+};
+
+static sabot_status restored_add(struct restored *restored, const char *line, size_t size, struct sabot_error *err) {
+    if (size == 6 + TOKEN_SIZE - 1 && memcmp(line, "token ", 6) == 0) {
+        char(*tokens)[TOKEN_SIZE] = realloc(restored->tokens, (restored->n_tokens + 1) * sizeof *tokens);
+        if (!tokens) { return no_memory(err); }
+        restored->tokens = tokens;
+        memcpy(tokens[restored->n_tokens], line + 6, TOKEN_SIZE - 1);
+        tokens[restored->n_tokens++][TOKEN_SIZE - 1] = 0;
+        return SABOT_OK;
+    }
+    if (size > 5 && memcmp(line, "file part-", 10) == 0 && !memchr(line, '/', size)) {
+        char **names = realloc(restored->names, (restored->n_names + 1) * sizeof *names);
+        if (!names) { return no_memory(err); }
+        restored->names = names;
+        names[restored->n_names] = strndup(line + 5, size - 5);
+        return names[restored->n_names++] ? SABOT_OK : no_memory(err);
+    }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint's list of files can't be read: \"%.*s\"", (int)size, line);
+}
+
+static sabot_status restored_read(struct restored *restored, const struct batch *pending, struct sabot_error *err) {
+    const struct column *column = pending->columns[0];
+    for (int32_t i = 0; i < pending->selected; i++) {
+        const int32_t row = batch_row(pending, i);
+        if (column_is_null(column, row)) { continue; }
+        const struct string_view *view = (const struct string_view *)column->values + column_at(column, row);
+        const char *at = string_view_data(view), *const end = at + view->size;
+        while (at < end) {
+            const char *stop = memchr(at, '\n', (size_t)(end - at));
+            if (!stop) { stop = end; }
+            SABOT_TRY(restored_add(restored, at, (size_t)(stop - at), err));
+            at = stop + 1;
+        }
+    }
+    return SABOT_OK;
+}
+
+/* "part-<token>-<subtask>-<n>...", perhaps with a point before it: true where the token is one of these. */
+static bool is_of_tokens(const struct restored *restored, const char *name, long *subtask, long long *number) {
+    char token[TOKEN_SIZE];
+    name += name[0] == '.';
+    if (sscanf(name, "part-%16[0-9a-f]-%ld-%lld", token, subtask, number) != 3) { return false; }
+    for (size_t i = 0; i < restored->n_tokens; i++) {
+        if (strcmp(token, restored->tokens[i]) == 0) { return true; }
+    }
+    return false;
+}
+
+static sabot_status leftovers_remove(struct sink *sink, const struct restored *restored, struct sabot_error *err) {
+    char **names = NULL;
+    size_t n = 0;
+    SABOT_TRY(env_list(sink->context.env, sink->table.path, &names, &n, err));
+    sabot_status status = SABOT_OK;
+    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+        long subtask;
+        long long number;
+        if (!is_of_tokens(restored, names[i], &subtask, &number)) { continue; }
+        if (subtask == sink->context.subtask && number >= sink->next_number) { sink->next_number = number + 1; }
+        if (names[i][0] != '.' || sink->context.subtask != 0) { continue; }
+        const size_t size = strlen(sink->table.path) + strlen(names[i]) + 2;
+        char *path = malloc(size);
+        if (path) {
+            snprintf(path, size, "%s/%s", sink->table.path, names[i]);
+            status = env_remove(sink->context.env, path, err);
+        } else {
+            status = no_memory(err);
+        }
+        free(path);
+    }
+    env_names_free(names, n);
+    return status;
+}
+
+static sabot_status file_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
+    if (!pending || pending->selected == 0 || sink->is_pipe) { return SABOT_OK; }
+    struct restored restored = {0};
+    sabot_status status = restored_read(&restored, pending, err);
+    for (size_t i = 0; i < restored.n_names && status == SABOT_OK && sink->context.subtask == 0; i++) {
+        status = part_move(sink, restored.names[i], STAGE_PENDING, STAGE_COMMITTED, true, err);
+    }
+    for (size_t i = 0; i < restored.n_tokens; i++) {
+        /* all subtasks take the same of them, whatever their number was and is */
+        if (i == 0 || strcmp(restored.tokens[i], sink->token) < 0) { memcpy(sink->token, restored.tokens[i], TOKEN_SIZE); }
+    }
+    if (status == SABOT_OK) { status = leftovers_remove(sink, &restored, err); }
+    for (size_t i = 0; i < restored.n_names; i++) { free(restored.names[i]); }
+    free(restored.names);
+    free(restored.tokens);
+    if (status != SABOT_OK) { error_context(err, "table \"%s\"", sink->context.table->name); }
+    return status;
+}
+
+const struct sink_type file_sink = {
+    .name = "filesystem",
+    .summary = "part files in a folder, invisible until they are committed: json, csv, raw, parquet, arrow",
+    .options = file_options,
+    .accepts = SINK_INSERTS,
+    .takes_format = true,
+    .open = file_open,
+    .restore = file_restore,
+    .write = file_write_batch,
+    .prepare = file_prepare,
+    .commit = file_commit,
+    .finish = file_finish,
+    .close = file_close,
+};
