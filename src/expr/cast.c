@@ -200,7 +200,7 @@ static sabot_status to_decimal_kernel(struct kernel_call *call, struct sabot_err
         } else if (from->phys == PHYS_F32) {
             char text[PRINT_SIZE];
             const int size = print_f32(((const float *)from->values)[column_at(from, row)], text);
-            fits = decimal_parse(text, (size_t)size, to.precision, to.scale, &value, &fits) && fits;
+            fits = text_to_decimal(text, (size_t)size, to.precision, to.scale, &value, &fits) && fits;
         } else {
             fits = decimal_rescale(exact_at(from, row), source_scale, to.scale, &value);
         }
@@ -346,16 +346,16 @@ static sabot_status parse_row(struct kernel_call *call, int32_t row, const struc
     case TYPE_DECIMAL: {
         __int128 value;
         bool fits;
-        ok = decimal_parse(text, size, to.precision, to.scale, &value, &fits);
+        ok = text_to_decimal(text, size, to.precision, to.scale, &value, &fits);
         if (ok) { return put_decimal(call, row, value, fits, err); }
         break;
     }
-    case TYPE_DATE: ok = date_parse(text, size, (int32_t *)values + row); break;
-    case TYPE_TIME: ok = time_parse(text, size, (int32_t *)values + row); break;
-    case TYPE_TIMESTAMP: ok = timestamp_parse(text, size, to.precision, (int64_t *)values + row, NULL); break;
+    case TYPE_DATE: ok = text_to_date(text, size, (int32_t *)values + row); break;
+    case TYPE_TIME: ok = text_to_time(text, size, (int32_t *)values + row); break;
+    case TYPE_TIMESTAMP: ok = text_to_timestamp(text, size, to.precision, (int64_t *)values + row, NULL); break;
     case TYPE_TIMESTAMP_LTZ: {
         bool utc;
-        ok = timestamp_parse(text, size, to.precision, &number, &utc);
+        ok = text_to_timestamp(text, size, to.precision, &number, &utc);
         if (!utc) { number = zone_to_instant(zone, number, 1000 * timestamp_units_per_ms_num(to)); }
         ((int64_t *)values)[row] = number;
         break;

@@ -172,7 +172,7 @@ bool decimal_of_double(double value, int precision, int scale, __int128 *out) {
     char text[PRINT_SIZE];
     const int size = print_f64(value, text);
     bool fits = false;
-    return decimal_parse(text, (size_t)size, precision, scale, out, &fits) && fits;
+    return text_to_decimal(text, (size_t)size, precision, scale, out, &fits) && fits;
 }
 
 double decimal_to_double(__int128 value, int scale) {
@@ -190,7 +190,7 @@ double decimal_to_double(__int128 value, int scale) {
 
 static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-bool decimal_parse(const char *text, size_t size, int precision, int scale, __int128 *out, bool *fits) {
+bool text_to_decimal(const char *text, size_t size, int precision, int scale, __int128 *out, bool *fits) {
     size_t at = 0;
     *fits = true;
     *out = 0;

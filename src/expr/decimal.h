@@ -36,6 +36,6 @@ bool decimal_of_double(double value, int precision, int scale, __int128 *out);
 double decimal_to_double(__int128 value, int scale);
 /* [+-]digits[.digits][e[+-]digits], blanks around it; rounded HALF_UP to the scale. false: not a number. *fits is false
  * where it has too many digits. */
-bool decimal_parse(const char *text, size_t size, int precision, int scale, __int128 *out, bool *fits);
+bool text_to_decimal(const char *text, size_t size, int precision, int scale, __int128 *out, bool *fits);
 
 #endif

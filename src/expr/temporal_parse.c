@@ -70,7 +70,7 @@ static bool clock_take(struct cursor *cursor, int64_t *ns) {
     return true;
 }
 
-bool date_parse(const char *text, size_t size, int32_t *days) {
+bool text_to_date(const char *text, size_t size, int32_t *days) {
     struct cursor cursor = trimmed(text, size);
     int64_t value, ns;
     if (!date_take(&cursor, &value)) { return false; }
@@ -79,7 +79,7 @@ bool date_parse(const char *text, size_t size, int32_t *days) {
     return (take(&cursor, ' ') || take(&cursor, 'T')) && clock_take(&cursor, &ns) && cursor.at == cursor.end;
 }
 
-bool time_parse(const char *text, size_t size, int32_t *ms_of_day) {
+bool text_to_time(const char *text, size_t size, int32_t *ms_of_day) {
     struct cursor cursor = trimmed(text, size);
     int64_t ns;
     if (!clock_take(&cursor, &ns) || cursor.at != cursor.end) { return false; }
@@ -87,7 +87,7 @@ bool time_parse(const char *text, size_t size, int32_t *ms_of_day) {
     return true;
 }
 
-bool timestamp_parse(const char *text, size_t size, int precision, int64_t *value, bool *utc) {
+bool text_to_timestamp(const char *text, size_t size, int precision, int64_t *value, bool *utc) {
     struct cursor cursor = trimmed(text, size);
     int64_t days, ns = 0;
     if (utc) { *utc = false; }

@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 /* 2015-07-14, 2015-7-4, 2015-07, 2015; a time behind it is ignored. */
-bool date_parse(const char *text, size_t size, int32_t *days);
+bool text_to_date(const char *text, size_t size, int32_t *days);
 /* 23:59:10.123, 23:59, 23; digits beyond ms are cut. */
-bool time_parse(const char *text, size_t size, int32_t *ms_of_day);
+bool text_to_time(const char *text, size_t size, int32_t *ms_of_day);
 /* A date, or a date and a time with ' ' or 'T' between and up to 9 digits of a second, in the unit of the precision; more
  * digits are cut. *utc (may be NULL: not allowed): a Z stood at the end. */
-bool timestamp_parse(const char *text, size_t size, int precision, int64_t *value, bool *utc);
+bool text_to_timestamp(const char *text, size_t size, int precision, int64_t *value, bool *utc);
 
 #endif
