@@ -16,6 +16,7 @@ uint64_t env_random(struct env *env) { return env->type->random(env); }
 int64_t env_cpu_ns(struct env *env) { return env->type->cpu_ns(env); }
 int64_t env_rss_bytes(struct env *env) { return env->type->rss_bytes(env); }
 int env_cores(struct env *env) { return env->type->cores(env); }
+int64_t env_memory_bytes(struct env *env) { return env->type->memory_bytes(env); }
 bool env_is_simulated(const struct env *env) { return env->type->simulated; }
 
 sabot_status env_open(struct env *env, const char *path, enum env_open mode, struct env_file **out,

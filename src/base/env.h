@@ -36,6 +36,7 @@ uint64_t env_random(struct env *env);     /* seeded in the simulator, from the s
 int64_t env_cpu_ns(struct env *env);      /* CPU time of the process */
 int64_t env_rss_bytes(struct env *env);   /* resident memory of the process */
 int env_cores(struct env *env);
+int64_t env_memory_bytes(struct env *env); /* that the machine (or its control group) has */
 
 /* --- files. Every error names the path and the reason. */
 sabot_status env_open(struct env *env, const char *path, enum env_open mode, struct env_file **out,

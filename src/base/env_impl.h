@@ -13,6 +13,7 @@ struct env_type {
     int64_t (*cpu_ns)(struct env *env);
     int64_t (*rss_bytes)(struct env *env);
     int (*cores)(struct env *env);
+    int64_t (*memory_bytes)(struct env *env);
 
     sabot_status (*open)(struct env *env, const char *path, enum env_open mode, struct env_file **out,
                          struct sabot_error *err);

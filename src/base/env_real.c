@@ -88,6 +88,17 @@ static int real_cores(struct env *env) {
     return cores > 0 ? (int)cores : 1;
 }
 
+static int64_t real_memory_bytes(struct env *env) {
+    (void)env;
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
+    /* A container may be allowed less ("max" where it is not). */
+    FILE *limit = fopen("/sys/fs/cgroup/memory.max", "re");
+    long long allowed;
+    if (limit && fscanf(limit, "%lld", &allowed) == 1 && allowed > 0 && allowed < bytes) { bytes = allowed; }
+    if (limit) { fclose(limit); }
+    return bytes;
+}
+
 /* --- files */
 
 struct real_file {
@@ -508,6 +519,7 @@ static const struct env_type real_type = {
     .cpu_ns = real_cpu_ns,
     .rss_bytes = real_rss_bytes,
     .cores = real_cores,
+    .memory_bytes = real_memory_bytes,
     .open = real_open,
     .read = real_read,
     .write = real_write,

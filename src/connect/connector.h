@@ -101,6 +101,7 @@ struct source_type {
     /* Metadata columns it can fill: type of a key, false = unknown. NULL where there are none. */
     bool (*metadata_type)(const char *key, struct type *out);
     bool takes_format;       /* 'format' = ... */
+    bool is_internal;        /* the engine makes its tables; WITH can't name it */
     bool nested_projection;  /* fills only the fields of ROW columns that schema names */
     /* Fixed schema of tables without declared columns (nexmark); NULL where it must be declared. */
     sabot_status (*schema)(const struct connector_table *table, struct schema **out, struct sabot_error *err);
@@ -128,6 +129,7 @@ struct sink_type {
     const struct connector_option *options;
     uint32_t accepts; /* enum sink_accepts, or'ed */
     bool takes_format;
+    bool is_internal; /* the engine makes its tables; WITH can't name it */
     sabot_status (*open)(const struct connector_context *context, struct sink **out, struct sabot_error *err);
     /* Pending commits of all subtasks (STATE_LIST rows: pending BINARY): finish those of a completed checkpoint
      * (`subtask` 0 does it), remove what was left by others. */
@@ -152,5 +154,8 @@ struct connector {
 };
 const struct connector *connector_find(const char *name); /* NULL: unknown */
 const struct connector *connector_at(size_t i);           /* NULL behind the last */
+/* Adds one for the rest of the process; it and what it points to must stay. Any thread. */
+#define CONNECTORS_REGISTERED_MAX 256
+sabot_status connector_register(const struct connector *connector, struct sabot_error *err);
 
 #endif

@@ -111,6 +111,7 @@ static void batches_close(struct source *source) { free(source); }
 const struct source_type memory_batches_source = {
     .name = "batches",
     .summary = "batches that stand in memory",
+    .is_internal = true,
     .is_bounded = batches_is_bounded,
     .open = batches_open,
     .restore = batches_restore,

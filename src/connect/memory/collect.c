@@ -178,6 +178,7 @@ static void collect_sink_close(struct sink *sink) {
 const struct sink_type memory_collect_sink = {
     .name = "collect",
     .summary = "rows of a query, handed to its reader",
+    .is_internal = true,
     .accepts = SINK_INSERTS | SINK_UPSERTS | SINK_RETRACTS,
     .open = collect_open,
     .restore = collect_restore,

@@ -23,10 +23,11 @@ void collect_free(struct collect *collect); /* NULL is allowed */
 
 /* --- stream: an ArrowArrayStream that is read once, by subtask 0 */
 struct stream_table;
-/* Takes over `stream` on every path. may_block: get_next is called on a helper thread; else the task itself calls it, which
- * saves two thread switches a batch. */
-sabot_status stream_table_new(struct env *env, struct ArrowArrayStream *stream, bool may_block,
-                              struct stream_table **out, struct sabot_error *err);
+/* Takes over `stream` on every path. */
+sabot_status stream_table_new(struct ArrowArrayStream *stream, struct stream_table **out, struct sabot_error *err);
+/* True (the default): get_next is called on a helper thread; else the task itself calls it, which saves two thread switches a
+ * batch. */
+void stream_table_set_blocking(struct stream_table *table, bool may_block);
 struct schema *stream_table_schema(const struct stream_table *table); /* borrowed */
 void stream_table_free(void *table);                                  /* struct stream_table *; NULL is allowed */
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 struct stream_table {
-    struct env *env;
     struct importer *importer;
     bool may_block;
     atomic_bool taken; /* by a source: a stream is read once */
@@ -41,8 +40,7 @@ struct source {
     bool ended, paused;
 };
 
-sabot_status stream_table_new(struct env *env, struct ArrowArrayStream *stream, bool may_block,
-                              struct stream_table **out, struct sabot_error *err) {
+sabot_status stream_table_new(struct ArrowArrayStream *stream, struct stream_table **out, struct sabot_error *err) {
     *out = NULL;
     struct importer *importer = NULL;
     SABOT_TRY(importer_of_stream(stream, &importer, err));
@@ -51,10 +49,12 @@ sabot_status stream_table_new(struct env *env, struct ArrowArrayStream *stream, 
         importer_free(importer);
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a stream");
     }
-    *table = (struct stream_table){.env = env, .importer = importer, .may_block = may_block};
+    *table = (struct stream_table){.importer = importer, .may_block = true};
     *out = table;
     return SABOT_OK;
 }
+
+void stream_table_set_blocking(struct stream_table *table, bool may_block) { table->may_block = may_block; }
 
 struct schema *stream_table_schema(const struct stream_table *table) { return importer_schema(table->importer); }
 
@@ -243,6 +243,7 @@ static void stream_close(struct source *source) {
 const struct source_type memory_stream_source = {
     .name = "stream",
     .summary = "an Arrow stream that the embedding program gave",
+    .is_internal = true,
     .is_bounded = stream_is_bounded,
     .open = stream_open,
     .restore = stream_restore,

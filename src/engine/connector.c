@@ -1,0 +1,315 @@
+/* The C API: sources and sinks of the embedding program, behind the engine's own connector interface. */
+#include "arrow/export.h"
+#include "arrow/import.h"
+#include "base/text.h"
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define POSITION_BYTES_MAX 4096
+#define WAIT_NS 10000000
+
+/* Never freed: connectors stay for the rest of the process. */
+struct registered_connector {
+    struct connector connector;
+    struct source_type source_type;
+    struct sink_type sink_type;
+    struct sabot_source_connector source;
+    struct sabot_sink_connector sink;
+    void *user;
+};
+
+/* Any option is the program's own business. */
+static const struct connector_option any_option[] = {
+    {"", OPTION_PREFIX, NULL, NULL, "an option of the program"},
+    {NULL, OPTION_STRING, NULL, NULL, NULL},
+};
+
+static const struct registered_connector *registered_of(const struct connector_table *table) {
+    for (int32_t i = 0; i < table->n_options; i++) {
+        if (strcmp(table->options[i].key, "connector") == 0) {
+            return (const struct registered_connector *)connector_find(table->options[i].value);
+        }
+    }
+    return NULL;
+}
+
+/* --- what a user's open is told */
+
+struct told {
+    struct sabot_connector_context context;
+    struct ArrowSchema schema;
+    const char **keys, **values;
+};
+
+static void told_clear(struct told *told) {
+    if (told->schema.release) { told->schema.release(&told->schema); }
+    free(told->keys);
+    free(told->values);
+}
+
+static sabot_status told_init(struct told *told, const struct connector_context *context, struct sabot_error *err) {
+    const struct connector_table *table = context->table;
+    *told = (struct told){0};
+    told->keys = calloc((size_t)table->n_options + 1, sizeof *told->keys);
+    told->values = calloc((size_t)table->n_options + 1, sizeof *told->values);
+    if (!told->keys || !told->values) {
+        told_clear(told);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for options");
+    }
+    int32_t n = 0;
+    for (int32_t i = 0; i < table->n_options; i++) {
+        if (strcmp(table->options[i].key, "connector") == 0) { continue; }
+        told->keys[n] = table->options[i].key;
+        told->values[n++] = table->options[i].value;
+    }
+    told->context = (struct sabot_connector_context){
+        .size = sizeof told->context, .schema = &told->schema, .option_keys = told->keys,
+        .option_values = told->values, .n_options = n, .subtask = context->subtask,
+        .parallelism = context->parallelism, .wake = context->wake, .wake_arg = context->wake_arg};
+    const sabot_status status = schema_export(table->schema, &told->schema, err);
+    if (status != SABOT_OK) { told_clear(told); }
+    return status;
+}
+
+/* --- source */
+
+struct source {
+    struct connector_context context;
+    const struct registered_connector *registered;
+    void *user_source;
+    struct importer *importer;
+    bool ended, paused;
+};
+
+static bool user_source_is_bounded(const struct connector_table *table) {
+    const struct registered_connector *registered = registered_of(table);
+    return registered && registered->source.bounded;
+}
+
+static void user_source_close(struct source *source) {
+    if (source->user_source) { source->registered->source.close(source->user_source); }
+    importer_free(source->importer);
+    free(source);
+}
+
+static sabot_status user_source_open(const struct connector_context *context, struct source **out,
+                                     struct sabot_error *err) {
+    struct source *source = calloc(1, sizeof *source);
+    if (!source) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a source"); }
+    source->context = *context;
+    source->registered = registered_of(context->table);
+    struct told told;
+    sabot_status status = told_init(&told, context, err);
+    if (status == SABOT_OK) {
+        status = importer_new(&told.schema, &source->importer, err);
+        if (status == SABOT_OK) {
+            status = source->registered->source.open(source->registered->user, &told.context, &source->user_source, err);
+        }
+        told_clear(&told);
+    }
+    if (status != SABOT_OK) {
+        user_source_close(source);
+        return status;
+    }
+    *out = source;
+    return SABOT_OK;
+}
+
+static void user_source_split(const struct source *source, int32_t i, struct source_split *out) {
+    (void)i;
+    snprintf(out->id, sizeof out->id, "subtask-%d-of-%d", source->context.subtask, source->context.parallelism);
+    out->finished = source->ended;
+}
+
+static sabot_status user_source_restore(struct source *source, struct batch *positions, struct sabot_error *err) {
+    struct source_split mine;
+    user_source_split(source, 0, &mine);
+    bool found = false;
+    for (int32_t i = 0; positions && i < positions->selected; i++) {
+        const int32_t row = batch_row(positions, i);
+        const struct string_view *id =
+            (const struct string_view *)positions->columns[0]->values + column_at(positions->columns[0], row);
+        const struct string_view *at =
+            (const struct string_view *)positions->columns[1]->values + column_at(positions->columns[1], row);
+        if (id->size != strlen(mine.id) || memcmp(string_view_data(id), mine.id, id->size) != 0) { continue; }
+        found = true;
+        if (at->size > 0 && source->registered->source.restore) {
+            SABOT_TRY(source->registered->source.restore(source->user_source, string_view_data(at), at->size, err));
+        }
+    }
+    if (positions && positions->selected > 0 && !found) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE,
+                          "table \"%s\": a source of the program keeps one position per subtask: restore it at the "
+                          "parallelism of the checkpoint", source->context.table->name);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status user_source_poll(struct source *source, enum source_state *state, struct source_result *result,
+                                     struct sabot_error *err) {
+    *state = source->ended ? SOURCE_END : SOURCE_WAIT;
+    result->wake_at_ns = INT64_MAX;
+    if (source->ended || source->paused) { return SABOT_OK; }
+    /* An array may have more rows than a batch. */
+    SABOT_TRY(importer_next(source->importer, source->context.pool, source->context.batch_rows, &result->batch, err));
+    if (!result->batch) {
+        enum sabot_poll polled = SABOT_POLL_WAIT;
+        struct ArrowArray rows = {0};
+        SABOT_TRY(source->registered->source.poll(source->user_source, &polled, &rows, err));
+        if (polled == SABOT_POLL_END) {
+            source->ended = true;
+            *state = SOURCE_END;
+            return SABOT_OK;
+        }
+        result->wake_at_ns = env_now_ns(source->context.env) + WAIT_NS;
+        if (polled == SABOT_POLL_WAIT || !rows.release) { return SABOT_OK; }
+        SABOT_TRY(importer_put(source->importer, &rows, err));
+        SABOT_TRY(importer_next(source->importer, source->context.pool, source->context.batch_rows, &result->batch, err));
+        if (!result->batch) { return SABOT_OK; }
+    }
+    result->batch->created_ns = env_now_ns(source->context.env);
+    result->split = 0;
+    *state = SOURCE_BATCH;
+    return SABOT_OK;
+}
+
+static int32_t user_source_n_splits(const struct source *source) {
+    (void)source;
+    return 1;
+}
+
+static void user_source_pause(struct source *source, int32_t split, bool paused) {
+    (void)split;
+    source->paused = paused;
+}
+
+static sabot_status user_source_position(struct source *source, int32_t split, struct text *position,
+                                         struct sabot_error *err) {
+    (void)split;
+    if (!source->registered->source.position) { return SABOT_OK; }
+    char bytes[POSITION_BYTES_MAX];
+    size_t used = 0;
+    SABOT_TRY(source->registered->source.position(source->user_source, bytes, sizeof bytes, &used, err));
+    if (used > sizeof bytes) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": a position of %zu bytes; at most %d can be kept",
+                          source->context.table->name, used, POSITION_BYTES_MAX);
+    }
+    text_append(position, bytes, used);
+    return position->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a position") : SABOT_OK;
+}
+
+static sabot_status user_source_on_complete(struct source *source, int64_t checkpoint_id, struct sabot_error *err) {
+    (void)source, (void)checkpoint_id, (void)err;
+    return SABOT_OK;
+}
+
+/* --- sink */
+
+struct sink {
+    struct connector_context context;
+    const struct registered_connector *registered;
+    void *user_sink;
+};
+
+static sabot_status user_sink_open(const struct connector_context *context, struct sink **out,
+                                   struct sabot_error *err) {
+    struct sink *sink = calloc(1, sizeof *sink);
+    if (!sink) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a sink"); }
+    sink->context = *context;
+    sink->registered = registered_of(context->table);
+    struct told told;
+    sabot_status status = told_init(&told, context, err);
+    if (status == SABOT_OK) {
+        status = sink->registered->sink.open(sink->registered->user, &told.context, &sink->user_sink, err);
+        told_clear(&told);
+    }
+    if (status != SABOT_OK) {
+        free(sink);
+        return status;
+    }
+    *out = sink;
+    return SABOT_OK;
+}
+
+static sabot_status user_sink_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
+    (void)sink, (void)pending, (void)err;
+    return SABOT_OK; /* at least once: nothing is pending */
+}
+
+static sabot_status user_sink_write(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
+    *full = false;
+    struct ArrowArray rows = {0};
+    const sabot_status status = batch_export(sink->context.pool, batch, &rows, err);
+    batch_unref(batch);
+    if (status != SABOT_OK) { return status; }
+    return sink->registered->sink.write(sink->user_sink, &rows, err);
+}
+
+static sabot_status user_sink_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
+                                      struct sabot_error *err) {
+    (void)checkpoint_id, (void)pending;
+    *full = false;
+    return sink->registered->sink.flush ? sink->registered->sink.flush(sink->user_sink, err) : SABOT_OK;
+}
+
+static sabot_status user_sink_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
+    (void)sink, (void)checkpoint_id, (void)err;
+    return SABOT_OK;
+}
+
+static sabot_status user_sink_finish(struct sink *sink, bool *full, struct sabot_error *err) {
+    return user_sink_prepare(sink, 0, NULL, full, err);
+}
+
+static void user_sink_close(struct sink *sink) {
+    sink->registered->sink.close(sink->user_sink);
+    free(sink);
+}
+
+/* --- registering */
+
+static sabot_status connector_fill(struct registered_connector *made, const struct sabot_source_connector *source,
+                                   const struct sabot_sink_connector *sink, struct sabot_error *err) {
+    SABOT_TRY(options_take(&made->source, sizeof made->source, source, source ? source->size : 0,
+                           "sabot_source_connector", err));
+    SABOT_TRY(options_take(&made->sink, sizeof made->sink, sink, sink ? sink->size : 0, "sabot_sink_connector", err));
+    if ((!source && !sink) || (source && (!made->source.open || !made->source.poll || !made->source.close)) ||
+        (sink && (!made->sink.open || !made->sink.write || !made->sink.close))) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "a source needs open, poll and close, a sink open, write and close");
+    }
+    made->source_type = (struct source_type){
+        .name = made->connector.name, .summary = "registered by the program", .options = any_option,
+        .is_bounded = user_source_is_bounded, .open = user_source_open, .restore = user_source_restore,
+        .poll = user_source_poll, .n_splits = user_source_n_splits, .split = user_source_split,
+        .pause = user_source_pause, .position = user_source_position, .on_complete = user_source_on_complete,
+        .close = user_source_close};
+    made->sink_type = (struct sink_type){
+        .name = made->connector.name, .summary = "registered by the program", .options = any_option,
+        .accepts = SINK_INSERTS, .open = user_sink_open, .restore = user_sink_restore, .write = user_sink_write,
+        .prepare = user_sink_prepare, .commit = user_sink_commit, .finish = user_sink_finish,
+        .close = user_sink_close};
+    made->connector.source = source ? &made->source_type : NULL;
+    made->connector.sink = sink ? &made->sink_type : NULL;
+    return connector_register(&made->connector, err);
+}
+
+sabot_status sabot_register_connector(const char *name, const struct sabot_source_connector *source,
+                                      const struct sabot_sink_connector *sink, void *user, struct sabot_error *err) {
+    struct registered_connector *made = calloc(1, sizeof *made);
+    char *copy = name ? strdup(name) : NULL;
+    if (!made || !copy) {
+        free(made);
+        free(copy);
+        return SABOT_FAIL(err, name ? SABOT_ERR_MEMORY : SABOT_ERR_USAGE, "a connector needs a name and memory");
+    }
+    made->connector.name = copy;
+    made->user = user;
+    const sabot_status status = connector_fill(made, source, sink, err);
+    if (status != SABOT_OK) {
+        free(copy);
+        free(made);
+    }
+    return status;
+}

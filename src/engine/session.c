@@ -1,0 +1,181 @@
+/* Sessions: statements are run one by one; jobs belong to the session that started them. */
+#include "engine/session.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+
+/* How often a waiting reader looks whether the job has failed. */
+#define FAILURE_CHECK_NS 20000000
+#define MEMORY_SHARE_PERCENT 60
+
+sabot_status session_new(struct env *env, int64_t memory_limit, struct session **out, struct sabot_error *err) {
+    *out = NULL;
+    struct session *session = calloc(1, sizeof *session);
+    if (!session) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a session"); }
+    session->env = env;
+    if (memory_limit <= 0) { memory_limit = env_memory_bytes(env) / 100 * MEMORY_SHARE_PERCENT; }
+    memory_pool_init(&session->pool, "engine", NULL, memory_limit);
+    *out = session;
+    return SABOT_OK;
+}
+
+void session_free(struct session *session) {
+    if (!session) { return; }
+    while (session->jobs) { session_job_free(session->jobs); }
+    catalog_clear(&session->catalog);
+    settings_clear(&session->settings);
+    free(session);
+}
+
+void session_job_free(struct session_job *job) {
+    if (!job) { return; }
+    for (struct session_job **at = &job->session->jobs; *at; at = &(*at)->next) {
+        if (*at != job) { continue; }
+        *at = job->next;
+        break;
+    }
+    if (job->collect) { collect_close(job->collect); }
+    job_free(job->job);
+    physical_free(job->plan);
+    collect_free(job->collect);
+    schema_unref(job->schema);
+    free(job);
+}
+
+sabot_status session_job_wait(struct session_job *job, int64_t timeout_ns, bool *done, struct sabot_error *err) {
+    return job_wait(job->job, timeout_ns, done, err);
+}
+
+sabot_status session_job_next(struct session_job *job, int64_t timeout_ns, struct batch **out, bool *end,
+                              struct sabot_error *err) {
+    *end = false;
+    const int64_t until_ns = timeout_ns < 0 ? INT64_MAX : env_now_ns(job->session->env) + timeout_ns;
+    bool job_done = false;
+    for (;;) {
+        const int64_t left_ns = until_ns == INT64_MAX ? INT64_MAX : until_ns - env_now_ns(job->session->env);
+        const int64_t wait_ns = left_ns < FAILURE_CHECK_NS ? (left_ns < 0 ? 0 : left_ns) : FAILURE_CHECK_NS;
+        /* In the simulator nothing runs while the reader waits: the job runs inside job_wait. */
+        const bool simulated = env_is_simulated(job->session->env);
+        switch (collect_next(job->collect, simulated || job_done ? 0 : wait_ns, out)) {
+        case COLLECT_BATCH: return SABOT_OK;
+        case COLLECT_END:
+            *end = true;
+            return job_wait(job->job, -1, NULL, err);
+        case COLLECT_WAIT: break;
+        }
+        if (job_done) { /* stopped or cancelled: what was in the queue has been read */
+            *end = true;
+            return SABOT_OK;
+        }
+        SABOT_TRY(job_wait(job->job, simulated ? wait_ns : 0, &job_done, err));
+        if (!job_done && left_ns <= 0) { return SABOT_OK; }
+    }
+}
+
+/* --- scripts */
+
+sabot_status session_parse(const char *text, size_t size, struct session_script *out, struct sabot_error *err) {
+    *out = (struct session_script){0};
+    return sql_parse(text, size, &out->script, err);
+}
+
+int32_t session_left(const struct session_script *script) {
+    return (int32_t)script->script->statements.count - script->next;
+}
+
+void session_script_clear(struct session_script *script) {
+    sql_script_free(script->script);
+    *script = (struct session_script){0};
+}
+
+static sabot_status start_job(struct session *session, struct statement_result *made, struct collect *collect,
+                              struct session_job **out, struct sabot_error *err) {
+    struct session_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        collect_free(collect);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a job");
+    }
+    *job = (struct session_job){.session = session, .next = session->jobs, .plan = made->plan, .collect = collect,
+                                .schema = made->schema, .bounded = made->bounded, .updating = made->updating,
+                                .upsert_key = made->upsert_key, .n_upsert_key = made->n_upsert_key};
+    made->plan = NULL;
+    made->schema = NULL;
+    session->jobs = job;
+    struct job_options options = {0};
+    statement_job_options(&session->settings, &options);
+    options.memory = &session->pool;
+    options.bounded = job->bounded;
+    const sabot_status status = job_start(session->env, physical_graph(job->plan), &options, &job->job, err);
+    if (status != SABOT_OK) {
+        session_job_free(job);
+        return status;
+    }
+    *out = job;
+    return SABOT_OK;
+}
+
+/* EXPLAIN STALL: what holds the watermarks of the running jobs, a row per line. */
+static sabot_status stall_rows(struct session *session, struct batch **out, struct sabot_error *err) {
+    struct text text = {0};
+    for (struct session_job *job = session->jobs; job; job = job->next) { job_explain_stall(job->job, &text); }
+    if (!session->jobs) { text_add(&text, "no job is running"); }
+    const struct field field = {"result", type_of(TYPE_STRING)};
+    struct schema *schema = NULL;
+    struct column *column = NULL;
+    const struct string_view view = string_view_of(text_string(&text), (uint32_t)text.size);
+    sabot_status status = schema_new(&field, 1, &schema, err);
+    if (status == SABOT_OK) { status = column_constant(&session->pool, PHYS_VIEW, &view, 1, &column, err); }
+    if (status == SABOT_OK) { status = batch_new(schema, &column, 1, 1, out, err); }
+    schema_unref(schema);
+    text_clear(&text);
+    return status;
+}
+
+static sabot_status run_statement(struct session *session, const struct session_script *script,
+                                  const struct sql_statement *statement, struct session_result *result,
+                                  struct sabot_error *err) {
+    *result = (struct session_result){.outcome = STATEMENT_DONE};
+    struct collect *collect = NULL;
+    SABOT_TRY(collect_new(session->env, (int32_t)settings_int(&session->settings, SETTING_result_batches), &collect, err));
+    const struct statement_context context = {
+        .env = session->env, .pool = &session->pool, .catalog = &session->catalog, .settings = &session->settings,
+        .text = script->script->text, .collect = collect, .statement_number = session->statements++};
+    struct statement_result made = {0};
+    sabot_status status = statement_execute(&context, statement, &made, err);
+    if (status == SABOT_OK && made.outcome == STATEMENT_STALL) {
+        status = stall_rows(session, &made.rows, err);
+        made.outcome = STATEMENT_ROWS;
+    }
+    result->outcome = made.outcome;
+    if (status == SABOT_OK && (made.outcome == STATEMENT_JOB || made.outcome == STATEMENT_QUERY)) {
+        const bool query = made.outcome == STATEMENT_QUERY;
+        struct collect *mine = query ? collect : NULL;
+        if (query) { collect = NULL; }
+        status = start_job(session, &made, mine, &result->job, err);
+    } else if (status == SABOT_OK) {
+        result->rows = made.rows;
+        made.rows = NULL;
+    }
+    collect_free(collect);
+    statement_result_clear(&made);
+    return status;
+}
+
+sabot_status session_step(struct session *session, struct session_script *script, struct session_result *result,
+                          struct sabot_error *err) {
+    const struct sql_statement *statement = script->script->statements.items[script->next++];
+    return run_statement(session, script, statement, result, err);
+}
+
+sabot_status session_explain_step(struct session *session, struct session_script *script,
+                                  struct session_result *result, struct sabot_error *err) {
+    struct sql_statement *statement = script->script->statements.items[script->next++];
+    if (statement->kind != SQL_STATEMENT_QUERY && statement->kind != SQL_STATEMENT_INSERT &&
+        statement->kind != SQL_STATEMENT_SET_OF_STATEMENTS) {
+        return run_statement(session, script, statement, result, err);
+    }
+    struct sql_statement explain = {.kind = SQL_STATEMENT_EXPLAIN, .span = statement->span};
+    explain.explain.statement = statement;
+    return run_statement(session, script, &explain, result, err);
+}
