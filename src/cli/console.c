@@ -1,0 +1,113 @@
+/* What the commands share. */
+#include "cli/console.h"
+
+#include "base/error.h"
+#include "sql/caret.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define READ_BYTES ((size_t)64 << 10)
+#define SCRIPT_BYTES_MAX ((size_t)64 << 20)
+
+int console_error(const struct sabot_error *err, const char *name, const char *text, size_t text_size) {
+    char picture[1024] = "";
+    if (err->sql_line && text) { sql_caret(text, text_size, err, picture, sizeof picture); }
+    if (err->sql_line && name) {
+        fprintf(stderr, "%s:%u:%u: %s\n%s", name, err->sql_line, err->sql_column, err->message, picture);
+    } else {
+        fprintf(stderr, "sabot: %s\n%s", err->message, picture);
+    }
+    return sabot_status_exit_code(err->status);
+}
+
+int console_usage(const char *command, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "sabot %s: ", command);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n`sabot help %s` shows its options.\n", command);
+    return sabot_status_exit_code(SABOT_ERR_USAGE);
+}
+
+sabot_status console_read(struct env *env, const char *path, char **data, size_t *size, struct sabot_error *err) {
+    if (strcmp(path, "-") != 0) { return env_read_file(env, path, data, size, err); }
+    struct text text = {0};
+    size_t got = 0;
+    do {
+        char *target = text_reserve(&text, READ_BYTES);
+        if (!target || text.size > SCRIPT_BYTES_MAX) {
+            text_clear(&text);
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the script on standard input is larger than 64 MiB");
+        }
+        const sabot_status status = env_read(env_stdin(env), -1, target, READ_BYTES, &got, err);
+        if (status != SABOT_OK) {
+            text_clear(&text);
+            return status;
+        }
+        text.size += got;
+    } while (got > 0);
+    text_append(&text, "", 1);
+    *size = text.size - 1;
+    *data = text.data;
+    return SABOT_OK;
+}
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number) {
+    (void)number;
+    signals = signals + 1;
+}
+
+void console_catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed reader is an error of the write */
+}
+
+int console_signals(void) { return signals; }
+void console_signals_clear(void) { signals = 0; }
+
+void job_totals(const struct session_job *job, struct job_totals *out) {
+    *out = (struct job_totals){.watermark_ms = INT64_MAX};
+    for (int32_t i = 0; i < job_n_metrics(job->job); i++) {
+        struct job_op_metrics at;
+        job_metrics(job->job, i, &at);
+        const struct metrics *metrics = at.metrics;
+#define VALUE(name) atomic_load_explicit(&metrics->name, memory_order_relaxed)
+        out->rows_late += VALUE(rows_late);
+        out->rows_malformed += VALUE(rows_malformed);
+        if (at.is_source) { out->events += VALUE(rows_out); }
+        if (!at.is_sink) { continue; }
+        out->rows_written += VALUE(rows_in);
+        if (VALUE(watermark_ms) < out->watermark_ms) { out->watermark_ms = VALUE(watermark_ms); }
+#undef VALUE
+        if (metrics->latency && histogram_count(metrics->latency) > 0) {
+            if (!out->latency) { out->latency = histogram_new(); }
+            if (out->latency) { histogram_merge(out->latency, metrics->latency); }
+        }
+    }
+    if (out->watermark_ms == INT64_MAX) { out->watermark_ms = INT64_MIN; }
+}
+
+void job_totals_clear(struct job_totals *totals) {
+    histogram_free(totals->latency);
+    totals->latency = NULL;
+}
+
+void console_number(double value, char *target, size_t size) {
+    if (value >= 1e9) {
+        snprintf(target, size, "%.2f G", value / 1e9);
+    } else if (value >= 1e6) {
+        snprintf(target, size, "%.2f M", value / 1e6);
+    } else if (value >= 1e4) {
+        snprintf(target, size, "%.1f k", value / 1e3);
+    } else {
+        snprintf(target, size, "%.0f", value);
+    }
+}

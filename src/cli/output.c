@@ -1,0 +1,362 @@
+/* Rows on standard output. JSON and Arrow come from the formats that connectors write too. */
+#include "cli/output.h"
+
+#include "base/text.h"
+#include "cli/fold.h"
+#include "format/format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WRITE_BYTES ((size_t)64 << 10)
+/* A table for people is aligned by its first rows; rows behind them are not waited for. */
+#define TABLE_ROWS_ALIGNED 1000
+#define TABLE_WIDTH_MAX 60 /* of a column */
+
+struct output {
+    struct env *env;
+    struct memory_pool *pool;
+    struct output_options options;
+    struct schema *schema; /* of what is written: with `op` where a changelog is shown */
+    const struct format_type *format;
+    struct encoder *encoder;
+    struct text text; /* not yet written */
+    int64_t rows;
+    bool begun;
+    struct fold *fold;
+    /* table */
+    struct text cells; /* NUL-terminated cells of the rows that wait to be aligned */
+    int32_t waiting;
+    int32_t *widths;
+};
+
+bool output_kind_parse(const char *text, enum output_kind *out) {
+    static const char *const names[] = {"table", "csv", "json", "arrow"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(text, names[i]) != 0) { continue; }
+        *out = (enum output_kind)i;
+        return true;
+    }
+    return false;
+}
+
+static sabot_status flush(struct output *output, struct sabot_error *err) {
+    if (output->text.failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the rows to print"); }
+    if (output->text.size == 0) { return SABOT_OK; }
+    const sabot_status status = env_write(env_stdout(output->env), output->text.data, output->text.size, err);
+    output->text.size = 0;
+    return status;
+}
+
+static sabot_status schema_with_op(const struct schema *from, struct schema **out, struct sabot_error *err) {
+    struct field *fields = malloc(sizeof *fields * (size_t)(from->n_fields + 1));
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema"); }
+    fields[0] = (struct field){"op", type_not_null(type_of(TYPE_STRING))};
+    memcpy(fields + 1, from->fields, sizeof *fields * (size_t)from->n_fields);
+    const sabot_status status = schema_new(fields, from->n_fields + 1, out, err);
+    free(fields);
+    return status;
+}
+
+static sabot_status encoder_open(struct output *output, struct sabot_error *err) {
+    const char *const name = output->options.kind == OUTPUT_JSON ? "json" : "arrow";
+    output->format = format_find(name);
+    if (!output->format) { return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "this build has no format %s", name); }
+    const struct connector_table table = {.name = "(output)", .schema = output->schema, .declared = output->schema};
+    const struct connector_context context = {.env = output->env, .pool = output->pool, .table = &table,
+                                              .parallelism = 1, .batch_rows = BATCH_ROWS_DEFAULT};
+    return output->format->encoder_new(&context, &output->encoder, err);
+}
+
+sabot_status output_new(struct env *env, struct memory_pool *pool, struct schema *schema,
+                        const struct output_options *options, struct output **out, struct sabot_error *err) {
+    *out = NULL;
+    struct output *output = calloc(1, sizeof *output);
+    if (!output) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+    output->env = env;
+    output->pool = pool;
+    output->options = *options;
+    sabot_status status = SABOT_OK;
+    if (options->updating && !options->fold) {
+        status = schema_with_op(schema, &output->schema, err);
+    } else {
+        output->schema = schema_ref(schema);
+    }
+    if (status == SABOT_OK && (options->kind == OUTPUT_JSON || options->kind == OUTPUT_ARROW)) {
+        status = encoder_open(output, err);
+    }
+    if (status == SABOT_OK && options->kind == OUTPUT_TABLE) {
+        output->widths = calloc((size_t)output->schema->n_fields + 1, sizeof *output->widths);
+        if (!output->widths) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+    }
+    if (status == SABOT_OK && options->updating && options->fold) {
+        output->fold = fold_new();
+        if (!output->fold) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+    }
+    if (status != SABOT_OK) {
+        output_free(output);
+        return status;
+    }
+    *out = output;
+    return SABOT_OK;
+}
+
+void output_free(struct output *output) {
+    if (!output) { return; }
+    if (output->encoder) { output->format->encoder_free(output->encoder); }
+    schema_unref(output->schema);
+    fold_free(output->fold);
+    text_clear(&output->text);
+    text_clear(&output->cells);
+    free(output->widths);
+    free(output);
+}
+
+int64_t output_rows(const struct output *output) { return output->rows; }
+
+/* --- table */
+
+static int32_t characters(const char *text) {
+    int32_t n = 0;
+    for (; *text; text++) { n += ((unsigned char)*text & 0xc0) != 0x80; }
+    return n;
+}
+
+static void pad(struct text *target, const char *cell, int32_t width, bool right) {
+    const int32_t space = width - characters(cell);
+    if (right) { text_format(target, "%*s", space > 0 ? space : 0, ""); }
+    text_add(target, cell);
+    if (!right) { text_format(target, "%*s", space > 0 ? space : 0, ""); }
+}
+
+static void rule(struct output *output) {
+    for (int32_t i = 0; i < output->schema->n_fields; i++) {
+        text_add(&output->text, i ? "-+-" : "+-");
+        for (int32_t n = 0; n < output->widths[i]; n++) { text_add(&output->text, "-"); }
+    }
+    text_add(&output->text, "-+\n");
+}
+
+/* One waiting row from its cells; control characters were replaced before. */
+static const char *table_row(struct output *output, const char *cell) {
+    for (int32_t i = 0; i < output->schema->n_fields; i++) {
+        text_add(&output->text, i ? " | " : "| ");
+        pad(&output->text, cell, output->widths[i], type_is_numeric(output->schema->fields[i].type));
+        cell += strlen(cell) + 1;
+    }
+    text_add(&output->text, " |\n");
+    return cell;
+}
+
+static void table_flush(struct output *output) {
+    if (!output->begun) {
+        const char *cell = text_string(&output->cells);
+        for (int32_t i = 0; i < output->schema->n_fields; i++) {
+            output->widths[i] = characters(output->schema->fields[i].name);
+        }
+        for (int32_t row = 0; row < output->waiting; row++) {
+            for (int32_t i = 0; i < output->schema->n_fields; i++) {
+                const int32_t width = characters(cell);
+                if (width > output->widths[i]) { output->widths[i] = width; }
+                cell += strlen(cell) + 1;
+            }
+        }
+        for (int32_t i = 0; i < output->schema->n_fields; i++) {
+            if (output->widths[i] > TABLE_WIDTH_MAX) { output->widths[i] = TABLE_WIDTH_MAX; }
+        }
+        rule(output);
+        for (int32_t i = 0; i < output->schema->n_fields; i++) {
+            text_add(&output->text, i ? " | " : "| ");
+            pad(&output->text, output->schema->fields[i].name, output->widths[i],
+                type_is_numeric(output->schema->fields[i].type));
+        }
+        text_add(&output->text, " |\n");
+        rule(output);
+        output->begun = true;
+    }
+    const char *cell = text_string(&output->cells);
+    for (int32_t row = 0; row < output->waiting; row++) { cell = table_row(output, cell); }
+    output->waiting = 0;
+    output->cells.size = 0;
+}
+
+/* The cells of the rows, each with a NUL behind it; ends (may be NULL) gets the end of each row. */
+static sabot_status encode_cells(const struct batch *batch, struct text *target, int64_t *ends,
+                                 struct sabot_error *err) {
+    const struct text_options options = {.null_text = "NULL"};
+    for (int32_t i = 0; i < batch->selected; i++) {
+        for (int32_t c = 0; c < batch->n_columns; c++) {
+            const size_t start = target->size;
+            SABOT_TRY(column_print(batch->columns[c], batch_row(batch, i), batch->schema->fields[c].type, &options,
+                                   target, err));
+            for (size_t at = start; at < target->size; at++) {
+                if ((unsigned char)target->data[at] < ' ') { target->data[at] = ' '; }
+            }
+            text_append(target, "", 1);
+        }
+        if (ends) { ends[i] = (int64_t)target->size; }
+    }
+    return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the rows to print") : SABOT_OK;
+}
+
+static sabot_status table_write(struct output *output, const struct batch *batch, struct sabot_error *err) {
+    SABOT_TRY(encode_cells(batch, &output->cells, NULL, err));
+    output->rows += batch->selected;
+    output->waiting += batch->selected;
+    if (output->waiting >= TABLE_ROWS_ALIGNED || output->begun) { table_flush(output); }
+    return output->text.size >= WRITE_BYTES ? flush(output, err) : SABOT_OK;
+}
+
+/* --- lines */
+
+/* A CSV cell of the command: NULL is \N, a text that looks like it or holds a separator is quoted (RFC 4180). Timestamps
+ * keep all digits of their precision, unlike those of the format that connectors write. */
+static void csv_cell(struct text *target, const char *cell, size_t size, bool is_null) {
+    bool quoted = !is_null && size == 2 && memcmp(cell, "\\N", 2) == 0;
+    for (size_t i = 0; i < size && !quoted; i++) {
+        quoted = cell[i] == ',' || cell[i] == '"' || cell[i] == '\n' || cell[i] == '\r';
+    }
+    if (!quoted) {
+        text_append(target, cell, size);
+        return;
+    }
+    text_append(target, "\"", 1);
+    for (size_t i = 0; i < size; i++) { text_append(target, cell[i] == '"' ? "\"\"" : cell + i, cell[i] == '"' ? 2 : 1); }
+    text_append(target, "\"", 1);
+}
+
+static sabot_status encode_csv(const struct batch *batch, struct text *target, int64_t *ends, struct sabot_error *err) {
+    const struct text_options options = {.null_text = "\\N"};
+    struct text cell = {0};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < batch->selected && status == SABOT_OK; i++) {
+        const int32_t row = batch_row(batch, i);
+        for (int32_t c = 0; c < batch->n_columns && status == SABOT_OK; c++) {
+            cell.size = 0;
+            status = column_print(batch->columns[c], row, batch->schema->fields[c].type, &options, &cell, err);
+            if (c > 0) { text_append(target, ",", 1); }
+            csv_cell(target, text_string(&cell), cell.size, column_is_null(batch->columns[c], row));
+        }
+        text_append(target, "\n", 1);
+        if (ends) { ends[i] = (int64_t)target->size; }
+    }
+    text_clear(&cell);
+    if (status == SABOT_OK && target->failed) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the rows to print"); }
+    return status;
+}
+
+static sabot_status encode(struct output *output, const struct batch *batch, struct text *target, int64_t *ends,
+                           struct sabot_error *err) {
+    switch (output->options.kind) {
+    case OUTPUT_TABLE: return encode_cells(batch, target, ends, err);
+    case OUTPUT_CSV: return encode_csv(batch, target, ends, err);
+    default: return output->format->encode(output->encoder, batch, target, ends, err);
+    }
+}
+
+static sabot_status begin(struct output *output, struct sabot_error *err) {
+    if (output->begun) { return SABOT_OK; }
+    output->begun = true;
+    if (output->options.kind != OUTPUT_CSV) { return output->format->begin(output->encoder, &output->text, err); }
+    for (int32_t i = 0; i < output->schema->n_fields; i++) {
+        if (i > 0) { text_append(&output->text, ",", 1); }
+        csv_cell(&output->text, output->schema->fields[i].name, strlen(output->schema->fields[i].name), false);
+    }
+    text_append(&output->text, "\n", 1);
+    return SABOT_OK;
+}
+
+/* The rows' encoded lines one by one into the fold, with the text of their key where there is one. */
+static sabot_status fold_write(struct output *output, const struct batch *batch, struct sabot_error *err) {
+    struct text lines = {0}, key = {0};
+    int64_t *ends = malloc(sizeof *ends * ((size_t)batch->selected + 1));
+    if (!ends) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+    const struct text_options options = {.null_text = "\\N"};
+    sabot_status status = encode(output, batch, &lines, ends, err);
+    int64_t start = 0;
+    for (int32_t i = 0; i < batch->selected && status == SABOT_OK; i++) {
+        const int32_t row = batch_row(batch, i);
+        const uint8_t kind = batch->row_kinds ? batch->row_kinds[row] : ROW_INSERT;
+        key.size = 0;
+        for (int32_t k = 0; k < output->options.n_upsert_key && status == SABOT_OK; k++) {
+            const int32_t c = output->options.upsert_key[k];
+            status = column_print(batch->columns[c], row, batch->schema->fields[c].type, &options, &key, err);
+            text_append(&key, "", 1);
+        }
+        const bool keyed = output->options.n_upsert_key > 0;
+        /* With a key the old row is replaced by the new one: -U says nothing more. */
+        if (status != SABOT_OK || (keyed && kind == ROW_UPDATE_BEFORE)) {
+            start = ends[i];
+            continue;
+        }
+        const int delta = kind == ROW_INSERT || kind == ROW_UPDATE_AFTER ? 1 : -1;
+        status = fold_apply(output->fold, lines.data + start, (size_t)(ends[i] - start), keyed ? key.data : NULL,
+                            key.size, delta, err);
+        start = ends[i];
+    }
+    free(ends);
+    text_clear(&lines);
+    text_clear(&key);
+    return status;
+}
+
+/* A changelog with its row kinds as the first column. */
+static sabot_status with_op(struct output *output, const struct batch *from, struct batch **out,
+                            struct sabot_error *err) {
+    static const char names[4][3] = {"+I", "-U", "+U", "-D"};
+    struct column_builder builder = {0};
+    SABOT_TRY(column_builder_init(&builder, output->pool, PHYS_VIEW, from->rows, false, err));
+    for (int32_t i = 0; i < from->rows; i++) {
+        ((struct string_view *)builder.values)[i] =
+            string_view_of(names[from->row_kinds ? from->row_kinds[i] & 3 : ROW_INSERT], 2);
+    }
+    struct column *ops = NULL;
+    SABOT_TRY(column_builder_finish(&builder, &ops, err));
+    struct column **columns = malloc(sizeof *columns * ((size_t)from->n_columns + 1));
+    if (!columns) {
+        column_unref(ops);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output");
+    }
+    columns[0] = ops;
+    for (int32_t i = 0; i < from->n_columns; i++) { columns[i + 1] = column_ref(from->columns[i]); }
+    const sabot_status status = batch_with_columns(from, output->schema, columns, from->n_columns + 1, out, err);
+    free(columns);
+    return status;
+}
+
+sabot_status output_write(struct output *output, struct batch *batch, struct sabot_error *err) {
+    if (output->fold) { return fold_write(output, batch, err); }
+    BATCH_OWNED struct batch *shown = NULL;
+    if (output->options.updating && !output->options.fold) {
+        SABOT_TRY(with_op(output, batch, &shown, err));
+    } else {
+        shown = batch_ref(batch);
+    }
+    if (output->options.kind == OUTPUT_TABLE) { return table_write(output, shown, err); }
+    SABOT_TRY(begin(output, err));
+    SABOT_TRY(encode(output, shown, &output->text, NULL, err));
+    output->rows += shown->selected;
+    return output->text.size >= WRITE_BYTES ? flush(output, err) : SABOT_OK;
+}
+
+sabot_status output_flush(struct output *output, struct sabot_error *err) {
+    if (output->options.kind == OUTPUT_TABLE && output->waiting > 0) { table_flush(output); }
+    return flush(output, err);
+}
+
+sabot_status output_end(struct output *output, struct sabot_error *err) {
+    if (output->options.kind == OUTPUT_TABLE) {
+        if (output->fold) {
+            SABOT_TRY(fold_finish(output->fold, &output->cells, &output->rows, err));
+            output->waiting = (int32_t)output->rows;
+        }
+        table_flush(output);
+        rule(output);
+        text_format(&output->text, "%lld row%s\n", (long long)output->rows, output->rows == 1 ? "" : "s");
+        return flush(output, err);
+    }
+    SABOT_TRY(begin(output, err));
+    if (output->fold) { SABOT_TRY(fold_finish(output->fold, &output->text, &output->rows, err)); }
+    if (output->encoder) { SABOT_TRY(output->format->end(output->encoder, &output->text, err)); }
+    return flush(output, err);
+}

@@ -1,0 +1,319 @@
+/* sabot run: runs a script. Rows of its queries go to standard output, everything else to standard error. */
+#include "cli/commands.h"
+#include "cli/console.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define POLL_NS 50000000
+#define PROGRESS_NS 200000000
+#define SETTINGS_MAX 256
+
+struct run {
+    struct env *env;
+    struct session *session;
+    enum output_kind output;
+    bool output_given, summary, quiet;
+    int64_t deadline_ns;      /* INT64_MAX = none */
+    int stops;                /* signals that were acted on */
+    bool progress;            /* standard error is a terminal */
+    bool progress_shown;
+    int64_t started_ns, started_cpu_ns, progress_at_ns;
+};
+
+static const char help[] =
+    "usage: sabot run FILE [OPTIONS]        FILE: a SQL script, - for standard input\n"
+    "       sabot run -e SQL [OPTIONS]\n\n"
+    "Runs the statements in order. INSERT over bounded input is waited for; over unbounded input it goes on until\n"
+    "Ctrl-C, which drains it (a second one cancels). Rows of queries go to standard output.\n\n"
+    "  -e, --execute SQL            the script itself\n"
+    "  -p, --parallelism N          tasks per operator (parallelism.default)\n"
+    "      --memory SIZE            memory limit: 512mb, 4gb (default: 60 % of the machine's)\n"
+    "      --set KEY=VALUE          a setting, as SET does; may be given many times\n"
+    "      --checkpoint-dir DIR     take checkpoints there\n"
+    "      --checkpoint-interval T  how often: 1s, 500ms (default 10s)\n"
+    "      --from PATH              start from a checkpoint, or from the newest complete one in a folder\n"
+    "  -o, --output KIND            table, csv, json or arrow (default: table on a terminal, else csv)\n"
+    "      --timeout T              stop after so long: 10s\n"
+    "      --summary                events, rows/s, memory and latency at the end, also without a terminal\n"
+    "  -q, --quiet                  no progress line\n";
+
+/* --- progress and summary */
+
+static void progress_clear(struct run *run) {
+    if (run->progress_shown) { fputs("\r\033[K", stderr); }
+    run->progress_shown = false;
+}
+
+static void progress_show(struct run *run, const struct session_job *job) {
+    const int64_t now_ns = env_now_ns(run->env);
+    if (!run->progress || now_ns < run->progress_at_ns) { return; }
+    run->progress_at_ns = now_ns + PROGRESS_NS;
+    struct job_totals totals;
+    job_totals(job, &totals);
+    const double seconds = (double)(now_ns - run->started_ns) / 1e9;
+    char events[32], rate[32], rows[32];
+    console_number((double)totals.events, events, sizeof events);
+    console_number((double)totals.events / (seconds > 0 ? seconds : 1), rate, sizeof rate);
+    console_number((double)totals.rows_written, rows, sizeof rows);
+    fprintf(stderr, "\r\033[K%.1f s  %s events (%s/s)  %s rows out", seconds, events, rate, rows);
+    if (totals.rows_late) { fprintf(stderr, "  %lld late", (long long)totals.rows_late); }
+    if (totals.rows_malformed) { fprintf(stderr, "  %lld malformed", (long long)totals.rows_malformed); }
+    run->progress_shown = true;
+    job_totals_clear(&totals);
+}
+
+static void latency_text(const struct histogram *latency, char *target, size_t size) {
+    const double p50 = (double)histogram_quantile(latency, 0.5), p99 = (double)histogram_quantile(latency, 0.99);
+    snprintf(target, size, ", latency p50 %.2f ms p99 %.2f ms", p50 / 1e6, p99 / 1e6);
+}
+
+static void summarize(struct run *run, const struct session_job *job) {
+    struct job_totals totals;
+    job_totals(job, &totals);
+    if (totals.rows_late) {
+        fprintf(stderr, "sabot: %lld rows came behind the watermark and were left out; "
+                "SET 'sabot.late.path' keeps them\n", (long long)totals.rows_late);
+    }
+    if (totals.rows_malformed) {
+        fprintf(stderr, "sabot: %lld records could not be decoded and were left out; SET 'sabot.dead-letter.path' and "
+                "'sabot.on-error' = 'dead-letter' keep them\n", (long long)totals.rows_malformed);
+    }
+    if (run->summary || run->progress) {
+        const double seconds = (double)(env_now_ns(run->env) - run->started_ns) / 1e9;
+        const double cpu = (double)(env_cpu_ns(run->env) - run->started_cpu_ns) / 1e9;
+        char events[32], rate[32], per_core[32], rows[32], latency[96] = "";
+        console_number((double)totals.events, events, sizeof events);
+        console_number((double)totals.events / (seconds > 0 ? seconds : 1), rate, sizeof rate);
+        console_number((double)totals.events / (cpu > 0 ? cpu : 1), per_core, sizeof per_core);
+        console_number((double)totals.rows_written, rows, sizeof rows);
+        if (totals.latency) { latency_text(totals.latency, latency, sizeof latency); }
+        fprintf(stderr, "%s events in %.2f s (%s/s, %s/s per core), %s rows out, memory %.0f MB%s\n", events, seconds,
+                rate, per_core, rows, (double)env_rss_bytes(run->env) / 1e6, latency);
+    }
+    job_totals_clear(&totals);
+}
+
+/* --- jobs */
+
+/* Acts on signals and on the deadline: first drain, then cancel. */
+static void check_stop(struct run *run, struct session_job *job) {
+    const bool late = env_now_ns(run->env) >= run->deadline_ns;
+    const int wanted = console_signals() + (late ? 1 : 0);
+    if (wanted > run->stops && run->stops == 0) {
+        job_stop(job->job);
+        run->stops = wanted;
+    } else if (console_signals() > 1 && run->stops < 2 + (late ? 1 : 0)) {
+        job_cancel(job->job);
+        run->stops = wanted;
+    }
+}
+
+static sabot_status wait_job(struct run *run, struct session_job *job, struct sabot_error *err) {
+    bool done = false;
+    while (!done) {
+        SABOT_TRY(session_job_wait(job, POLL_NS, &done, err));
+        progress_show(run, job);
+        check_stop(run, job);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status write_query(struct run *run, struct session_job *job, struct output *output,
+                                struct sabot_error *err) {
+    bool end = false, waiting = false;
+    while (!end) {
+        BATCH_OWNED struct batch *batch = NULL;
+        SABOT_TRY(session_job_next(job, waiting ? POLL_NS : 0, &batch, &end, err));
+        check_stop(run, job);
+        if (batch) {
+            progress_clear(run);
+            SABOT_TRY(output_write(output, batch, err));
+        } else if (!waiting) {
+            SABOT_TRY(output_flush(output, err));
+        }
+        waiting = !batch;
+        if (!batch) { progress_show(run, job); }
+    }
+    progress_clear(run);
+    return output_end(output, err);
+}
+
+static sabot_status run_query(struct run *run, struct session_job *job, struct sabot_error *err) {
+    struct output *output = NULL;
+    const struct output_options options = {.kind = run->output, .updating = job->updating,
+                                           .fold = job->updating && job->bounded, .upsert_key = job->upsert_key,
+                                           .n_upsert_key = job->n_upsert_key};
+    SABOT_TRY(output_new(run->env, &run->session->pool, job->schema, &options, &output, err));
+    const sabot_status status = write_query(run, job, output, err);
+    output_free(output);
+    return status;
+}
+
+static sabot_status write_rows(struct run *run, struct batch *rows, struct sabot_error *err) {
+    struct output *output = NULL;
+    const struct output_options options = {.kind = run->output};
+    SABOT_TRY(output_new(run->env, &run->session->pool, rows->schema, &options, &output, err));
+    sabot_status status = output_write(output, rows, err);
+    if (status == SABOT_OK) { status = output_end(output, err); }
+    output_free(output);
+    return status;
+}
+
+static sabot_status run_statement(struct run *run, struct session_script *script, struct sabot_error *err) {
+    struct session_result result;
+    run->started_ns = env_now_ns(run->env);
+    run->started_cpu_ns = env_cpu_ns(run->env);
+    SABOT_TRY(session_step(run->session, script, &result, err));
+    sabot_status status = SABOT_OK;
+    switch (result.outcome) {
+    case STATEMENT_ROWS:
+        status = write_rows(run, result.rows, err);
+        batch_unref(result.rows);
+        return status;
+    case STATEMENT_QUERY: status = run_query(run, result.job, err); break;
+    case STATEMENT_JOB:
+        if (!result.job->bounded && session_left(script) > 0) { return SABOT_OK; } /* goes on beside the rest */
+        status = wait_job(run, result.job, err);
+        break;
+    default: return SABOT_OK;
+    }
+    progress_clear(run);
+    if (status == SABOT_OK) { summarize(run, result.job); }
+    session_job_free(result.job);
+    return status;
+}
+
+static sabot_status run_script(struct run *run, struct session_script *script, struct sabot_error *err) {
+    while (session_left(script) > 0 && console_signals() == 0) { SABOT_TRY(run_statement(run, script, err)); }
+    while (run->session->jobs) { /* unbounded ones that were started on the way */
+        SABOT_TRY(wait_job(run, run->session->jobs, err));
+        progress_clear(run);
+        summarize(run, run->session->jobs);
+        run->stops = 0;
+        session_job_free(run->session->jobs);
+    }
+    return SABOT_OK;
+}
+
+/* --- the command line */
+
+struct arguments {
+    const char *path, *sql;
+    const char *keys[SETTINGS_MAX], *values[SETTINGS_MAX];
+    int n_settings;
+    int64_t memory_limit;
+};
+
+enum { OPT_MEMORY = 256, OPT_SET, OPT_CHECKPOINT_DIR, OPT_CHECKPOINT_INTERVAL, OPT_FROM, OPT_TIMEOUT, OPT_SUMMARY, OPT_HELP };
+
+static const struct option long_options[] = {
+    {"execute", required_argument, NULL, 'e'},
+    {"parallelism", required_argument, NULL, 'p'},
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"set", required_argument, NULL, OPT_SET},
+    {"checkpoint-dir", required_argument, NULL, OPT_CHECKPOINT_DIR},
+    {"checkpoint-interval", required_argument, NULL, OPT_CHECKPOINT_INTERVAL},
+    {"from", required_argument, NULL, OPT_FROM},
+    {"output", required_argument, NULL, 'o'},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"summary", no_argument, NULL, OPT_SUMMARY},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static bool add_setting(struct arguments *arguments, const char *key, const char *value) {
+    if (arguments->n_settings == SETTINGS_MAX) { return false; }
+    arguments->keys[arguments->n_settings] = key;
+    arguments->values[arguments->n_settings++] = value;
+    return true;
+}
+
+/* Returns -1 to go on, else the exit code. */
+static int take_option(int option, struct run *run, struct arguments *arguments) {
+    struct sabot_error err = {0};
+    int64_t duration_ns;
+    char *equals;
+    switch (option) {
+    case 'e': arguments->sql = optarg; return -1;
+    case 'q': run->quiet = true; return -1;
+    case 'p': add_setting(arguments, "parallelism.default", optarg); return -1;
+    case OPT_CHECKPOINT_DIR: add_setting(arguments, "execution.checkpointing.dir", optarg); return -1;
+    case OPT_CHECKPOINT_INTERVAL: add_setting(arguments, "execution.checkpointing.interval", optarg); return -1;
+    case OPT_FROM: add_setting(arguments, "execution.savepoint.path", optarg); return -1;
+    case OPT_SUMMARY: run->summary = true; return -1;
+    case OPT_HELP: fputs(help, stdout); return 0;
+    case 'o':
+        if (!output_kind_parse(optarg, &run->output)) {
+            return console_usage("run", "--output %s: choose table, csv, json or arrow", optarg);
+        }
+        run->output_given = true;
+        return -1;
+    case OPT_MEMORY:
+        if (size_parse(optarg, &arguments->memory_limit, &err) == SABOT_OK) { return -1; }
+        return console_usage("run", "--memory: %s", err.message);
+    case OPT_TIMEOUT:
+        if (duration_parse(optarg, &duration_ns, &err) != SABOT_OK) {
+            return console_usage("run", "--timeout: %s", err.message);
+        }
+        run->deadline_ns = env_now_ns(run->env) + duration_ns;
+        return -1;
+    case OPT_SET:
+        equals = strchr(optarg, '=');
+        if (!equals) { return console_usage("run", "--set %s: write KEY=VALUE", optarg); }
+        *equals = 0;
+        if (add_setting(arguments, optarg, equals + 1)) { return -1; }
+        return console_usage("run", "more than %d settings", SETTINGS_MAX);
+    default: return console_usage("run", "the command line can't be understood");
+    }
+}
+
+static sabot_status apply_settings(struct run *run, const struct arguments *arguments, struct sabot_error *err) {
+    const struct sql_span nowhere = {0};
+    bool dir = false, interval = false;
+    for (int i = 0; i < arguments->n_settings; i++) {
+        SABOT_TRY(settings_set(&run->session->settings, arguments->keys[i], arguments->values[i], nowhere, nowhere, err));
+        dir |= strcmp(arguments->keys[i], "execution.checkpointing.dir") == 0;
+        interval |= strcmp(arguments->keys[i], "execution.checkpointing.interval") == 0;
+    }
+    if (!dir || interval) { return SABOT_OK; }
+    return settings_set(&run->session->settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
+}
+
+int command_run(int argc, char **argv) {
+    struct run run = {.env = env_real(), .deadline_ns = INT64_MAX};
+    struct arguments arguments = {0};
+    optind = 1;
+    opterr = 1;
+    for (int option; (option = getopt_long(argc, argv, "e:p:o:q", long_options, NULL)) != -1;) {
+        const int code = take_option(option, &run, &arguments);
+        if (code >= 0) { return code; }
+    }
+    if (!arguments.sql && optind < argc) { arguments.path = argv[optind++]; }
+    if (optind < argc) { return console_usage("run", "one script, please: what is \"%s\"?", argv[optind]); }
+    if (!arguments.sql && !arguments.path) { return console_usage("run", "which script? Name a file, or - for standard input"); }
+    if (!run.output_given) { run.output = env_is_terminal(env_stdout(run.env)) ? OUTPUT_TABLE : OUTPUT_CSV; }
+    run.progress = !run.quiet && env_is_terminal(env_stderr(run.env));
+    console_catch_signals();
+
+    struct sabot_error err = {0};
+    char *text = NULL;
+    size_t size = 0;
+    struct session_script script = {0};
+    sabot_status status = session_new(run.env, arguments.memory_limit, &run.session, &err);
+    if (status == SABOT_OK) { status = apply_settings(&run, &arguments, &err); }
+    if (status == SABOT_OK && arguments.path) { status = console_read(run.env, arguments.path, &text, &size, &err); }
+    const char *const sql = arguments.path ? text : arguments.sql;
+    if (status == SABOT_OK && !arguments.path) { size = strlen(sql); }
+    if (status == SABOT_OK) { status = session_parse(sql, size, &script, &err); }
+    if (status == SABOT_OK) { status = run_script(&run, &script, &err); }
+    progress_clear(&run);
+    const char *const name = !arguments.path ? "(-e)" : strcmp(arguments.path, "-") == 0 ? "(stdin)" : arguments.path;
+    const int code = status == SABOT_OK ? 0 : console_error(&err, name, sql, size);
+    session_script_clear(&script);
+    session_free(run.session);
+    free(text);
+    return code;
+}
