@@ -7,10 +7,8 @@
 #include "sql/bind.h"
 #include "sql/show.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
-#define CLASS_NAME_MAX 128
 
 void statement_result_clear(struct statement_result *result) {
     batch_unref(result->rows);
@@ -284,34 +282,32 @@ static sabot_status create_view(const struct statement_context *context, const s
     return catalog_add(context->catalog, object, create->or_replace, create->name.items[create->name.count - 1].span, err);
 }
 
-/* "com.example.CountChar" -> "COUNT_CHAR". */
-static void function_name_of_class(const char *class_name, char *target, size_t size) {
-    const char *simple = strrchr(class_name, '.');
-    size_t n = 0;
-    simple = simple ? simple + 1 : class_name;
-    for (const char *at = simple; *at && n + 2 < size; at++) {
-        if (isupper((unsigned char)*at) && at > simple) { target[n++] = '_'; }
-        target[n++] = (char)toupper((unsigned char)*at);
+/* Scripts name Java classes. These are built in here under another name; no other class is guessed at. */
+static const struct function *function_of_class(const char *class_name) {
+    static const struct {
+        const char *class_name, *function;
+    } known[] = {
+        {"com.github.nexmark.flink.udf.CountChar", "COUNT_CHAR"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i].class_name, class_name) == 0) { return function_find(known[i].function); }
     }
-    target[n] = 0;
+    return NULL;
 }
 
 static sabot_status create_function(const struct statement_context *context, const struct sql_statement *statement,
                                     struct sabot_error *err) {
     const struct sql_create_function *create = &statement->create_function;
     const struct sql_name *name = &create->name.items[create->name.count - 1];
-    char built_in[CLASS_NAME_MAX];
     if (catalog_function_find(context->catalog, name->text)) {
         if (create->if_not_exists) { return SABOT_OK; }
         return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "a function \"%s\" exists already", name->text);
     }
-    /* Scripts name Java classes; where the class is one that is built in here, its function is meant. */
-    function_name_of_class(create->class_name, built_in, sizeof built_in);
-    const struct function *function = function_find(built_in);
+    const struct function *function = function_of_class(create->class_name);
     if (!function) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, create->class_span,
-                        "class '%s' can't be run here, and no function %s is built in; register \"%s\" through the C or "
-                        "Python API instead", create->class_name, built_in, name->text);
+                        "class '%s' can't be run here: Sabot has no Java; register \"%s\" through the C or Python API "
+                        "instead", create->class_name, name->text);
     }
     return catalog_function_add(context->catalog, name->text, function, create->class_name, create->temporary, err);
 }
