@@ -338,6 +338,20 @@ static void key_and_value_see_their_own_columns_and_options(void **state) {
     setup_clear(&setup);
 }
 
+static void metadata_of_another_type_is_refused(void **state) {
+    (void)state;
+    const struct field fields[] = {{"a", type_of(TYPE_INT64)}, {"at", type_of(TYPE_STRING)}};
+    const char *const metadata[] = {NULL, "timestamp"};
+    struct setup setup;
+    setup_init(&setup, fields, 2, "events");
+    setup.table.metadata = metadata;
+    struct kafka_layout layout;
+    struct sabot_error err = {0};
+    assert_int_equal(kafka_layout_init(&layout, &setup.context, true, &err), SABOT_ERR_PLAN);
+    assert_non_null(strstr(err.message, "'timestamp' is TIMESTAMP_LTZ(3) NOT NULL"));
+    setup_clear(&setup);
+}
+
 /* --- with a broker */
 
 static void needs_broker(void) {
@@ -721,6 +735,7 @@ int main(void) {
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(a_broker_that_does_not_answer_is_named),
         cmocka_unit_test(key_and_value_see_their_own_columns_and_options),
+        cmocka_unit_test(metadata_of_another_type_is_refused),
         cmocka_unit_test(what_is_written_is_read_once_at_every_parallelism),
         cmocka_unit_test(restore_goes_on_behind_the_last_batch_at_any_parallelism),
         cmocka_unit_test(it_starts_where_the_startup_mode_says),

@@ -161,6 +161,30 @@ static sabot_status key_fields_check(const struct connector_table *table, const 
     return SABOT_OK;
 }
 
+/* Whether a column declared as `type` can hold the metadata: integers and timestamps may be wider than need be. */
+static bool metadata_fits(enum kafka_metadata metadata, struct type type) {
+    switch (metadata) {
+    case KAFKA_PARTITION:
+    case KAFKA_LEADER_EPOCH: return type.kind == TYPE_INT32 || type.kind == TYPE_INT64;
+    case KAFKA_OFFSET: return type.kind == TYPE_INT64;
+    case KAFKA_TIMESTAMP: return type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ;
+    case KAFKA_HEADERS:
+        return type.kind == TYPE_MAP && type.fields[0].type.kind == TYPE_STRING &&
+               (type.fields[1].type.kind == TYPE_BINARY || type.fields[1].type.kind == TYPE_STRING);
+    default: return type.kind == TYPE_STRING;
+    }
+}
+
+static sabot_status metadata_refuse(const struct connector_table *table, int32_t column, struct sabot_error *err) {
+    struct type known;
+    char given[128], expected[128];
+    kafka_metadata_find(table->metadata[column], &known);
+    type_print(table->schema->fields[column].type, given, sizeof given);
+    type_print(known, expected, sizeof expected);
+    return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": column %s is %s, but the metadata '%s' is %s", table->name,
+                      table->schema->fields[column].name, given, table->metadata[column], expected);
+}
+
 static sabot_status metadata_init(struct kafka_layout *layout, const struct connector_table *table,
                                   struct sabot_error *err) {
     layout->metadata = calloc((size_t)table->schema->n_fields + 1, sizeof *layout->metadata);
@@ -173,6 +197,9 @@ static sabot_status metadata_init(struct kafka_layout *layout, const struct conn
                               "table \"%s\": there is no metadata '%s'; the kafka connector has topic, partition, "
                               "headers, leader-epoch, offset, timestamp and timestamp-type",
                               table->name, table->metadata[i]);
+        }
+        if (!metadata_fits(layout->metadata[i], table->schema->fields[i].type)) {
+            return metadata_refuse(table, i, err);
         }
     }
     return SABOT_OK;

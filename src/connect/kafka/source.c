@@ -628,47 +628,74 @@ static sabot_status part_decode(struct source *source, const struct kafka_part *
 static sabot_status headers_column(struct memory_pool *pool, const struct taken *taken, struct column **out,
                                    struct sabot_error *err);
 
-/* One metadata column. */
+/* "CreateTime" and the like; views may point at it for ever. */
+static const char *timestamp_type_name(rd_kafka_timestamp_type_t type) {
+    switch (type) {
+    case RD_KAFKA_TIMESTAMP_CREATE_TIME: return "CreateTime";
+    case RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME: return "LogAppendTime";
+    default: return "NoTimestampType";
+    }
+}
+
+static int32_t leader_epoch(const rd_kafka_message_t *message) {
+#if RD_KAFKA_VERSION >= 0x020100ff
+    return rd_kafka_message_leader_epoch(message);
+#else
+    (void)message;
+    return -1; /* older librdkafka does not tell */
+#endif
+}
+
+static void number_put(struct column_builder *builder, int32_t row, int64_t value) {
+    if (builder->phys == PHYS_I32) {
+        ((int32_t *)builder->values)[row] = (int32_t)value;
+    } else {
+        ((int64_t *)builder->values)[row] = value;
+    }
+}
+
+/* Fills a metadata column that differs from row to row. */
+static void metadata_fill(const struct taken *taken, enum kafka_metadata metadata, struct type type,
+                          struct column_builder *builder) {
+    const int64_t units = metadata == KAFKA_TIMESTAMP ? timestamp_units_per_ms_num(type) : 1;
+    for (int32_t i = 0; i < taken->n; i++) {
+        const rd_kafka_message_t *message = taken->messages[i];
+        rd_kafka_timestamp_type_t time_type;
+        const int64_t time_ms = rd_kafka_message_timestamp(message, &time_type);
+        if (metadata == KAFKA_OFFSET) {
+            number_put(builder, i, message->offset);
+        } else if (metadata == KAFKA_TIMESTAMP) {
+            number_put(builder, i, time_ms * units);
+        } else if (metadata == KAFKA_TIMESTAMP_TYPE) {
+            const char *name = timestamp_type_name(time_type);
+            ((struct string_view *)builder->values)[i] = string_view_of(name, (uint32_t)strlen(name));
+        } else {
+            number_put(builder, i, leader_epoch(message));
+            if (leader_epoch(message) < 0) { column_builder_set_null(builder, i); }
+        }
+    }
+}
+
+/* One metadata column, of a type that the layout has let through. */
 static sabot_status metadata_column(const struct source *source, const struct split *split, const struct taken *taken,
-                                    enum kafka_metadata metadata, struct column **out, struct sabot_error *err) {
+                                    int32_t index, struct column **out, struct sabot_error *err) {
     struct memory_pool *pool = source->context.pool;
+    const enum kafka_metadata metadata = source->layout.metadata[index];
+    const struct type type = source->context.table->schema->fields[index].type;
+    const enum phys phys = type_phys(type);
     if (metadata == KAFKA_HEADERS) { return headers_column(pool, taken, out, err); }
     if (metadata == KAFKA_TOPIC) {
         const struct string_view name = string_view_of(split->topic->name, (uint32_t)strlen(split->topic->name));
         return column_constant(pool, PHYS_VIEW, &name, taken->n, out, err);
     }
-    if (metadata == KAFKA_PARTITION) { return column_constant(pool, PHYS_I32, &split->partition, taken->n, out, err); }
-    const enum phys phys = metadata == KAFKA_TIMESTAMP_TYPE ? PHYS_VIEW
-                           : metadata == KAFKA_LEADER_EPOCH ? PHYS_I32
-                                                            : PHYS_I64;
+    if (metadata == KAFKA_PARTITION) {
+        const int64_t wide = split->partition;
+        const void *value = phys == PHYS_I64 ? (const void *)&wide : &split->partition;
+        return column_constant(pool, phys, value, taken->n, out, err);
+    }
     struct column_builder builder;
     SABOT_TRY(column_builder_init(&builder, pool, phys, taken->n, metadata == KAFKA_LEADER_EPOCH, err));
-    for (int32_t i = 0; i < taken->n; i++) {
-        rd_kafka_timestamp_type_t type;
-        const int64_t time_ms = rd_kafka_message_timestamp(taken->messages[i], &type);
-        switch (metadata) {
-        case KAFKA_OFFSET: ((int64_t *)builder.values)[i] = taken->messages[i]->offset; break;
-        case KAFKA_TIMESTAMP: ((int64_t *)builder.values)[i] = time_ms; break;
-        case KAFKA_TIMESTAMP_TYPE: {
-            /* At most 12 bytes stand in the view itself; the longer names are static. */
-            const char *name = type == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? "CreateTime"
-                               : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? "LogAppendTime"
-                                                                            : "NoTimestampType";
-            ((struct string_view *)builder.values)[i] = string_view_of(name, (uint32_t)strlen(name));
-            break;
-        }
-        default: {
-#if RD_KAFKA_VERSION >= 0x020100ff
-            const int32_t epoch = rd_kafka_message_leader_epoch(taken->messages[i]);
-#else
-            const int32_t epoch = -1; /* older librdkafka does not tell */
-#endif
-            ((int32_t *)builder.values)[i] = epoch;
-            if (epoch < 0) { column_builder_set_null(&builder, i); }
-            break;
-        }
-        }
-    }
+    metadata_fill(taken, metadata, type, &builder);
     return column_builder_finish(&builder, out, err);
 }
 
@@ -759,7 +786,7 @@ static sabot_status columns_make(struct source *source, const struct split *spli
     }
     for (int32_t i = 0; i < source->context.table->schema->n_fields; i++) {
         if (layout->metadata[i] == KAFKA_NONE) { continue; }
-        SABOT_TRY(metadata_column(source, split, taken, layout->metadata[i], &columns[i], err));
+        SABOT_TRY(metadata_column(source, split, taken, i, &columns[i], err));
     }
     return SABOT_OK;
 }
