@@ -159,6 +159,9 @@ sabot_status batch_compact(struct memory_pool *pool, struct batch *batch, struct
 /* Rows rows[0..n) (physical) as a new flat batch with row kinds and, where present, hashes. */
 sabot_status batch_take(struct memory_pool *pool, const struct batch *batch, const int32_t *rows, int32_t n,
                         struct batch **out, struct sabot_error *err);
+/* Columns of one type end to end, n > 0. */
+sabot_status column_concat(struct memory_pool *pool, struct column *const *columns, int32_t n, struct column **out,
+                           struct sabot_error *err);
 /* All rows of the given batches (same schema) in one flat batch; total at most INT32_MAX rows. */
 sabot_status batch_concat(struct memory_pool *pool, struct batch *const *batches, int32_t n, struct batch **out,
                           struct sabot_error *err);

@@ -162,6 +162,7 @@ static const uint64_t no_bits = 0;
 sabot_status column_constant(struct memory_pool *pool, enum phys phys, const void *value, int32_t rows,
                              struct column **out, struct sabot_error *err) {
     *out = NULL;
+    if (phys == PHYS_NULL) { return column_new(PHYS_NULL, rows, NULL, NULL, NULL, 0, NULL, 0, out, err); }
     const size_t size = phys_size(phys);
     struct buffer *owner = NULL;
     if (value) {

@@ -318,8 +318,8 @@ static sabot_status concat_validity(struct memory_pool *pool, struct column *con
 }
 
 /* Flat columns of one layout, end to end. */
-static sabot_status column_concat(struct memory_pool *pool, struct column *const *columns, int32_t n, int32_t total,
-                                  struct column **out, struct sabot_error *err) {
+static sabot_status concat_flat_columns(struct memory_pool *pool, struct column *const *columns, int32_t n,
+                                        int32_t total, struct column **out, struct sabot_error *err) {
     *out = NULL;
     const enum phys phys = columns[0]->phys;
     if (phys == PHYS_NULL) { return column_new(PHYS_NULL, total, NULL, NULL, NULL, 0, NULL, 0, out, err); }
@@ -359,7 +359,7 @@ static sabot_status column_concat(struct memory_pool *pool, struct column *const
         }
         for (int32_t c = 0; c < n_children && status == SABOT_OK; c++) {
             for (int32_t i = 0; i < n; i++) { parts[i] = columns[i]->children[c]; }
-            status = column_concat(pool, parts, n, (int32_t)child_total, &children[c], err);
+            status = concat_flat_columns(pool, parts, n, (int32_t)child_total, &children[c], err);
         }
         if (status == SABOT_OK) {
             struct buffer *list[2];
@@ -399,6 +399,31 @@ static sabot_status column_concat(struct memory_pool *pool, struct column *const
     return status;
 }
 
+sabot_status column_concat(struct memory_pool *pool, struct column *const *columns, int32_t n, struct column **out,
+                           struct sabot_error *err) {
+    assert(n > 0);
+    *out = NULL;
+    struct column **flat = calloc((size_t)n, sizeof *flat);
+    if (!flat) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column"); }
+    sabot_status status = SABOT_OK;
+    int64_t total = 0;
+    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
+        total += columns[i]->length;
+        if (column_is_flat(columns[i])) {
+            flat[i] = column_ref(columns[i]);
+        } else {
+            status = take(pool, columns[i], NULL, columns[i]->length, true, &flat[i], err);
+        }
+    }
+    if (status == SABOT_OK && total > INT32_MAX) {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "more than %d rows in one column", INT32_MAX);
+    }
+    if (status == SABOT_OK) { status = concat_flat_columns(pool, flat, n, (int32_t)total, out, err); }
+    for (int32_t i = 0; i < n; i++) { column_unref(flat[i]); }
+    free(flat);
+    return status;
+}
+
 static sabot_status concat_flat(struct memory_pool *pool, struct batch *const *batches, int32_t n, int32_t total,
                                 struct batch **out, struct sabot_error *err) {
     const int32_t n_columns = batches[0]->n_columns;
@@ -408,7 +433,7 @@ static sabot_status concat_flat(struct memory_pool *pool, struct batch *const *b
     if (!columns || !parts) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a batch"); }
     for (int32_t c = 0; c < n_columns && status == SABOT_OK; c++) {
         for (int32_t i = 0; i < n; i++) { parts[i] = batches[i]->columns[c]; }
-        status = column_concat(pool, parts, n, total, &columns[c], err);
+        status = concat_flat_columns(pool, parts, n, total, &columns[c], err);
     }
     if (status == SABOT_OK) {
         status = batch_new(batches[0]->schema, columns, n_columns, total, out, err);

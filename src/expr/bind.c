@@ -147,7 +147,8 @@ bool type_can_cast_implicitly(struct type from, struct type to) {
 static bool may_not_fit(struct type from, struct type to) {
     if (to.kind != TYPE_DECIMAL) { return false; }
     const struct type exact = type_as_decimal(from);
-    return exact.kind != TYPE_DECIMAL || exact.scale > to.scale || exact.precision - exact.scale > to.precision - to.scale;
+    return exact.kind != TYPE_DECIMAL || exact.scale > to.scale ||
+           exact.precision - exact.scale > to.precision - to.scale;
 }
 
 sabot_status expr_cast(struct arena *arena, struct expr *from, struct type to, bool try_cast, struct source_span span,
@@ -223,8 +224,9 @@ sabot_status expr_case(struct arena *arena, struct expr *const *args, int32_t n_
         error_context(err, "the results of CASE");
         return expr_fail_at(status, err, span);
     }
-    for (int32_t i = 1; i < n; i += 2) { SABOT_TRY(expr_cast(arena, all[i], common, false, all[i]->span, &all[i], err)); }
-    SABOT_TRY(expr_cast(arena, all[n - 1], common, false, all[n - 1]->span, &all[n - 1], err));
+    for (int32_t i = 1; i < n; i += i + 2 < n ? 2 : 1) { /* each THEN, at last the ELSE */
+        SABOT_TRY(expr_cast(arena, all[i], common, false, all[i]->span, &all[i], err));
+    }
     common.nullable = all[n - 1]->type.nullable;
     for (int32_t i = 1; i < n; i += 2) { common.nullable = common.nullable || all[i]->type.nullable; }
     *expr = (struct expr){.kind = EXPR_CASE, .type = common, .span = span, .n_args = n, .args = all};

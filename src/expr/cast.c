@@ -100,8 +100,12 @@ static bool number_in_range(const struct column *from, int32_t row, enum phys to
     const double low = integer_limits[to][0], high = integer_limits[to][1];
     int64_t value;
     switch ((enum phys)from->phys) {
-    case PHYS_F32: return (double)((const float *)from->values)[at] > low && (double)((const float *)from->values)[at] < high;
-    case PHYS_F64: return ((const double *)from->values)[at] > low && ((const double *)from->values)[at] < high;
+    case PHYS_F32:
+    case PHYS_F64: {
+        const double number = from->phys == PHYS_F32 ? (double)((const float *)from->values)[at]
+                                                     : ((const double *)from->values)[at];
+        return number > low && number < high;
+    }
     case PHYS_I16: value = ((const int16_t *)from->values)[at]; break;
     case PHYS_I32: value = ((const int32_t *)from->values)[at]; break;
     case PHYS_I64: value = ((const int64_t *)from->values)[at]; break;
@@ -196,7 +200,8 @@ static sabot_status to_decimal_kernel(struct kernel_call *call, struct sabot_err
         __int128 value = 0;
         bool fits;
         if (from->phys == PHYS_F64) {
-            fits = decimal_of_double(((const double *)from->values)[column_at(from, row)], to.precision, to.scale, &value);
+            const double number = ((const double *)from->values)[column_at(from, row)];
+            fits = decimal_of_double(number, to.precision, to.scale, &value);
         } else if (from->phys == PHYS_F32) {
             char text[PRINT_SIZE];
             const int size = print_f32(((const float *)from->values)[column_at(from, row)], text);
@@ -561,10 +566,10 @@ static sabot_status cast_child(struct kernel_call *call, const struct expr *part
         SABOT_TRY(buffer_new(call->context->pool, ((size_t)child->length + 1) * sizeof(int32_t), &rows, err));
         for (int32_t i = 0; i <= child->length; i++) { ((int32_t *)(void *)rows->data)[i] = i; }
         const bool null = column_is_null(child, 0);
-        const sabot_status status =
-            null ? column_all_null(call->context->pool, part->type, child->length, out, err)
-                 : column_take(call->context->pool, child, (const int32_t *)(const void *)rows->data, child->length, &flat,
-                               err);
+        const int32_t *indexes = (const int32_t *)(const void *)rows->data;
+        const sabot_status status = null
+                                        ? column_all_null(call->context->pool, part->type, child->length, out, err)
+                                        : column_take(call->context->pool, child, indexes, child->length, &flat, err);
         buffer_unref(rows);
         if (status != SABOT_OK || null) { return status; }
         child = flat;
@@ -635,8 +640,8 @@ static sabot_status nested_kernel(struct kernel_call *call, struct sabot_error *
     }
     if (status == SABOT_OK) {
         for (int32_t i = 0; i < from->n_owners; i++) { buffer_ref(from->owners[i]); }
-        status = column_new((enum phys)from->phys, from->length, from->validity, from->values, from->owners, from->n_owners, children, n,
-                            &call->column, err);
+        status = column_new((enum phys)from->phys, from->length, from->validity, from->values, from->owners,
+                            from->n_owners, children, n, &call->column, err);
         if (status == SABOT_OK) { call->column->constant = from->constant; }
     } else {
         for (int32_t i = 0; i < n; i++) { column_unref(children[i]); }
@@ -652,7 +657,9 @@ static bool is_number(struct type type) {
 static bool is_interval(struct type type) { return type.kind == TYPE_INTERVAL_DAY || type.kind == TYPE_INTERVAL_MONTH; }
 static bool is_text(struct type type) { return type.kind == TYPE_STRING || type.kind == TYPE_BINARY; }
 static bool is_timestamp(struct type type) { return type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ; }
-static bool is_nested(struct type type) { return type.kind == TYPE_ARRAY || type.kind == TYPE_MAP || type.kind == TYPE_ROW; }
+static bool is_nested(struct type type) {
+    return type.kind == TYPE_ARRAY || type.kind == TYPE_MAP || type.kind == TYPE_ROW;
+}
 
 static bool nested_find(struct arena *arena, struct type from, struct type to, function_kernel *kernel, void **bound) {
     if (from.kind != to.kind || from.n_fields != to.n_fields) { return false; }

@@ -124,7 +124,7 @@ bool decimal_divide(__int128 a, int raise, __int128 b, __int128 *out) {
     const u128 divisor = magnitude(b);
     u128 quotient;
     if (raise < 0) {
-        /* a / (b * 10^-raise); the divisor may pass 128 bits only where the quotient is 0 or 1, so look at it doubled */
+        /* a / (b * 10^-raise); the divisor may pass 128 bits only where the quotient is 0 or 1, */
         u128 big;
         if (-raise > 38 || __builtin_mul_overflow(divisor, (u128)power_of_10(-raise), &big)) {
             *out = 0;

@@ -226,7 +226,8 @@ static void print_literal(const struct expr *expr, struct text *target) {
         text_add(target, "NULL");
         return;
     }
-    const struct column column = {.phys = (uint8_t)type_phys(expr->type), .constant = true, .length = 1, .values = expr->value};
+    const struct column column = {
+        .phys = (uint8_t)type_phys(expr->type), .constant = true, .length = 1, .values = expr->value};
     const struct text_options options = {.null_text = "NULL"};
     if (expr->type.kind == TYPE_STRING) {
         const struct string_view *view = expr->value;
@@ -239,11 +240,15 @@ static void print_literal(const struct expr *expr, struct text *target) {
         text_add(target, "'");
         return;
     }
-    const char *prefix = expr->type.kind == TYPE_DATE                                                          ? "DATE '"
-                         : expr->type.kind == TYPE_TIME                                                        ? "TIME '"
-                         : expr->type.kind == TYPE_TIMESTAMP || expr->type.kind == TYPE_TIMESTAMP_LTZ          ? "TIMESTAMP '"
-                         : expr->type.kind == TYPE_INTERVAL_DAY || expr->type.kind == TYPE_INTERVAL_MONTH ? "INTERVAL '"
-                                                                                                               : "";
+    static const char *const prefixes[TYPE_KINDS] = {
+        [TYPE_DATE] = "DATE '",
+        [TYPE_TIME] = "TIME '",
+        [TYPE_TIMESTAMP] = "TIMESTAMP '",
+        [TYPE_TIMESTAMP_LTZ] = "TIMESTAMP '",
+        [TYPE_INTERVAL_MONTH] = "INTERVAL '",
+        [TYPE_INTERVAL_DAY] = "INTERVAL '",
+    };
+    const char *prefix = prefixes[expr->type.kind] ? prefixes[expr->type.kind] : "";
     text_add(target, prefix);
     if (expr->type.kind == TYPE_BOOL) {
         text_add(target, *(const uint8_t *)expr->value ? "TRUE" : "FALSE");

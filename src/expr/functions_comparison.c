@@ -64,6 +64,26 @@ static inline __int128 wide_value(const struct column *column, int64_t row) {
     return column->phys == PHYS_I64 ? ((const int64_t *)column->values)[at] : ((const __int128 *)column->values)[at];
 }
 
+/* The constant is brought to the column's scale once; where it does not fit there, its sign decides for every row. */
+static void compare_with_constant(const struct column *a, __int128 constant, int raise, enum order order,
+                                  const int32_t *rows, int32_t n, uint8_t *target) {
+    __int128 wide;
+    const bool too_big = __builtin_mul_overflow(constant, power_of_10(raise), &wide);
+    if (too_big || (a->phys == PHYS_I64 && wide != (int64_t)wide)) {
+        const uint8_t answer = order_holds(order, constant > 0 ? -1 : 1);
+        KERNEL_FOR(rows, n, row, target[row] = answer);
+        return;
+    }
+    const int64_t narrow = (int64_t)wide;
+    const struct column scaled = {.phys = a->phys, .constant = true, .length = 1,
+                                  .values = a->phys == PHYS_I64 ? (const void *)&narrow : (const void *)&wide};
+    if (a->phys == PHYS_I64) {
+        compare_i64(a, &scaled, order, rows, n, target);
+    } else {
+        compare_i128(a, &scaled, order, rows, n, target);
+    }
+}
+
 static sabot_status compare_kernel(struct kernel_call *call, struct sabot_error *err) {
     (void)err;
     const struct column *a = call->args[0], *b = call->args[1];
@@ -82,6 +102,10 @@ static sabot_status compare_kernel(struct kernel_call *call, struct sabot_error 
     int32_t n;
     const int32_t *rows = kernel_rows_dense(call, &n);
     if (type.kind == TYPE_DECIMAL && (type.scale != other.scale || a->phys != b->phys)) {
+        if (b->constant && !a->constant && other.scale <= type.scale) {
+            compare_with_constant(a, wide_value(b, 0), type.scale - other.scale, order, rows, n, target);
+            return SABOT_OK;
+        }
         KERNEL_FOR(rows, n, row,
                    target[row] = order_holds(order, decimal_compare(wide_value(a, row), type.scale, wide_value(b, row),
                                                                     other.scale)));

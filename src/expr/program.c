@@ -250,7 +250,7 @@ static sabot_status constant_of_length(const struct column *from, int32_t rows, 
     for (int32_t i = 0; i < from->n_owners; i++) { buffer_ref(from->owners[i]); }
     SABOT_TRY(column_new(from->phys, rows, from->validity, from->values, from->owners, from->n_owners, children,
                          from->n_children, out, err));
-    (*out)->constant = from->phys != PHYS_NULL;
+    (*out)->constant = from->constant;
     return SABOT_OK;
 }
 
@@ -560,24 +560,10 @@ static sabot_status nested_finish(struct run *run, const struct nested_case *nes
                                   struct column **out) {
     struct memory_pool *pool = run->program->context.pool;
     if (nested->n == 0) { return column_all_null(pool, type, run->batch->rows, out, run->err); }
-    /* batch_concat joins columns; a batch of one column is the way to it */
-    struct schema *schema = NULL;
-    struct batch **parts = calloc((size_t)nested->n, sizeof *parts);
-    struct batch *all = NULL;
-    sabot_status status = parts ? schema_new(&(struct field){"v", type}, 1, &schema, run->err)
-                                : SABOT_FAIL(run->err, SABOT_ERR_MEMORY, "the system has no memory for a column");
-    for (int32_t i = 0; i < nested->n && status == SABOT_OK; i++) {
-        struct column *branch = column_ref(nested->branches[i]);
-        status = batch_new(schema, &branch, 1, branch->length, &parts[i], run->err);
-    }
-    if (status == SABOT_OK) { status = batch_concat(pool, parts, nested->n, &all, run->err); }
-    if (status == SABOT_OK) {
-        status = column_take(pool, all->columns[0], nested->rows, run->batch->rows, out, run->err);
-    }
-    for (int32_t i = 0; parts && i < nested->n; i++) { batch_unref(parts[i]); }
-    free(parts);
-    batch_unref(all);
-    schema_unref(schema);
+    struct column *all;
+    SABOT_TRY(column_concat(pool, nested->branches, nested->n, &all, run->err));
+    const sabot_status status = column_take(pool, all, nested->rows, run->batch->rows, out, run->err);
+    column_unref(all);
     return status;
 }
 
