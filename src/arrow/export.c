@@ -256,6 +256,9 @@ static sabot_status column_export(struct memory_pool *pool, struct column *colum
     case PHYS_LIST: {
         struct type element = type.fields[0].type;
         if (type.kind == TYPE_MAP) {
+            if (count_nulls(column->children[0]->children[0]) > 0) {
+                return SABOT_FAIL(err, SABOT_ERR_DATA, "a MAP has NULL as a key, which Arrow maps can't have");
+            }
             element = (struct type){.kind = TYPE_ROW, .n_fields = 2, .fields = type.fields};
         }
         set_buffer(out, 1, column->values, ((int64_t)column->length + 1) * 4, NULL, column_ref(column));

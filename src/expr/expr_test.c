@@ -159,8 +159,7 @@ static struct expr *spread_expr(struct spread *spread, const struct expr *expr, 
     const bool is_in = expr->kind == EXPR_CALL && (strcmp(expr->function->name, "IN") == 0 || expr->bound);
     for (int32_t i = 0; i < expr->n_args; i++) {
         /* what was bound stays with its literal */
-        const bool is_key = expr->kind == EXPR_CALL && strcmp(expr->function->name, "MAP") == 0 && i % 2 == 0; /* never NULL */
-        const bool bound_arg = is_key || (is_in && i > 0 && expr->args[i]->kind == EXPR_LITERAL && type_phys(expr->args[0]->type) == PHYS_VIEW);
+            const bool bound_arg = is_in && i > 0 && expr->args[i]->kind == EXPR_LITERAL && type_phys(expr->args[0]->type) == PHYS_VIEW;
         copy->args[i] = bound_arg || (is_in && i > 0 && strcmp(expr->function->name, "IN") == 0)
                             ? expr->args[i]
                             : spread_expr(spread, expr->args[i], with_nulls, keep);

@@ -90,14 +90,6 @@ static sabot_status map_kernel(struct kernel_call *call, struct sabot_error *err
         return status;
     }
     SABOT_TRY(column_new(PHYS_ROW, parts[0]->length, NULL, NULL, NULL, 0, parts, 2, &entries, err));
-    if (entries->children[0]->validity) {
-        for (int32_t i = 0; i < entries->length; i++) {
-            if (column_is_null(entries->children[0], i)) {
-                column_unref(entries);
-                return SABOT_FAIL(err, SABOT_ERR_DATA, "a key of MAP[...] is NULL");
-            }
-        }
-    }
     return list_around(call, entries, call->n_args / 2, err);
 }
 
@@ -139,7 +131,6 @@ sabot_status bind_map(const struct function *function, struct function_binding *
     if (binding->n_args % 2) { return binding_refuse(function, binding, err); }
     SABOT_TRY(join_types(binding, 0, 2, &types[0], err));
     SABOT_TRY(join_types(binding, 1, 2, &types[1], err));
-    types[0].nullable = false;
     binding->kernel = map_kernel;
     return nested_result(binding, TYPE_MAP, types, 2, err);
 }
