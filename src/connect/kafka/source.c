@@ -14,8 +14,8 @@
 #include "connect/kafka/client.h"
 #include "connect/kafka/layout.h"
 
-#define QUEUE_KILOBYTES "4096" /* prefetched per partition */
-#define QUEUE_BYTES (INT64_C(4096) << 10)
+#define QUEUE_KILOBYTES "8192" /* prefetched per partition */
+#define QUEUE_BYTES (INT64_C(8192) << 10)
 #define SPLITS_MAX 65536
 #define RECORD_PADDING 64
 #define DISCOVERY_TIMEOUT_MS 3000
@@ -31,6 +31,8 @@ static const char *const consumer_defaults[][2] = {
     {"isolation.level", "read_uncommitted"}, /* as Java's client */
     {"queued.max.messages.kbytes", QUEUE_KILOBYTES},
     {"fetch.error.backoff.ms", "100"},
+    /* A broker answers one fetch at a time: one that waits at the end of a partition keeps the others waiting. */
+    {"fetch.wait.max.ms", "20"},
     {"allow.auto.create.topics", "false"},
     {"client.id", "sabot"},
     {NULL, NULL},
