@@ -125,6 +125,28 @@ static sabot_status compare_kernel(struct kernel_call *call, struct sabot_error 
     return SABOT_OK;
 }
 
+/* A view of at most 12 bytes as two words: equal words are equal strings, and nothing is followed. */
+struct view_words {
+    uint64_t head, rest;
+};
+static inline struct view_words words_of(const struct string_view *view) {
+    struct view_words words;
+    memcpy(&words, view, sizeof words);
+    return words;
+}
+
+static void equal_short(const struct kernel_call *call, const struct string_view *views,
+                        const struct string_view *constant, uint8_t when_equal) {
+    const struct view_words wanted = words_of(constant);
+    uint8_t *target = call->result->values;
+    int32_t n;
+    const int32_t *rows = kernel_rows_dense(call, &n);
+    KERNEL_FOR(rows, n, row, {
+        const struct view_words words = words_of(&views[row]);
+        target[row] = (((words.head ^ wanted.head) | (words.rest ^ wanted.rest)) == 0) == when_equal;
+    });
+}
+
 /* Strings and nested values: only rows that are not NULL (views under a NULL must not be followed). */
 static sabot_status compare_views_kernel(struct kernel_call *call, struct sabot_error *err) {
     (void)err;
@@ -132,6 +154,14 @@ static sabot_status compare_views_kernel(struct kernel_call *call, struct sabot_
     uint8_t *target = call->result->values;
     if (order == ORDER_EQ || order == ORDER_NE) {
         const uint8_t when_equal = order == ORDER_EQ;
+        for (int32_t a = 0; a < 2; a++) {
+            const struct string_view *constant = call->args[a]->values;
+            if (!call->args[a]->constant || call->args[1 - a]->constant || constant->size > STRING_VIEW_INLINE) {
+                continue;
+            }
+            equal_short(call, call->args[1 - a]->values, constant, when_equal);
+            return SABOT_OK;
+        }
         for (int32_t i = 0; i < call->n_rows; i++) {
             const int32_t row = kernel_row(call, i);
             target[row] = string_view_equal(kernel_string(call, 0, row), kernel_string(call, 1, row)) == when_equal;
@@ -250,6 +280,7 @@ sabot_status bind_between(const struct function *function, struct function_bindi
 
 struct in_set {
     bool has_null;
+    bool all_short; /* strings: none is longer than STRING_VIEW_INLINE */
     int32_t n;
     enum phys phys;
     int64_t *numbers;           /* sorted */
@@ -305,13 +336,32 @@ static void in_small_i64(const struct in_set *set, const int64_t *values, int32_
     }
 }
 
+/* Few short strings: all are compared. A longer string in the column differs by its size. */
+static void in_small_strings(const struct in_set *set, const struct string_view *views, int32_t n,
+                             uint8_t *restrict target) {
+    for (int32_t i = 0; i < n; i++) {
+        const struct view_words words = words_of(&views[i]);
+        uint8_t found = 0;
+        for (int32_t k = 0; k < set->n; k++) {
+            const struct view_words wanted = words_of(&set->strings[k]);
+            found |= ((words.head ^ wanted.head) | (words.rest ^ wanted.rest)) == 0;
+        }
+        target[i] = found;
+    }
+}
+
 static sabot_status in_kernel(struct kernel_call *call, struct sabot_error *err) {
     const struct in_set *set = call->expr->bound;
     const struct column *from = call->args[0];
     uint8_t *target = call->result->values;
-    const bool small = set->phys == PHYS_I64 && set->n <= IN_LINEAR_MAX && !from->constant;
+    const bool few = set->n <= IN_LINEAR_MAX && !from->constant;
+    const bool small = few && (set->phys == PHYS_I64 || (set->phys == PHYS_VIEW && set->all_short));
     if (small) {
-        in_small_i64(set, from->values, call->physical_rows, target);
+        if (set->phys == PHYS_VIEW) {
+            in_small_strings(set, from->values, call->physical_rows, target);
+        } else {
+            in_small_i64(set, from->values, call->physical_rows, target);
+        }
         if (!set->has_null && !from->validity) { return SABOT_OK; }
     }
     for (int32_t i = 0; i < call->n_rows; i++) {
@@ -348,6 +398,7 @@ static sabot_status in_set_make(struct function_binding *binding, struct in_set 
     void *values = arena_alloc(binding->arena, (size_t)binding->n_args * sizeof(struct string_view));
     if (!set || !values) { return EXPR_FAIL(err, SABOT_ERR_MEMORY, binding->span, "the query is too big"); }
     set->phys = phys;
+    set->all_short = true;
     set->numbers = values;
     set->strings = values;
     for (int32_t i = 1; i < binding->n_args; i++) {
@@ -355,7 +406,8 @@ static sabot_status in_set_make(struct function_binding *binding, struct in_set 
         if (!value) {
             set->has_null = true;
         } else if (phys == PHYS_VIEW) {
-            memcpy(&set->strings[set->n++], value, sizeof *set->strings);
+            const struct string_view *view = memcpy(&set->strings[set->n++], value, sizeof *set->strings);
+            set->all_short = set->all_short && view->size <= STRING_VIEW_INLINE;
         } else {
             set->numbers[set->n++] = number_at(value, phys, 0);
         }

@@ -1,5 +1,8 @@
 /* LIKE: patterns are compiled into the texts between the % signs; each is then looked for in turn. */
 #include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "expr/function.h"
 #include "expr/utf8.h"
@@ -83,19 +86,38 @@ static bool segment_at(const struct segment *segment, const char *text, size_t s
     return true;
 }
 
+/* The first place of `wanted` (n > 0 bytes), or NULL. 16 places at a time: only where its first and its last byte stand
+ * is the rest looked at. */
+static const char *bytes_find(const char *text, size_t size, const char *wanted, size_t n) {
+    if (n > size) { return NULL; }
+    const size_t places = size - n + 1;
+    size_t i = 0;
+#if defined(__SSE2__)
+    const __m128i first = _mm_set1_epi8(wanted[0]), last = _mm_set1_epi8(wanted[n - 1]);
+    for (; i + 16 <= places; i += 16) {
+        const __m128i heads = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
+        const __m128i tails = _mm_loadu_si128((const __m128i *)(const void *)(text + i + n - 1));
+        unsigned found =
+            (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(heads, first), _mm_cmpeq_epi8(tails, last)));
+        for (; found; found &= found - 1) {
+            const char *at = text + i + __builtin_ctz(found);
+            if (memcmp(at, wanted, n) == 0) { return at; }
+        }
+    }
+#endif
+    for (; i < places; i++) {
+        if (text[i] == wanted[0] && text[i + n - 1] == wanted[n - 1] && memcmp(text + i, wanted, n) == 0) {
+            return text + i;
+        }
+    }
+    return NULL;
+}
+
 /* The first place where the segment matches, or NULL. */
 static const char *segment_find(const struct segment *segment, const char *text, size_t size, size_t *used) {
     if (!segment->has_any) {
-        const char first = segment->bytes[0];
-        const char *at = text, *end = text + size;
         *used = segment->size;
-        while ((size_t)(end - at) >= segment->size) {
-            at = memchr(at, first, (size_t)(end - at) - segment->size + 1);
-            if (!at) { return NULL; }
-            if (memcmp(at, segment->bytes, segment->size) == 0) { return at; }
-            at++;
-        }
-        return NULL;
+        return bytes_find(text, size, segment->bytes, segment->size);
     }
     for (size_t i = 0; i < size; i += utf8_step(text + i, size - i)) {
         if (segment_at(segment, text + i, size - i, used)) { return text + i; }

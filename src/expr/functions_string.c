@@ -70,12 +70,27 @@ static size_t swap_case_unicode(const char *from, size_t size, bool upper, char 
     return used;
 }
 
+/* A short ASCII string changes within its view. */
+static inline bool change_inline(const struct string_view *view, unsigned char first, struct string_view *target) {
+    uint64_t words[2]; /* size and prefix, rest */
+    uint32_t prefix;
+    memcpy(words, view, sizeof words);
+    memcpy(&prefix, view->prefix, sizeof prefix);
+    if (view->size > STRING_VIEW_INLINE || ((words[1] | prefix) & ALL_BYTES(0x80))) { return false; }
+    prefix = (uint32_t)swap_case(prefix, first);
+    words[1] = swap_case(words[1], first);
+    memcpy(target, words, sizeof words);
+    memcpy(target->prefix, &prefix, sizeof prefix);
+    return true;
+}
+
 static sabot_status change_case(struct kernel_call *call, bool upper, struct sabot_error *err) {
     const unsigned char first = upper ? 'a' : 'A';
     struct string_view *target = call->result->values;
     for (int32_t i = 0; i < call->n_rows; i++) {
         const int32_t row = kernel_row(call, i);
         const struct string_view *view = kernel_string(call, 0, row);
+        if (change_inline(view, first, &target[row])) { continue; }
         char small[STRING_VIEW_INLINE], *bytes = small;
         const char *from = string_view_data(view);
         if (view->size > STRING_VIEW_INLINE) {

@@ -445,10 +445,56 @@ static sabot_status eval_call(struct run *run, struct node *node, const struct s
 }
 
 /* --- AND, OR */
+/* A comparison of columns and constants: it can't fail, and computing it for all rows costs less than a row list. */
+static bool is_cheap_condition(const struct expr *expr) {
+    if (expr->kind != EXPR_CALL || !(expr->flags & FUNCTION_DENSE) || expr->type.kind != TYPE_BOOL) { return false; }
+    for (int32_t i = 0; i < expr->n_args; i++) {
+        if (expr->args[i]->kind != EXPR_COLUMN && expr->args[i]->kind != EXPR_LITERAL) { return false; }
+    }
+    return true;
+}
+
+/* All arguments for all rows, where they are cheap and have no NULLs; else *out stays NULL. */
+static sabot_status eval_and_or_dense(struct run *run, const struct node *node, const struct scope *scope,
+                                      struct column **out) {
+    const bool is_or = node->expr->kind == EXPR_OR;
+    const int32_t rows = run->batch->rows;
+    for (int32_t a = 0; a < node->expr->n_args; a++) {
+        if (!is_cheap_condition(node->expr->args[a])) { return SABOT_OK; }
+    }
+    struct column_builder result;
+    SABOT_TRY(column_builder_init(&result, run->program->context.pool, PHYS_BOOL, rows, false, run->err));
+    uint8_t *restrict values = result.values;
+    sabot_status status = SABOT_OK;
+    bool plain = true;
+    for (int32_t a = 0; a < node->expr->n_args && status == SABOT_OK && plain; a++) {
+        COLUMN_OWNED struct column *arg = NULL;
+        status = eval(run, node->args[a], scope, &arg);
+        if (status != SABOT_OK) { break; }
+        plain = !arg->validity && !arg->constant && arg->phys == PHYS_BOOL;
+        const uint8_t *from = arg->values;
+        if (!plain) { break; }
+        if (a == 0) {
+            memcpy(values, from, (size_t)rows);
+        } else if (is_or) {
+            for (int32_t i = 0; i < rows; i++) { values[i] |= from[i]; }
+        } else {
+            for (int32_t i = 0; i < rows; i++) { values[i] &= from[i]; }
+        }
+    }
+    if (status == SABOT_OK && plain) { return column_builder_finish(&result, out, run->err); }
+    column_builder_clear(&result);
+    return status;
+}
+
 /* Evaluates each argument only where the ones before leave the answer open: for AND where they are not false. */
 static sabot_status eval_and_or(struct run *run, const struct node *node, const struct scope *scope,
                                 struct column **out) {
     const bool is_or = node->expr->kind == EXPR_OR;
+    if (scope->n >= run->batch->rows / 4) {
+        SABOT_TRY(eval_and_or_dense(run, node, scope, out));
+        if (*out) { return SABOT_OK; }
+    }
     struct column_builder result;
     SABOT_TRY(column_builder_init(&result, run->program->context.pool, PHYS_BOOL, run->batch->rows, false, run->err));
     uint8_t *values = result.values; /* 0, 1, or 2 = NULL until the end */
