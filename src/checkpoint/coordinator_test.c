@@ -1,0 +1,355 @@
+/* Checkpoints as files: complete when the manifest is there, skipped when torn, refused when damaged; and the coordinator's rules:
+ * one acknowledgement per task, time-outs, what is kept. In the simulated world. */
+#include "checkpoint/coordinator.h"
+
+#include "base/env_sim.h"
+#include "base/log.h"
+#include "checkpoint/restore.h"
+#include "checkpoint/storage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MILLISECOND INT64_C(1000000)
+
+static struct memory_pool pool;
+
+struct fixture {
+    struct env *env;
+    struct coordinator *coordinator;
+    int64_t triggered, aborted, completed;
+    int32_t n_triggered, n_completed;
+};
+
+static void on_trigger(void *arg, int64_t id, int64_t timestamp_ms) {
+    (void)timestamp_ms;
+    struct fixture *fixture = arg;
+    fixture->triggered = id;
+    fixture->n_triggered++;
+}
+static void on_abort(void *arg, int64_t id) { ((struct fixture *)arg)->aborted = id; }
+static void on_complete(void *arg, int64_t id) {
+    ((struct fixture *)arg)->completed = id;
+    ((struct fixture *)arg)->n_completed++;
+}
+static sabot_status on_manifest(void *arg, struct sabot_error *err) {
+    (void)arg;
+    (void)err;
+    return SABOT_OK;
+}
+static void on_wake(void *arg) { (void)arg; }
+
+static struct coordinator_options options_of(struct fixture *fixture, const char *dir, int32_t n_tasks) {
+    return (struct coordinator_options){
+        .env = fixture->env,
+        .pool = &pool,
+        .job_name = "a \"job\"\n",
+        .dir = dir,
+        .interval_ns = 100 * MILLISECOND,
+        .timeout_ns = 1000 * MILLISECOND,
+        .retained = 2,
+        .failures_max = 3,
+        .max_parallelism = 128,
+        .n_tasks = n_tasks,
+        .calls = {fixture, on_trigger, on_abort, on_complete, on_manifest, on_wake},
+    };
+}
+
+static void fixture_init(struct fixture *fixture, const char *dir, int32_t n_tasks) {
+    memset(fixture, 0, sizeof *fixture);
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    fixture->env = env_sim_new(&(struct env_sim_options){.seed = 7, .work_delay_max_ns = MILLISECOND});
+    const struct coordinator_options options = options_of(fixture, dir, n_tasks);
+    assert_int_equal(coordinator_new(&options, &fixture->coordinator, NULL), SABOT_OK);
+}
+
+static void fixture_clear(struct fixture *fixture) {
+    coordinator_free(fixture->coordinator);
+    env_sim_free(fixture->env);
+    assert_int_equal(atomic_load(&pool.used), 0);
+}
+
+/* Lets time pass, with helper work and the coordinator in it. */
+static void pass(struct fixture *fixture, int64_t ms, struct sabot_error *fatal) {
+    const int64_t until = env_now_ns(fixture->env) + ms * MILLISECOND;
+    while (env_now_ns(fixture->env) < until) {
+        env_sim_advance(fixture->env, env_now_ns(fixture->env) + MILLISECOND / 2);
+        while (env_sim_due_work(fixture->env) > 0) { env_sim_run_work(fixture->env); }
+        coordinator_step(fixture->coordinator, true, fatal);
+    }
+}
+
+/* A keyed table with n rows: key_group i % 128 sorted, namespace, a string key and a decimal value, some of them NULL. */
+static struct state_snapshot snapshot_of(int32_t n) {
+    struct state_snapshot snapshot = {.name = "sums", .kind = STATE_KEYED, .n_keys = 1};
+    const struct field fields[] = {{"key_group", type_not_null(type_of(TYPE_INT32))},
+                                   {"namespace", type_not_null(type_of(TYPE_INT64))},
+                                   {"name", type_of(TYPE_STRING)},
+                                   {"total", type_decimal(12, 2)}};
+    assert_int_equal(schema_new(fields, 4, &snapshot.schema, NULL), SABOT_OK);
+    struct column *columns[4];
+    for (int32_t c = 0; c < 4; c++) {
+        struct column_builder builder;
+        const enum phys phys = type_phys(fields[c].type);
+        assert_int_equal(column_builder_init(&builder, &pool, phys, n, c >= 2, NULL), SABOT_OK);
+        for (int32_t i = 0; i < n; i++) {
+            if (c == 0) { ((int32_t *)builder.values)[i] = (int32_t)((int64_t)i * 128 / n); }
+            if (c == 1) { ((int64_t *)builder.values)[i] = i * 10; }
+            if (c == 3) { ((int64_t *)builder.values)[i] = i * 100; }
+            if (c == 2) {
+                char *space;
+                assert_int_equal(column_builder_reserve(&builder, 32, &space, NULL), SABOT_OK);
+                const int size = snprintf(space, 32, "a rather long name %d", i);
+                ((struct string_view *)builder.values)[i] = string_view_of(space, (uint32_t)size);
+            }
+            if (c >= 2 && i % 7 == c) { column_builder_set_null(&builder, i); }
+        }
+        assert_int_equal(column_builder_finish(&builder, &columns[c], NULL), SABOT_OK);
+    }
+    assert_int_equal(batch_new(snapshot.schema, columns, 4, n, &snapshot.rows, NULL), SABOT_OK);
+    return snapshot;
+}
+
+static void acknowledge(struct fixture *fixture, int32_t task, int64_t id, int32_t rows) {
+    struct checkpoint_part *parts = calloc(1, sizeof *parts);
+    *parts = (struct checkpoint_part){.uid = "sum/\"ü\"", .subtask = task, .parallelism = 2};
+    if (rows > 0) {
+        parts->snapshots = calloc(1, sizeof *parts->snapshots);
+        parts->snapshots[0] = snapshot_of(rows);
+        parts->n_snapshots = 1;
+    }
+    assert_int_equal(coordinator_acknowledge(fixture->coordinator, task, id, parts, 1, NULL), SABOT_OK);
+}
+
+static bool exists(struct env *env, const char *path) {
+    struct env_stat found;
+    return env_stat(env, path, &found, NULL) == SABOT_OK;
+}
+
+static void a_checkpoint_is_complete_when_all_tasks_are_written(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    pass(&fixture, 150, NULL);
+    assert_int_equal(fixture.triggered, 1);
+    acknowledge(&fixture, 0, 1, 100);
+    acknowledge(&fixture, 0, 1, 100); /* again: ignored */
+    acknowledge(&fixture, 1, 7, 100); /* of no checkpoint */
+    pass(&fixture, 20, NULL);
+    assert_int_equal(fixture.n_completed, 0);
+    assert_false(exists(fixture.env, "/c/chk-1/MANIFEST"));
+    acknowledge(&fixture, 1, 1, 0);
+    pass(&fixture, 20, NULL);
+    assert_int_equal(fixture.completed, 1);
+    assert_true(exists(fixture.env, "/c/chk-1/MANIFEST"));
+    struct coordinator_counts counts;
+    coordinator_counts(fixture.coordinator, &counts);
+    assert_int_equal(counts.completed, 1);
+    assert_int_equal(counts.acks_ignored, 2);
+    assert_true(counts.last_bytes > 1000);
+    fixture_clear(&fixture);
+}
+
+static void complete_one(struct fixture *fixture, int64_t id, int32_t rows) {
+    while (fixture->triggered < id) { pass(fixture, 10, NULL); }
+    for (int32_t t = 0; t < 2; t++) { acknowledge(fixture, t, id, rows); }
+    while (fixture->completed < id) { pass(fixture, 5, NULL); }
+    pass(fixture, 5, NULL);
+}
+
+static void only_the_newest_are_kept(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    assert_int_equal(env_make_dirs(fixture.env, "/c/chk-0", NULL), SABOT_OK); /* torn, from an earlier life */
+    for (int64_t id = 1; id <= 5; id++) { complete_one(&fixture, id, 10); }
+    assert_false(exists(fixture.env, "/c/chk-0"));
+    assert_false(exists(fixture.env, "/c/chk-3"));
+    assert_true(exists(fixture.env, "/c/chk-4/MANIFEST"));
+    assert_true(exists(fixture.env, "/c/chk-5/MANIFEST"));
+    fixture_clear(&fixture);
+}
+
+static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    struct sabot_error fatal = {0};
+    pass(&fixture, 110, &fatal);
+    acknowledge(&fixture, 0, 1, 10);
+    pass(&fixture, 1010, &fatal);
+    assert_int_equal(fixture.aborted, 1);
+    assert_false(exists(fixture.env, "/c/chk-1"));
+    assert_int_equal(fixture.triggered, 2); /* and the next one begins */
+    acknowledge(&fixture, 1, 1, 10);        /* too late */
+    pass(&fixture, 10, &fatal);
+    assert_int_equal(fixture.n_completed, 0);
+    assert_int_equal(fatal.status, SABOT_OK);
+    pass(&fixture, 2500, &fatal); /* the third failure in a row is the job's */
+    assert_int_equal(fatal.status, SABOT_ERR_STATE);
+    fixture_clear(&fixture);
+}
+
+static void requests_wait_and_share(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, NULL, 1);
+    struct checkpoint_request a = {0}, b = {0}, savepoint = {.path = "/save/point"};
+    assert_int_equal(coordinator_request(fixture.coordinator, &a, NULL), SABOT_OK);
+    assert_int_equal(coordinator_request(fixture.coordinator, &savepoint, NULL), SABOT_OK);
+    assert_int_equal(coordinator_request(fixture.coordinator, &b, NULL), SABOT_OK);
+    pass(&fixture, 2, NULL);
+    acknowledge(&fixture, 0, 1, 5); /* no folder: a round of barriers only */
+    pass(&fixture, 2, NULL);
+    assert_true(coordinator_poll(fixture.coordinator, &a) && coordinator_poll(fixture.coordinator, &b));
+    assert_int_equal(a.checkpoint_id, 1);
+    assert_int_equal(b.checkpoint_id, 1);
+    assert_false(coordinator_poll(fixture.coordinator, &savepoint));
+    assert_int_equal(fixture.triggered, 2);
+    acknowledge(&fixture, 0, 2, 5);
+    pass(&fixture, 20, NULL);
+    assert_true(coordinator_poll(fixture.coordinator, &savepoint));
+    assert_int_equal(savepoint.error.status, SABOT_OK);
+    assert_true(exists(fixture.env, "/save/point/MANIFEST"));
+    /* a folder that has something in it is not written over */
+    assert_int_equal(coordinator_request(fixture.coordinator, &savepoint, NULL), SABOT_OK);
+    pass(&fixture, 2, NULL);
+    assert_true(coordinator_poll(fixture.coordinator, &savepoint));
+    assert_int_equal(savepoint.error.status, SABOT_ERR_USAGE);
+    /* who still waits when the job is over is told so */
+    assert_int_equal(coordinator_request(fixture.coordinator, &a, NULL), SABOT_OK);
+    const struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "over"};
+    coordinator_give_up(fixture.coordinator, &why);
+    assert_int_equal(a.error.status, SABOT_ERR_CANCELLED);
+    fixture_clear(&fixture);
+}
+
+struct read_back {
+    int64_t rows, total;
+};
+
+static sabot_status count_rows(void *arg, struct batch *batch, struct sabot_error *err) {
+    (void)err;
+    struct read_back *seen = arg;
+    for (int32_t i = 0; i < batch->selected; i++) {
+        const int64_t row = seen->rows++;
+        assert_int_equal(((const int64_t *)batch->columns[1]->values)[column_at(batch->columns[1], i)], row * 10);
+        assert_int_equal(column_is_null(batch->columns[2], i), row % 7 == 2);
+        assert_int_equal(column_is_null(batch->columns[3], i), row % 7 == 3);
+        if (row % 7 != 2) {
+            char name[32];
+            snprintf(name, sizeof name, "a rather long name %lld", (long long)row);
+            const struct string_view *view = (const struct string_view *)batch->columns[2]->values + i;
+            assert_int_equal(view->size, strlen(name));
+            assert_memory_equal(string_view_data(view), name, view->size);
+        }
+        assert_int_equal(batch->columns[3]->phys, PHYS_I64);
+    }
+    batch_unref(batch);
+    return SABOT_OK;
+}
+
+static void rows_come_back_as_they_were(void **state) {
+    (void)state;
+    for (int32_t rows = 1; rows < 200000; rows = rows * 40 + 1) { /* also more than one record batch */
+        struct fixture fixture;
+        fixture_init(&fixture, "/c", 2);
+        complete_one(&fixture, 1, rows);
+        char path[STORAGE_PATH_MAX];
+        struct manifest manifest;
+        assert_int_equal(storage_find(fixture.env, "/c", path, &manifest, NULL), SABOT_OK);
+        assert_string_equal(path, "/c/chk-1");
+        assert_string_equal(manifest.job, "a \"job\"\n");
+        assert_int_equal(manifest.n_operators, 2);
+        assert_int_equal(manifest.n_files, 2);
+        for (int32_t f = 0; f < 2; f++) {
+            assert_string_equal(manifest.files[f].uid, "sum/\"ü\"");
+            assert_int_equal(manifest.files[f].rows, rows);
+            assert_int_equal(manifest.files[f].first_group, 0);
+            struct read_back seen = {0};
+            struct sabot_error err = {0};
+            if (storage_read_table(fixture.env, path, &pool, &manifest.files[f], count_rows, &seen, &err) != SABOT_OK) {
+                fail_msg("%s", err.message);
+            }
+            assert_int_equal(seen.rows, rows);
+        }
+        manifest_clear(&manifest);
+        fixture_clear(&fixture);
+    }
+}
+
+static void torn_checkpoints_are_skipped_and_damage_is_refused(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    for (int64_t id = 1; id <= 2; id++) { complete_one(&fixture, id, 50); }
+    char path[STORAGE_PATH_MAX], *data;
+    size_t size;
+    struct manifest manifest;
+    assert_int_equal(env_read_file(fixture.env, "/c/chk-2/MANIFEST", &data, &size, NULL), SABOT_OK);
+    /* every cut and every flipped bit of a manifest is noticed */
+    for (size_t cut = 0; cut < size; cut++) {
+        assert_int_not_equal(manifest_parse(data, cut, "m", &manifest, NULL), SABOT_OK);
+        data[cut] ^= 4;
+        assert_int_not_equal(manifest_parse(data, size, "m", &manifest, NULL), SABOT_OK);
+        data[cut] ^= 4;
+    }
+    assert_int_equal(env_write_file(fixture.env, "/c/chk-2/MANIFEST", data, size / 2, NULL), SABOT_OK);
+    assert_int_equal(storage_find(fixture.env, "/c", path, &manifest, NULL), SABOT_OK);
+    assert_string_equal(path, "/c/chk-1");
+    manifest_clear(&manifest);
+    free(data);
+    struct sabot_error err = {0};
+    assert_int_equal(storage_find(fixture.env, "/c/chk-2", path, &manifest, &err), SABOT_ERR_CORRUPT);
+    assert_int_equal(storage_find(fixture.env, "/nowhere", path, &manifest, NULL), SABOT_ERR_NOT_FOUND);
+    assert_int_equal(env_make_dirs(fixture.env, "/empty", NULL), SABOT_OK);
+    error_clear(&err);
+    assert_int_equal(storage_find(fixture.env, "/empty", path, &manifest, &err), SABOT_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "no complete checkpoint"));
+
+    struct restore *restore;
+    assert_int_equal(restore_open(fixture.env, "/c", &pool, &restore, NULL), SABOT_OK);
+    const char *const right[] = {"x", "sum/\"ü\""}, *const wrong[] = {"x"};
+    assert_int_equal(restore_check(restore, 128, right, 2, NULL), SABOT_OK);
+    assert_int_equal(restore_check(restore, 64, right, 2, NULL), SABOT_ERR_STATE);
+    error_clear(&err);
+    assert_int_equal(restore_check(restore, 128, wrong, 1, &err), SABOT_ERR_STATE);
+    assert_non_null(strstr(err.message, "'sums'"));
+    assert_false(restore_ended(restore, "sum/\"ü\""));
+    restore_close(restore);
+    fixture_clear(&fixture);
+}
+
+static void ids_are_never_used_twice(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    complete_one(&fixture, 1, 10);
+    assert_int_equal(env_make_dirs(fixture.env, "/c/chk-41", NULL), SABOT_OK);
+    coordinator_free(fixture.coordinator);
+    const struct coordinator_options options = options_of(&fixture, "/c", 2);
+    assert_int_equal(coordinator_new(&options, &fixture.coordinator, NULL), SABOT_OK);
+    pass(&fixture, 150, NULL);
+    assert_int_equal(fixture.triggered, 42);
+    fixture_clear(&fixture);
+}
+
+int main(void) {
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_checkpoint_is_complete_when_all_tasks_are_written),
+        cmocka_unit_test(only_the_newest_are_kept),
+        cmocka_unit_test(a_checkpoint_that_takes_too_long_is_given_up),
+        cmocka_unit_test(requests_wait_and_share),
+        cmocka_unit_test(rows_come_back_as_they_were),
+        cmocka_unit_test(torn_checkpoints_are_skipped_and_damage_is_refused),
+        cmocka_unit_test(ids_are_never_used_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
