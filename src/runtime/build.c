@@ -115,6 +115,7 @@ static sabot_status task_init(struct job *job, int32_t v, int32_t subtask, struc
     atomic_init(&task->barrier_aborted, BARRIER_NONE);
     atomic_init(&task->complete_wanted, BARRIER_NONE);
     atomic_init(&task->watermark_ms, WATERMARK_NONE);
+    atomic_init(&task->align_ms, WATERMARK_NONE);
     atomic_init(&task->watermark_since_ns, env_now_ns(job->env));
     SABOT_TRY(watermark_combine_init(&task->combine, n_inputs, env_now_ns(job->env), err));
     SABOT_TRY(barrier_aligner_init(&task->aligner, n_inputs, err));

@@ -360,13 +360,34 @@ static bool input_next(struct task *task, int32_t *index, struct channel_item *i
     return false;
 }
 
+/* Keeps this source from running ahead of the slowest of the job's sources by more than the drift. */
+static void source_keep_pace(struct task *task) {
+    const struct job *job = task->job;
+    const int64_t drift = job->options.alignment_max_drift_ms;
+    if (drift <= 0) { return; }
+    struct op *source = task->ops[0].op;
+    atomic_store_explicit(&task->align_ms, source_watermark_ms(source), memory_order_relaxed);
+    int64_t least = INT64_MAX;
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        if (!job->tasks[t].is_source) { continue; }
+        const int64_t other = atomic_load_explicit(&job->tasks[t].align_ms, memory_order_relaxed);
+        /* one without a watermark yet says nothing of where it stands */
+        if (other != WATERMARK_NONE && other < least) { least = other; }
+    }
+    source_align(source, least > INT64_MAX - drift ? INT64_MAX : least + drift);
+    /* the others do not wake us when they catch up */
+    wake_at_most(task, env_now_ns(job->env) + task->ops[0].context.latency_target_ns);
+}
+
 static sabot_status source_read(struct task *task, bool *more, struct sabot_error *err) {
     struct chain_op *source = &task->ops[0];
     struct source_op *base = source_op_of(source->op);
     *more = false;
     if (task->stopped || base->ended) { return SABOT_OK; }
+    source_keep_pace(task);
     SABOT_TRY(CALL(task, 0, source->spec->type->resume(source->op, &source->out, err)));
     task->end_reached = base->ended;
+    if (base->ended) { atomic_store_explicit(&task->align_ms, INT64_MAX, memory_order_relaxed); }
     *more = source->op->busy && !base->ended;
     if (!*more && !base->ended) { wake_at_most(task, base->wake_at_ns); }
     return SABOT_OK;

@@ -92,6 +92,7 @@ struct task {
     /* written by the task for whoever explains a stall */
     _Atomic int64_t watermark_ms, watermark_since_ns;
     _Atomic bool is_idle, has_ended;
+    _Atomic int64_t align_ms; /* sources, where they are aligned: source_watermark_ms */
     _Atomic int64_t barriers_ignored;
 };
 
