@@ -144,6 +144,7 @@ int main(void) {
     CHECK(expr_call(&arena, "IN", list, 5, nowhere, &in, &err));
     measure("channel IN ('apple', ...)", in, batch, true);
     measure("channel = 'google'", call("=", channel, text("google"), NULL), batch, true);
+    measure("url LIKE '%query=2%'", call("LIKE", url, text("%query=2%"), NULL), batch, true);
     measure("url LIKE '%channel_id=1%'", call("LIKE", url, text("%channel_id=1%"), NULL), batch, true);
     struct expr *as_text;
     CHECK(expr_cast(&arena, price, type_of(TYPE_STRING), false, nowhere, &as_text, &err));

@@ -12,6 +12,7 @@ struct segment {
     const char *bytes; /* where there is no _: all of it */
     const uint16_t *elements; /* a byte, or ANY */
     uint32_t size;     /* of elements */
+    uint32_t leading;  /* bytes before the first _ */
     bool has_any;
 };
 #define ANY 256
@@ -60,6 +61,7 @@ static sabot_status pattern_compile(const char *text, size_t size, int escape, u
         bytes[used++] = (char)c;
         segment->size++;
         segment->has_any = segment->has_any || element == ANY;
+        if (!segment->has_any) { segment->leading++; }
     }
     out->open_end = after_percent;
     return SABOT_OK;
@@ -118,6 +120,14 @@ static const char *segment_find(const struct segment *segment, const char *text,
     if (!segment->has_any) {
         *used = segment->size;
         return bytes_find(text, size, segment->bytes, segment->size);
+    }
+    if (segment->leading > 0) {
+        const char *end = text + size;
+        while ((text = bytes_find(text, (size_t)(end - text), segment->bytes, segment->leading))) {
+            if (segment_at(segment, text, (size_t)(end - text), used)) { return text; }
+            text++;
+        }
+        return NULL;
     }
     for (size_t i = 0; i < size; i += utf8_step(text + i, size - i)) {
         if (segment_at(segment, text + i, size - i, used)) { return text + i; }
