@@ -791,6 +791,55 @@ static void equal_parts_are_computed_once_and_rows_survive(void **state) {
     program_free(program);
 }
 
+/* Every allocation of an evaluation fails once: each failure is reported, and nothing leaks or is freed twice. */
+static void memory_limits_are_survived(void **state) {
+    (void)state;
+    struct expr *array = call3("ARRAY", i32("5"), i64("6"), i32("7")), *choice;
+    OK(expr_case(&arena, (struct expr *[]){call2(">", i32("5"), i32("3")), str("a text that is not inlined"), str("b")},
+                 3, nowhere, &choice, NULL));
+    struct expr *exprs[] = {
+        call2("*", dec(4, 3, "0.908"), i64("12345678901")),
+        call2("*", dec(38, 10, "5.5"), dec(38, 10, "2")),
+        choice,
+        call1("UPPER", str("a text that is not inlined")),
+        call2("||", str("a text that is not inlined"), str("b")),
+        call2("[]", array, i32("2")),
+        call3("IF", call2("=", i32("1"), i32("1")), array, array),
+        call2("[]", call2("MAP", str("k"), call2("ROW", i32("1"), str("x"))), str("k")),
+        cast(array, type_of(TYPE_STRING)),
+        cast(str("12"), type_of(TYPE_INT32)),
+        call2("LIKE", cast(i32("1"), type_of(TYPE_STRING)), str("%1_%")),
+        call2("AND", call2(">", i32("1"), i32("0")), call2("LIKE", str("abc"), str("a%"))),
+    };
+    for (size_t e = 0; e < sizeof exprs / sizeof exprs[0]; e++) {
+        for (int variant = 0; variant < 4; variant++) {
+            struct spread spread = {0};
+            const struct expr *over = spread_expr(&spread, exprs[e], variant & 1, -1);
+            struct batch *batch = spread_batch(&spread, variant & 2);
+            const int64_t base = pool.used;
+            sabot_status status = SABOT_ERR_MEMORY;
+            for (int64_t room = 0; status == SABOT_ERR_MEMORY; room += 64) {
+                assert_true(room < 1000000);
+                pool.limit = base + room;
+                const struct program_context context = context_now();
+                struct sabot_error err = {0};
+                struct program *program = NULL;
+                struct column *column = NULL;
+                status = program_compile(&over, 1, &context, &program, &err);
+                if (status == SABOT_OK) { status = program_eval(program, batch, &column, &err); }
+                assert_int_equal(err.status, status);
+                column_unref(column);
+                program_free(program);
+                assert_int_equal(pool.used, base);
+            }
+            pool.limit = INT64_C(1) << 30;
+            if (status != SABOT_OK) { print_error("expression %zu\n", e); }
+            assert_int_equal(status, SABOT_OK);
+            batch_unref(batch);
+        }
+    }
+}
+
 static int teardown(void **state) {
     (void)state;
     arena_clear(&arena);
@@ -820,6 +869,7 @@ int main(void) {
         cmocka_unit_test(trees_fold_print_compare_and_substitute),
         cmocka_unit_test(names_and_counts_are_checked),
         cmocka_unit_test(equal_parts_are_computed_once_and_rows_survive),
+        cmocka_unit_test(memory_limits_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
