@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABEL_SIZE_MAX 160
+#define LABEL_SIZE_MAX 1000
 #define VERTICES_MAX 4096
 
 /* A vertex under construction; arrays in the arena. */

@@ -4,7 +4,8 @@
 
 #include "plan/plan.h"
 
-/* All rules, in order: fold constants, push filters down, merge projections, find windowed aggregates, prune columns. */
+/* All rules, in order: fold constants, push filters down, merge projections, find windowed aggregates, prune columns.
+ * Once per plan: what is pruned can't be pruned again. */
 sabot_status plan_optimize(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);
 
 sabot_status rule_push_filters(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);

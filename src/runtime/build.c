@@ -236,6 +236,7 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .max_parallelism = options->max_parallelism,
         .batch_rows = options->batch_rows,
         .latency_target_ns = options->latency_target_ns,
+        .started_ms = job->started_ms,
         .program = {.env = job->env,
                     .pool = op->pool,
                     .time_zone = options->time_zone,

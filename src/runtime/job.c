@@ -63,6 +63,7 @@ sabot_status job_start(struct env *env, const struct job_graph *graph, const str
     job->graph = graph;
     job->options = *options;
     job->name = strdup(options->name ? options->name : "job");
+    job->started_ms = env_wall_ms(env);
     job->mutex = env_mutex_new(env);
     job->control_event = env_event_new(env);
     atomic_init(&job->control_wanted, true);

@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "ops/op.h"
+#include "ops/services.h"
 
 enum exchange {
     EXCHANGE_FORWARD,   /* subtask i -> subtask i (same parallelism) */
@@ -82,7 +83,6 @@ sabot_status job_checkpoint(struct job *job, const char *path, int64_t *checkpoi
 struct job_op_metrics {
     const char *vertex, *label, *uid;
     int32_t subtask;
-    bool is_source, is_sink; /* begins, ends a vertex that has no inputs, no consumers */
     const struct metrics *metrics;
 };
 int32_t job_n_metrics(const struct job *job);
@@ -90,14 +90,5 @@ void job_metrics(const struct job *job, int32_t i, struct job_op_metrics *out);
 int64_t job_checkpoints_completed(const struct job *job);
 /* EXPLAIN STALL: one line for each split or operator that holds the watermark, with its watermark and since when. */
 void job_explain_stall(struct job *job, struct text *target);
-
-/* --- for operators */
-/* A record that could not be decoded; applies the job's policy. Thread safe. */
-sabot_status job_malformed(struct job *job, const struct op_context *context, const char *place, const char *reason,
-                           const void *record, size_t size, struct sabot_error *err);
-/* Late rows (physical rows of a batch) for the late ledger. Thread safe. */
-sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch,
-                      const int32_t *rows, int32_t n, const char *rule, int64_t watermark_ms,
-                      const int64_t *lateness_ms, struct sabot_error *err);
 
 #endif

@@ -19,6 +19,7 @@ struct job {
     const struct job_graph *graph;
     struct job_options options; /* with the defaults filled in */
     char *name;
+    int64_t started_ms; /* wall clock */
     struct job_pools *pools;
     struct memory_pool *pool; /* the job's own; operators' pools are below it */
 

@@ -800,7 +800,7 @@ static sabot_status bind_window_property(const struct expr_scope *in, const stru
         intervals[i - 1] = args->items[i];
     }
     const struct sql_path *path = &args->items[0]->path;
-    SABOT_TRY(bind_window_call(in->binder, in->scope->plan, group->call, &path->items[path->count - 1], intervals,
+    SABOT_TRY(bind_window_call(in->binder, group->over, group->call, &path->items[path->count - 1], intervals,
                                (int32_t)args->count - 1, &spec, err));
     if (memcmp(&spec, &group->spec, sizeof spec) != 0) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s has other arguments than %s in GROUP BY", name,

@@ -39,6 +39,7 @@ struct group_window {
     bool is_set;
     const struct sql_expr *call;
     struct window_spec spec;
+    const struct plan *over;  /* what it is a window over */
     int32_t start, end, time; /* columns of the input */
 };
 

@@ -135,6 +135,7 @@ static sabot_status bind_group_window(struct binder *binder, const struct sql_ex
                                (int32_t)args->count - 1, &window->spec, err));
     window->is_set = true;
     window->call = call;
+    window->over = scope->plan;
     window->start = scope->plan->schema->n_fields;
     window->end = window->start + 1;
     window->time = window->start + 2;

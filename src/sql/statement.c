@@ -144,13 +144,13 @@ static const char *prefix_of(struct planning *planning, const struct plan *root,
     return prefix;
 }
 
-static sabot_status finish_plans(const struct statement_context *context, struct planning *planning,
-                                 struct plan **roots, int32_t n, struct statement_result *result,
-                                 struct sabot_error *err) {
+/* Optimised roots -> physical plan. */
+static sabot_status finish_optimized(const struct statement_context *context, struct planning *planning,
+                                     struct plan **roots, int32_t n, struct statement_result *result,
+                                     struct sabot_error *err) {
     const char **prefixes = arena_alloc(&planning->plans.arena, (size_t)(n + 1) * sizeof *prefixes);
     if (!prefixes) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < n; i++) {
-        SABOT_TRY(plan_optimize(&planning->plans, roots[i], &roots[i], err));
         SABOT_TRY(check_mode(context, roots[i], err));
         prefixes[i] = prefix_of(planning, roots[i], prefixes, i);
         if (!prefixes[i]) { return PLAN_NO_MEMORY(err); }
@@ -158,6 +158,15 @@ static sabot_status finish_plans(const struct statement_context *context, struct
     SABOT_TRY(build_physical(context, planning, roots, prefixes, n, &result->plan, err));
     result->bounded = physical_is_bounded(result->plan);
     return SABOT_OK;
+}
+
+static sabot_status finish_plans(const struct statement_context *context, struct planning *planning,
+                                 struct plan **roots, int32_t n, struct statement_result *result,
+                                 struct sabot_error *err) {
+    for (int32_t i = 0; i < n; i++) {
+        SABOT_TRY(plan_optimize(&planning->plans, roots[i], &roots[i], err));
+    }
+    return finish_optimized(context, planning, roots, n, result, err);
 }
 
 static sabot_status execute_query(const struct statement_context *context, const struct sql_statement *statement,
@@ -212,7 +221,7 @@ static sabot_status explain_into(const struct statement_context *context, struct
     }
     text_add(target, "\n== Optimized Execution Plan ==\n");
     struct sabot_error reason = {0};
-    const sabot_status status = finish_plans(context, planning, roots, n, &result, &reason);
+    const sabot_status status = finish_optimized(context, planning, roots, n, &result, &reason);
     if (status == SABOT_OK) {
         physical_print(result.plan, target);
     } else if (status == SABOT_ERR_UNSUPPORTED) {

@@ -7,8 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "ops/services.h"
 #include "ops/specs.h"
-#include "runtime/job.h"
 #include "time/watermark.h"
 
 #define POLLS_MAX 4 /* batches per resume(), so that barriers and other tasks get their turn */

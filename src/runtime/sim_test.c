@@ -1,0 +1,219 @@
+/* Whole jobs under the simulator: for each seed another order of steps, other batch sizes, delays and parallelism, and always the
+ * rows that plain loops compute. A seed that fails is run again alone with SABOT_SIM_SEED=<seed>. */
+#include "runtime/job.h"
+
+#include "base/env_sim.h"
+#include "base/log.h"
+#include "tests/util/test_ops.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SEEDS 1000
+#define MICROSECOND INT64_C(1000)
+#define MILLISECOND INT64_C(1000000)
+#define VIRTUAL_HOUR (INT64_C(3600) * 1000 * MILLISECOND)
+
+/* source -> filter, hash -> window, (rebalance | gather) -> sink; everything that the seed decides is drawn from `env` */
+struct world {
+    struct env *env;
+    uint64_t seed;
+    struct test_stream stream;
+    struct test_window window;
+    struct test_sink sink;
+    struct test_store store;
+    struct schema *rows, *results;
+    struct op_spec specs[4];
+    const struct op_spec *chain[4];
+    int32_t keys[1];
+    struct job_edge edges[2];
+    struct job_vertex vertices[3];
+    struct job_graph graph;
+    struct job_options options;
+};
+
+static int32_t draw(struct world *world, int32_t low, int32_t high) {
+    return low + (int32_t)(env_random(world->env) % (uint64_t)(high - low + 1));
+}
+
+static void parallelism_draw(struct world *world) {
+    for (int32_t v = 0; v < 3; v++) { world->vertices[v].parallelism = draw(world, 1, 7); }
+    world->edges[1].exchange = world->vertices[2].parallelism == 1 ? EXCHANGE_GATHER : EXCHANGE_REBALANCE;
+    world->options.workers = draw(world, 1, 4);
+    world->options.channel_batches = draw(world, 1, 6);
+}
+
+static void world_init(struct world *world, uint64_t seed) {
+    memset(world, 0, sizeof *world);
+    world->seed = seed;
+    world->env = env_sim_new(&(struct env_sim_options){
+        .seed = seed, .short_reads = true, .work_delay_max_ns = seed % 3 == 0 ? 2 * MILLISECOND : 30 * MICROSECOND});
+    world->stream = (struct test_stream){
+        .splits = draw(world, 1, 6),
+        .rows = draw(world, 20, 200),
+        .keys = draw(world, 1, 30),
+        .step_ms = draw(world, 1, 50),
+        .disorder_ms = draw(world, 0, 300),
+        .batch_rows = draw(world, 1, 40),
+        .pause_ns = draw(world, 0, 1) * MILLISECOND,
+    };
+    world->window.size_ms = draw(world, 50, 1000);
+    test_store_init(&world->store, world->env);
+    world->sink = (struct test_sink){.store = &world->store, .slow = draw(world, 0, 1) == 1};
+    world->rows = test_stream_schema();
+    world->results = test_result_schema();
+    world->specs[0] = (struct op_spec){&test_source_op, &world->stream, world->rows, "source", "Source[numbers]"};
+    world->specs[1] = (struct op_spec){&test_filter_op, NULL, world->rows, "filter", "Filter[key % 3 <> 0]"};
+    world->specs[2] = (struct op_spec){&test_window_op, &world->window, world->results, "window", "Window[tumble]"};
+    world->specs[3] = (struct op_spec){&test_sink_op, &world->sink, world->results, "sink", "Sink[store]"};
+    for (int32_t i = 0; i < 4; i++) { world->chain[i] = &world->specs[i]; }
+    world->edges[0] = (struct job_edge){.from = 0, .exchange = EXCHANGE_HASH, .keys = world->keys, .n_keys = 1};
+    world->edges[1] = (struct job_edge){.from = 1};
+    world->vertices[0] = (struct job_vertex){"source", world->chain, 2, 1, NULL, 0};
+    world->vertices[1] = (struct job_vertex){"window", world->chain + 2, 1, 1, world->edges, 1};
+    world->vertices[2] = (struct job_vertex){"sink", world->chain + 3, 1, 1, world->edges + 1, 1};
+    world->graph = (struct job_graph){world->vertices, 3};
+    parallelism_draw(world);
+}
+
+static void world_clear(struct world *world) {
+    test_store_clear(&world->store);
+    schema_unref(world->rows);
+    schema_unref(world->results);
+    env_sim_free(world->env);
+}
+
+static void check(struct world *world, bool right, const char *what, const struct sabot_error *err) {
+    if (right) { return; }
+    fail_msg("seed %llu: %s%s%s\n  run it again: SABOT_SIM_SEED=%llu build/tests/runtime.sim_test",
+             (unsigned long long)world->seed, what, err && err->status != SABOT_OK ? ": " : "",
+             err ? err->message : "", (unsigned long long)world->seed);
+}
+
+static void run_to_the_end(struct world *world) {
+    struct sabot_error err = {0};
+    struct job *job;
+    check(world, job_start(world->env, &world->graph, &world->options, &job, &err) == SABOT_OK, "start", &err);
+    bool done = false;
+    const bool ran = job_wait(job, VIRTUAL_HOUR, &done, &err) == SABOT_OK;
+    check(world, ran, "the job failed", &err);
+    check(world, done, "the job did not end within an hour of virtual time", NULL);
+    job_free(job);
+}
+
+static void check_rows(struct world *world) {
+    check(world, world->store.watermarks_back == 0, "a watermark moved back", NULL);
+    check(world, test_store_equals(&world->store, &world->stream, world->window.size_ms), "wrong rows", NULL);
+}
+
+static void plain_run(uint64_t seed) {
+    struct world world;
+    world_init(&world, seed);
+    run_to_the_end(&world);
+    check_rows(&world);
+    world_clear(&world);
+}
+
+/* Runs with frequent checkpoints; the power is cut at random moments, or the job is stopped; each restart has another
+ * parallelism. */
+static void crash_run(uint64_t seed) {
+    struct world world;
+    world_init(&world, seed ^ 0xC4A5u);
+    world.seed = seed;
+    /* Without a pause the channels are full, and barriers have much to overtake; with one they are nearly empty. */
+    world.stream.pause_ns = draw(&world, 0, 2) == 0 ? 50 * MICROSECOND : 0;
+    world.stream.rows *= 2;
+    world.options.checkpoint_dir = "/checkpoints";
+    world.options.checkpoint_interval_ns = draw(&world, 5, 500) * MICROSECOND;
+    world.options.checkpoints_retained = draw(&world, 1, 3);
+    const int32_t crashes = draw(&world, 1, 4);
+    for (int32_t i = 0; i < crashes; i++) {
+        struct sabot_error err = {0};
+        struct job *job;
+        check(&world, job_start(world.env, &world.graph, &world.options, &job, &err) == SABOT_OK, "start", &err);
+        bool done = false;
+        check(&world, job_wait(job, draw(&world, 5, 3000) * MICROSECOND, &done, &err) == SABOT_OK, "before a crash", &err);
+        if (draw(&world, 0, 3) == 0) {
+            job_stop(job);
+            check(&world, job_wait(job, VIRTUAL_HOUR, &done, &err) == SABOT_OK, "while it stopped", &err);
+            check(&world, done, "the job did not stop within an hour of virtual time", NULL);
+            check(&world, world.store.n_pending == 0, "a stopped job left rows uncommitted", NULL);
+        }
+        const bool completed = job_checkpoints_completed(job) > 0;
+        env_sim_crash(world.env);
+        job_free(job);
+        env_sim_restart(world.env);
+        if (completed) { world.options.restore_from = world.options.checkpoint_dir; }
+        if (!world.options.restore_from) {
+            /* nothing was committed either; but a manifest may have been written that nobody was told of */
+            char **names;
+            size_t n;
+            if (env_list(world.env, world.options.checkpoint_dir, &names, &n, NULL) == SABOT_OK) {
+                for (size_t f = 0; f < n; f++) {
+                    char path[256];
+                    struct env_stat found;
+                    snprintf(path, sizeof path, "%s/%s/MANIFEST", world.options.checkpoint_dir, names[f]);
+                    if (env_stat(world.env, path, &found, NULL) == SABOT_OK) {
+                        world.options.restore_from = world.options.checkpoint_dir;
+                    }
+                }
+                env_names_free(names, n);
+            }
+        }
+        parallelism_draw(&world);
+    }
+    run_to_the_end(&world);
+    check_rows(&world);
+    world_clear(&world);
+}
+
+static void for_each_seed(void (*run)(uint64_t seed)) {
+    bool given;
+    const uint64_t seed = env_sim_seed_wanted(0, &given);
+    if (given) {
+        run(seed);
+        return;
+    }
+    for (uint64_t s = 1; s <= SEEDS; s++) { run(s); }
+}
+
+static void a_thousand_schedules_give_the_same_rows(void **state) {
+    (void)state;
+    for_each_seed(plain_run);
+}
+
+static void committed_rows_are_exact_after_crashes(void **state) {
+    (void)state;
+    for_each_seed(crash_run);
+}
+
+static void a_seed_is_a_run(void **state) {
+    (void)state;
+    int64_t ends[2], batches[2];
+    for (int32_t i = 0; i < 2; i++) {
+        struct world world;
+        world_init(&world, 42);
+        run_to_the_end(&world);
+        ends[i] = env_now_ns(world.env);
+        batches[i] = world.store.batches;
+        world_clear(&world);
+    }
+    assert_int_equal(ends[0], ends[1]);
+    assert_int_equal(batches[0], batches[1]);
+}
+
+int main(void) {
+    log_set_level(LOG_ERROR); /* what a crash leaves behind is no news here */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_seed_is_a_run),
+        cmocka_unit_test(a_thousand_schedules_give_the_same_rows),
+        cmocka_unit_test(committed_rows_are_exact_after_crashes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
