@@ -387,6 +387,59 @@ static void tables_must_be_structs_of_known_types(void **state) {
     ArrowSchemaRelease(&schema);
 }
 
+/* Out, in, joined, taken and detached under every memory limit: failures are reported, nothing leaks. */
+static sabot_status there_and_back(struct batch *batch, struct sabot_error *err) {
+    struct ArrowSchema arrow;
+    struct ArrowArray array;
+    struct importer *importer = NULL;
+    struct batch *parts[2] = {NULL, NULL}, *all = NULL, *taken = NULL, *own = NULL;
+    const int32_t rows[] = {199, 0, 57, 101, 57};
+    SABOT_TRY(schema_export(batch->schema, &arrow, err));
+    sabot_status status = importer_new(&arrow, &importer, err);
+    if (status == SABOT_OK) { status = batch_export(&pool, batch, &array, err); }
+    if (status == SABOT_OK) { status = importer_put(importer, &array, err); }
+    if (status == SABOT_OK) { status = importer_next(importer, &pool, ROWS, &parts[0], err); }
+    parts[1] = batch_ref(batch);
+    if (status == SABOT_OK) { status = batch_concat(&pool, parts, 2, &all, err); }
+    if (status == SABOT_OK) { status = batch_take(&pool, all, rows, 5, &taken, err); }
+    if (status == SABOT_OK) { status = batch_detach(&pool, taken, &own, err); }
+    if (status == SABOT_OK) { status = batch_cache_hashes(&pool, own, rows + 1, 1, err); }
+    if (status == SABOT_OK) {
+        struct text expected = {0}, got = {0};
+        print_rows(taken, &expected);
+        print_rows(own, &got);
+        assert_string_equal(text_string(&got), text_string(&expected));
+        text_clear(&expected);
+        text_clear(&got);
+    }
+    batch_unref(own);
+    batch_unref(taken);
+    batch_unref(all);
+    batch_unref(parts[0]);
+    batch_unref(parts[1]);
+    importer_free(importer);
+    ArrowSchemaRelease(&arrow);
+    return status;
+}
+
+static void memory_limits_are_survived(void **state) {
+    (void)state;
+    struct batch *batch = every_type();
+    const int64_t base = pool.used;
+    sabot_status status = SABOT_ERR_MEMORY;
+    for (int64_t room = 0; status == SABOT_ERR_MEMORY; room += 512) {
+        assert_true(room < 10000000);
+        pool.limit = base + room;
+        struct sabot_error err = {0};
+        status = there_and_back(batch, &err);
+        assert_int_equal(err.status, status);
+        assert_int_equal(pool.used, base);
+    }
+    pool.limit = INT64_C(1) << 30;
+    assert_int_equal(status, SABOT_OK);
+    batch_unref(batch);
+}
+
 int main(void) {
     memory_pool_init(&pool, "test", NULL, INT64_C(1) << 30);
     const struct CMUnitTest tests[] = {
@@ -396,6 +449,7 @@ int main(void) {
         cmocka_unit_test(strings_of_every_arrow_layout_are_read),
         cmocka_unit_test(dictionaries_are_decoded),
         cmocka_unit_test(arrays_that_lie_are_refused),
+        cmocka_unit_test(memory_limits_are_survived),
         cmocka_unit_test(tables_must_be_structs_of_known_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
