@@ -203,11 +203,19 @@ void job_metrics(const struct job *job, int32_t i, struct job_op_metrics *out) {
     const struct job_vertex *vertex = &job->graph->vertices[v];
     const struct task *task = &job->tasks[job->first_task[v] + i / vertex->n_ops];
     const struct chain_op *op = &task->ops[i % vertex->n_ops];
+    bool is_last = true;
+    for (int32_t w = 0; w < job->graph->n_vertices; w++) {
+        for (int32_t e = 0; e < job->graph->vertices[w].n_edges; e++) {
+            is_last = is_last && job->graph->vertices[w].edges[e].from != v;
+        }
+    }
     *out = (struct job_op_metrics){
         .vertex = vertex->name,
         .label = vertex->ops[i % vertex->n_ops]->label,
         .uid = vertex->ops[i % vertex->n_ops]->uid,
         .subtask = task->subtask,
+        .is_source = vertex->n_edges == 0 && i % vertex->n_ops == 0,
+        .is_sink = is_last && i % vertex->n_ops == vertex->n_ops - 1,
         .metrics = &op->metrics,
     };
 }
