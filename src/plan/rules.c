@@ -146,6 +146,8 @@ static sabot_status push_into_aggregate(struct plan_arena *plans, struct plan *p
     if (!replacements) { return PLAN_NO_MEMORY(err); }
     SABOT_TRY(allow(plans, n, n_keys, &allowed, err));
     for (int32_t i = 0; i < n_keys; i++) {
+        /* Behind a filter on its window the aggregation could not share panes any more. */
+        if (plan->columns[i].window_role != COLUMN_OF_NO_WINDOW) { allowed[i] = false; }
         SABOT_TRY(plan_column_ref(plans, plan->inputs[0], plan->aggregate.keys[i], plan->span, &replacements[i], err));
     }
     return push_through(plans, plan, conditions, allowed, replacements, out, err);

@@ -101,6 +101,7 @@ static sabot_status bind_view(struct binder *binder, const struct catalog_object
     struct plan *plan = NULL;
     if (bind_view_text(binder, view, &plan, &inner) != SABOT_OK) {
         /* The place in the view's own text means nothing to the reader of this statement. */
+        if (binder->view_depth > 0) { return SQL_FAIL(err, inner.status, span, "%s", inner.message); }
         return SQL_FAIL(err, inner.status, span, "in view \"%s\": %s", view->name, inner.message);
     }
     if (view->n_view_columns > 0) {

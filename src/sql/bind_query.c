@@ -56,7 +56,7 @@ static sabot_status expand_star(struct binder *binder, const struct scope *scope
                                 struct outputs *outputs, struct sabot_error *err) {
     const struct sql_path *of = &star->path;
     bool found = false;
-    if (!scope) { return SQL_FAIL(err, SABOT_ERR_PLAN, star->span, "* needs a FROM"); }
+    if (!scope || scope->n_tables == 0) { return SQL_FAIL(err, SABOT_ERR_PLAN, star->span, "* needs a FROM"); }
     for (int32_t t = 0; t < scope->n_tables; t++) {
         const struct scope_table *table = &scope->tables[t];
         if (of->count > 0 && (!table->name || strcmp(table->name, of->items[of->count - 1].text) != 0)) { continue; }
@@ -549,12 +549,12 @@ static sabot_status bind_values(struct binder *binder, const struct sql_query *q
     }
     for (unsigned i = 0; i < n_columns; i++) {
         struct type common;
+        struct sabot_error reason = {0};
         for (unsigned row = 0; row < rows->count; row++) {
             types[row] = cells[row * n_columns + i]->type;
         }
-        if (type_common(types, (int32_t)rows->count, &common, err) != SABOT_OK) {
-            error_context(err, "column %u of VALUES", i + 1);
-            return SQL_FAIL(err, SABOT_ERR_PLAN, query->span, "the rows of VALUES don't fit together");
+        if (type_common(types, (int32_t)rows->count, &common, &reason) != SABOT_OK) {
+            return SQL_FAIL(err, SABOT_ERR_PLAN, rows->items[0]->span, "column %u of VALUES: %s", i + 1, reason.message);
         }
         for (unsigned row = 0; row < rows->count; row++) {
             struct expr **cell = &cells[row * n_columns + i];

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 
-
 void statement_result_clear(struct statement_result *result) {
     batch_unref(result->rows);
     physical_free(result->plan);
