@@ -924,7 +924,6 @@ static sabot_status file_open(const struct connector_context *context, struct so
     source->context = *context;
     const sabot_status status = source_fill(source, err);
     if (status != SABOT_OK) {
-        if (err && err->status != SABOT_OK) { error_context(err, "table \"%s\"", context->table->name); }
         file_close(source);
         return status;
     }
