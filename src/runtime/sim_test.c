@@ -4,6 +4,7 @@
 
 #include "base/env_sim.h"
 #include "base/log.h"
+#include "ops/specs.h"
 #include "tests/util/test_ops.h"
 
 #include <setjmp.h>
@@ -20,7 +21,7 @@
 #define MILLISECOND INT64_C(1000000)
 #define VIRTUAL_HOUR (INT64_C(3600) * 1000 * MILLISECOND)
 
-/* source -> filter, hash -> window, (rebalance | gather) -> sink; everything that the seed decides is drawn from `env` */
+/* source -> filter [-> local window], hash -> window, (rebalance | gather) -> sink; everything that the seed decides is drawn from `env` */
 struct world {
     struct env *env;
     uint64_t seed;
@@ -28,9 +29,10 @@ struct world {
     struct test_window window;
     struct test_sink sink;
     struct test_store store;
-    struct schema *rows, *results;
-    struct op_spec specs[4];
-    const struct op_spec *chain[4];
+    struct schema *rows, *results, *partials;
+    struct window_aggregate_options local, global; /* of the product's own windows */
+    struct op_spec specs[5];
+    const struct op_spec *chain[5];
     int32_t keys[1];
     struct job_edge edges[2];
     struct job_vertex vertices[3];
@@ -47,6 +49,38 @@ static void parallelism_draw(struct world *world) {
     world->edges[1].exchange = world->vertices[2].parallelism == 1 ? EXCHANGE_GATHER : EXCHANGE_REBALANCE;
     world->options.workers = draw(world, 1, 4);
     world->options.channel_batches = draw(world, 1, 6);
+}
+
+/* The window of the tests, or the product's: in one phase, or one phase before and one behind the exchange. */
+static void windows_draw(struct world *world) {
+    static const struct aggregate_call calls[] = {
+        {.kind = AGGREGATE_SUM, .argument = 2, .filter = -1, .type = {.kind = TYPE_INT64, .nullable = true}},
+        {.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1, .type = {.kind = TYPE_INT64}},
+    };
+    static const enum window_property properties[] = {WINDOW_END};
+    static const int32_t columns[] = {0, 3, 1, 2}, first_column[] = {0};
+    const int32_t kind = draw(world, 0, 2);
+    if (kind == 0) { return; }
+    world->local = (struct window_aggregate_options){
+        .window = {.kind = WINDOW_TUMBLE, .size_ms = world->window.size_ms, .slide_ms = world->window.size_ms,
+                   .time_column = 1},
+        .keys = first_column, .n_keys = 1, .calls = calls, .n_calls = 2, .properties = properties, .n_properties = 1};
+    world->global = world->local;
+    world->sink.columns = columns;
+    const struct field fields[] = {{"key", type_of(TYPE_INT64)}, {"sum", type_of(TYPE_INT64)},
+                                   {"count", type_of(TYPE_INT64)}, {"window_end", type_timestamp(3)}};
+    schema_unref(world->results);
+    assert_int_equal(schema_new(fields, 4, &world->results, NULL), SABOT_OK);
+    world->specs[3] = (struct op_spec){&op_window_aggregate, &world->global, world->results, "window", "WindowAggregate"};
+    world->specs[4].output = world->results;
+    if (kind == 1) { return; }
+    assert_int_equal(window_partial_schema(&world->local, world->rows, &world->partials, NULL), SABOT_OK);
+    world->global.merges_partials = true;
+    world->global.raw_input = world->rows;
+    world->global.local = &world->local;
+    world->specs[2] = (struct op_spec){&op_window_local, &world->local, world->partials, "local", "WindowLocal"};
+    world->vertices[0].n_ops = 3;
+    world->keys[0] = 2;
 }
 
 static void world_init(struct world *world, uint64_t seed) {
@@ -70,15 +104,16 @@ static void world_init(struct world *world, uint64_t seed) {
     world->results = test_result_schema();
     world->specs[0] = (struct op_spec){&test_source_op, &world->stream, world->rows, "source", "Source[numbers]"};
     world->specs[1] = (struct op_spec){&test_filter_op, NULL, world->rows, "filter", "Filter[key % 3 <> 0]"};
-    world->specs[2] = (struct op_spec){&test_window_op, &world->window, world->results, "window", "Window[tumble]"};
-    world->specs[3] = (struct op_spec){&test_sink_op, &world->sink, world->results, "sink", "Sink[store]"};
-    for (int32_t i = 0; i < 4; i++) { world->chain[i] = &world->specs[i]; }
+    world->specs[3] = (struct op_spec){&test_window_op, &world->window, world->results, "window", "Window[tumble]"};
+    world->specs[4] = (struct op_spec){&test_sink_op, &world->sink, world->results, "sink", "Sink[store]"};
+    for (int32_t i = 0; i < 5; i++) { world->chain[i] = &world->specs[i]; }
     world->edges[0] = (struct job_edge){.from = 0, .exchange = EXCHANGE_HASH, .keys = world->keys, .n_keys = 1};
     world->edges[1] = (struct job_edge){.from = 1};
     world->vertices[0] = (struct job_vertex){"source", world->chain, 2, 1, NULL, 0};
-    world->vertices[1] = (struct job_vertex){"window", world->chain + 2, 1, 1, world->edges, 1};
-    world->vertices[2] = (struct job_vertex){"sink", world->chain + 3, 1, 1, world->edges + 1, 1};
+    world->vertices[1] = (struct job_vertex){"window", world->chain + 3, 1, 1, world->edges, 1};
+    world->vertices[2] = (struct job_vertex){"sink", world->chain + 4, 1, 1, world->edges + 1, 1};
     world->graph = (struct job_graph){world->vertices, 3};
+    windows_draw(world);
     parallelism_draw(world);
 }
 
@@ -86,6 +121,7 @@ static void world_clear(struct world *world) {
     test_store_clear(&world->store);
     schema_unref(world->rows);
     schema_unref(world->results);
+    schema_unref(world->partials);
     env_sim_free(world->env);
 }
 

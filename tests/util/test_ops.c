@@ -433,6 +433,7 @@ struct test_sink_op {
     struct test_store *store;
     struct state_table *pending;
     bool slow, ending;
+    const int32_t *columns;
     int64_t preparing;
     int64_t watermark_ms;
 };
@@ -441,7 +442,7 @@ static sabot_status sink_open(const struct op_context *context, struct op **out,
     const struct test_sink *options = context->spec->options;
     struct test_sink_op *self = calloc(1, sizeof *self);
     *self = (struct test_sink_op){.op = {.type = &test_sink_op}, .context = *context, .store = options->store,
-                                  .slow = options->slow, .preparing = -1, .watermark_ms = WATERMARK_NONE};
+                                  .columns = options->columns, .slow = options->slow, .preparing = -1, .watermark_ms = WATERMARK_NONE};
     *out = &self->op;
     struct schema *schema = schema_of((const char *const[]){"prepared", "unused"}, 2);
     const struct state_spec spec = {.name = "pending", .kind = STATE_LIST, .schema = schema};
@@ -475,9 +476,11 @@ static sabot_status sink_on_batch(struct op *op, int32_t input, struct batch *ta
     env_mutex_lock(self->store->mutex);
     struct test_pending *pending = pending_open(self->store, self->context.subtask);
     for (int32_t i = 0; i < batch->selected; i++) {
-        const struct test_result row = {
-            ((const int64_t *)batch->columns[0]->values)[i], ((const int64_t *)batch->columns[1]->values)[i],
-            ((const int64_t *)batch->columns[2]->values)[i], ((const int64_t *)batch->columns[3]->values)[i]};
+        int64_t cells[4];
+        for (int32_t c = 0; c < 4; c++) {
+            cells[c] = ((const int64_t *)batch->columns[self->columns ? self->columns[c] : c]->values)[i];
+        }
+        const struct test_result row = {cells[0], cells[1], cells[2], cells[3]};
         results_add(&pending->rows, &pending->n, &pending->capacity, &row, 1);
     }
     self->store->batches++;

@@ -50,6 +50,7 @@ struct test_window {
 struct test_sink {
     struct test_store *store;
     bool slow; /* makes its operator busy now and then, and goes on when woken */
+    const int32_t *columns; /* where key, window_end, sum and count stand; NULL: in this order */
 };
 
 extern const struct op_type test_source_op; /* options: struct test_stream */
