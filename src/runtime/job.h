@@ -83,6 +83,7 @@ sabot_status job_checkpoint(struct job *job, const char *path, int64_t *checkpoi
 struct job_op_metrics {
     const char *vertex, *label, *uid;
     int32_t subtask;
+    bool is_source, is_sink; /* begins, ends a vertex that has no inputs, no consumers */
     const struct metrics *metrics;
 };
 int32_t job_n_metrics(const struct job *job);
