@@ -36,6 +36,8 @@ struct view {
     };
 };
 
+inline bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
 struct walk {
     json_parser *state;
     const json_record *record;
@@ -127,7 +129,7 @@ struct walk {
             return nested_text(column, row, value);
         }
         size_t size = token.size();
-        while (size > 0 && strchr(" \t\r\n", token[size - 1])) { size--; }
+        while (size > 0 && is_blank(token[size - 1])) { size--; }
         if (first == 't' || first == 'f') {
             bool truth;
             if (auto error = value.get_bool().get(truth)) { return bad(error); }

@@ -413,6 +413,13 @@ static sabot_status block_renew(struct source *source, size_t capacity, struct s
     return SABOT_OK;
 }
 
+static bool is_closing(struct source *source) {
+    env_mutex_lock(source->mutex);
+    const bool closing = source->closing;
+    env_mutex_unlock(source->mutex);
+    return closing;
+}
+
 /* Reads more behind `end`. A pipe gives what it has. */
 static sabot_status block_fill(struct source *source, struct sabot_error *err) {
     struct reading *reading = &source->reading;
@@ -437,6 +444,9 @@ static sabot_status block_fill(struct source *source, struct sabot_error *err) {
                               &got, err));
         reading->end += got;
         reading->stream_ended = got == 0;
+        if (source->is_pipe && is_closing(source)) {
+            return SABOT_FAIL(err, SABOT_ERR_CANCELLED, "the job has ended"); /* nobody reads this */
+        }
     } while (!source->is_pipe && !reading->stream_ended && reading->end < reading->capacity);
     memset(reading->block->data + reading->end, 0, BLOCK_PADDING);
     return SABOT_OK;
@@ -453,7 +463,9 @@ static int32_t cut_lines(const char *data, size_t size, bool at_end, bool keep_b
         if (!newline && !at_end) { return n; }
         const size_t end = newline ? (size_t)(newline - data) + 1 : size;
         if (!keep_blank && blank) {
-            for (size_t i = at; i < end && blank; i++) { blank = strchr(" \t\r\n", data[i]) && data[i]; }
+            for (size_t i = at; i < end && blank; i++) {
+                blank = data[i] == ' ' || data[i] == '\n' || data[i] == '\r' || data[i] == '\t';
+            }
         } else {
             blank = false;
         }
@@ -848,6 +860,9 @@ static void file_close(struct source *source) {
         source->closing = true;
         bool running = source->running;
         env_mutex_unlock(source->mutex);
+        /* A read from a pipe can't be interrupted, and may wait for ever: it keeps what it needs (block_fill does nothing
+         * more when it comes back), and the job need not wait for it. */
+        if (running && source->is_pipe) { return; }
         while (running) {
             env_event_wait(source->idle, -1);
             env_mutex_lock(source->mutex);
