@@ -19,6 +19,7 @@
 #define SPLITS_MAX 65536
 #define RECORD_PADDING 64
 #define DISCOVERY_TIMEOUT_MS 3000
+#define COMMIT_TIMEOUT_MS 3000
 
 #define OFFSET_UNKNOWN (-1)  /* ask the broker, as 'scan.startup.mode' says */
 #define OFFSET_EARLIEST (-2) /* a partition that came later: from its beginning */
@@ -92,6 +93,8 @@ struct source {
     int32_t next; /* split to look at first */
     bool settled; /* every split has its offsets and is started */
     bool group;   /* there is a group whose offsets are committed */
+    rd_kafka_queue_t *commits; /* answers to commits of offsets */
+    int32_t commits_open;      /* not answered yet */
     int64_t discovery_ns, discover_at_ns;
     struct lookup lookup;
     rd_kafka_message_t **messages; /* context.batch_rows of them */
@@ -1035,7 +1038,18 @@ static sabot_status kafka_restore(struct source *source, struct batch *positions
     return SABOT_OK;
 }
 
-/* Tells the group how far a complete checkpoint has read; other tools show it as the lag. Nothing waits for it. */
+/* Takes in answers to commits, waiting for each at most timeout_ms. The next commit makes good one that failed. */
+static void commits_answered(struct source *source, int timeout_ms) {
+    while (source->commits_open > 0) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(source->commits, timeout_ms);
+        if (!event) { return; }
+        rd_kafka_event_destroy(event);
+        source->commits_open--;
+    }
+}
+
+/* Tells the group how far a complete checkpoint has read; other tools show it as the lag. Only closing waits
+ * for the answer, so that a job that was stopped leaves the group where its last checkpoint stood. */
 static sabot_status kafka_on_complete(struct source *source, int64_t checkpoint_id, struct sabot_error *err) {
     (void)checkpoint_id, (void)err;
     if (!source->group) { return SABOT_OK; }
@@ -1045,7 +1059,12 @@ static sabot_status kafka_on_complete(struct source *source, int64_t checkpoint_
         if (split->checkpointed < 0) { continue; }
         rd_kafka_topic_partition_list_add(list, split->topic->name, split->partition)->offset = split->checkpointed;
     }
-    if (list->cnt > 0) { rd_kafka_commit(source->client.handle, list, 1); }
+    if (!source->commits) { source->commits = rd_kafka_queue_new(source->client.handle); }
+    commits_answered(source, 0);
+    if (list->cnt > 0 && rd_kafka_commit_queue(source->client.handle, list, source->commits, NULL, NULL) ==
+                             RD_KAFKA_RESP_ERR_NO_ERROR) {
+        source->commits_open++;
+    }
     rd_kafka_topic_partition_list_destroy(list);
     return SABOT_OK;
 }
@@ -1066,6 +1085,8 @@ static void kafka_close(struct source *source) {
     if (lookup->running) { env_event_wait(lookup->finished, -1); }
     if (lookup->metadata) { rd_kafka_metadata_destroy(lookup->metadata); }
     for (int32_t i = 0; i < source->n_splits; i++) { split_stop(&source->splits[i]); }
+    commits_answered(source, COMMIT_TIMEOUT_MS);
+    if (source->commits) { rd_kafka_queue_destroy(source->commits); }
     memory_charge(source->context.pool, -QUEUE_BYTES * source->n_splits, NULL);
     if (source->value_decoder) { source->layout.value.format->decoder_free(source->value_decoder); }
     if (source->key_decoder) { source->layout.key.format->decoder_free(source->key_decoder); }
