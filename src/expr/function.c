@@ -36,7 +36,10 @@ sabot_status binding_cast(struct function_binding *binding, int32_t arg, struct 
     struct expr *from = binding->args[arg];
     to.nullable = from->type.nullable;
     if (type_same(from->type, to)) { return SABOT_OK; }
-    return expr_cast(binding->arena, from, to, false, from->span, &binding->args[arg], err);
+    SABOT_TRY(expr_cast(binding->arena, from, to, false, from->span, &binding->args[arg], err));
+    /* a literal stays one, so that a bind can look at its value */
+    if (from->kind != EXPR_LITERAL) { return SABOT_OK; }
+    return expr_fold(binding->arena, binding->args[arg], &binding->args[arg], err);
 }
 
 sabot_status binding_expect(const struct function *function, struct function_binding *binding, int32_t arg,
