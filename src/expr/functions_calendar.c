@@ -406,7 +406,9 @@ static sabot_status overlap_ends(const struct function *function, struct functio
     struct expr *points[2] = {row->args[0], row->args[1]};
     const struct type second = points[1]->type;
     if (second.kind == TYPE_INTERVAL_DAY || second.kind == TYPE_INTERVAL_MONTH) {
-        SABOT_TRY(expr_call(binding->arena, "+", points, 2, binding->span, &points[1], err));
+        struct expr *end = NULL;
+        SABOT_TRY(expr_call(binding->arena, "+", points, 2, binding->span, &end, err));
+        points[1] = end;
     }
     SABOT_TRY(expr_call(binding->arena, "LEAST", points, 2, binding->span, &ends[0], err));
     return expr_call(binding->arena, "GREATEST", points, 2, binding->span, &ends[1], err);
