@@ -596,6 +596,10 @@ static sabot_status source_setup(struct source *source, struct sabot_error *err)
     SABOT_TRY(config_read(source->context.table, started_ms ? started_ms : env_wall_ms(source->context.env),
                           &source->config, err));
     SABOT_TRY(pace_read(source, err));
+    /* Event time that begins now and a pace have one start: an event is not given out behind its own time. */
+    if (strcmp(option_text(source->context.table, nexmark_options, "base-time"), "now") == 0) {
+        source->pace.started_ms = source->config.base_time_ms;
+    }
     SABOT_TRY(outputs_match(source, err));
     SABOT_TRY(nexmark_texts_new(source->config.seed, &source->texts, err));
     SABOT_TRY(texts_wrap(source, source->texts->extra, NEXMARK_EXTRA_SIZE, &source->extra_buffer, err));
