@@ -153,11 +153,19 @@ static void what_pyarrow_wrote_is_copied_without_a_difference(void **state) {
     (void)state;
     static const struct copy copies[] = {
         {true, 1000, false, false, {.format = BRIDGE_PARQUET, .compression = BRIDGE_COMPRESSION_ZSTD}, "a.parquet"},
-        {true, 777, true, false, {.format = BRIDGE_PARQUET, .compression = BRIDGE_COMPRESSION_SNAPPY, .group_rows = 1234},
+        {true,
+         777,
+         true,
+         false,
+         {.format = BRIDGE_PARQUET, .compression = BRIDGE_COMPRESSION_SNAPPY, .group_rows = 1234},
          "b.parquet"},
         {true, 8192, false, false, {.format = BRIDGE_PARQUET, .compression = BRIDGE_COMPRESSION_LZ4}, "c.parquet"},
         {true, 100, true, false, {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_LZ4}, "d.arrow"},
-        {true, 9999, false, false, {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_ZSTD, .level = 3},
+        {true,
+         9999,
+         false,
+         false,
+         {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_ZSTD, .level = 3},
          "e.arrow"},
         {true, 4096, true, false, {.format = BRIDGE_IPC_STREAM}, "f.arrows"},
         {false, 4096, true, false, {.format = BRIDGE_PARQUET, .compression = BRIDGE_COMPRESSION_GZIP}, "g.parquet"},
@@ -261,7 +269,9 @@ static void a_damaged_file_is_no_crash(void **state) {
             for (int f = 0; f < flips; f++) {
                 /* Directories are where damage matters most, so half of it goes to the ends. */
                 size_t at = (size_t)rand_r(&seed) % whole.size;
-                if (rand_r(&seed) % 2) { at = rand_r(&seed) % 2 ? at % 600 % whole.size : whole.size - 1 - at % 4000 % whole.size; }
+                if (rand_r(&seed) % 2) {
+                    at = rand_r(&seed) % 2 ? at % 600 % whole.size : whole.size - 1 - at % 4000 % whole.size;
+                }
                 damaged.data[at] = (char)(rand_r(&seed) % 3 ? rand_r(&seed) : 0xff);
             }
             refused += !read_through(&damaged, round % 2, round % 5 ? damaged.size : UINT64_MAX);

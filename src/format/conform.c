@@ -197,8 +197,8 @@ static sabot_status convert(struct memory_pool *pool, struct column *from, struc
             char have[96], want[96];
             type_print(from_type, have, sizeof have);
             type_print(to, want, sizeof want);
-            return SABOT_FAIL(err, SABOT_ERR_DATA, "column \"%s\": a value of the file's %s does not fit the declared %s",
-                              name, have, want);
+            return SABOT_FAIL(err, SABOT_ERR_DATA,
+                              "column \"%s\": a value of the file's %s does not fit the declared %s", name, have, want);
         }
     }
     return rebuilt(from, type_phys(to), buffer->data, buffer, NULL, 0, out, err);
@@ -241,8 +241,10 @@ sabot_status conform_new(const struct schema *from, const struct schema *to, con
         type_print(have, have_text, sizeof have_text);
         type_print(want, want_text, sizeof want_text);
         conform_free(conform);
-        return SABOT_FAIL(err, SABOT_ERR_DATA, "column \"%s\" is %s in the file and declared %s: declare it as the file "
-                          "has it, and CAST in the query", to->fields[i].name, have_text, want_text);
+        return SABOT_FAIL(err, SABOT_ERR_DATA,
+                          "column \"%s\" is %s in the file and declared %s: declare it as the file "
+                          "has it, and CAST in the query",
+                          to->fields[i].name, have_text, want_text);
     }
     *out = conform;
     return SABOT_OK;

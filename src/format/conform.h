@@ -6,8 +6,8 @@
 #include "arrow/batch.h"
 
 struct conform;
-/* `metadata`: per column of `to` a key where it is no column of the file, or NULL. Columns that the file lacks are NULL.
- * Fails where a type can't become the other. */
+/* `metadata`: per column of `to` a key where it is no column of the file, or NULL. Columns that the file lacks are
+ * NULL. Fails where a type can't become the other. */
 sabot_status conform_new(const struct schema *from, const struct schema *to, const char *const *metadata,
                          struct conform **out, struct sabot_error *err);
 void conform_free(struct conform *conform);

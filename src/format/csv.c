@@ -89,8 +89,8 @@ static sabot_status type_check(const struct field *field, struct sabot_error *er
     if (good) { return SABOT_OK; }
     char type[128];
     type_print(field->type, type, sizeof type);
-    return SABOT_FAIL(err, SABOT_ERR_PLAN, "column \"%s\": csv has no way to write %s; use the format json", field->name,
-                      type);
+    return SABOT_FAIL(err, SABOT_ERR_PLAN, "column \"%s\": csv has no way to write %s; use the format json",
+                      field->name, type);
 }
 
 static void csv_decoder_free(struct decoder *decoder) {
@@ -320,7 +320,8 @@ static int32_t row_child(const struct vector *vector, const char *name) {
 
 /* The elements of an ARRAY or the fields of a ROW inside one CSV field. */
 static sabot_status nested_store(struct decoder *decoder, struct vector *vector, struct type declared, int32_t row,
-                                 struct csv_field whole, struct buffer *block, const char **reason, struct sabot_error *err) {
+                                 struct csv_field whole, struct buffer *block, const char **reason,
+                                 struct sabot_error *err) {
     const bool is_null = decoder->dialect.null_literal && whole.size == decoder->dialect.null_size &&
                          memcmp(whole.data, decoder->dialect.null_literal, whole.size) == 0;
     *reason = NULL;
@@ -588,7 +589,8 @@ static sabot_status csv_begin(struct encoder *encoder, struct text *target, stru
     if (!encoder->dialect.header) { return SABOT_OK; }
     for (int32_t i = 0; i < encoder->schema->n_fields; i++) {
         if (i > 0) { text_append(target, &(char){(char)encoder->dialect.delimiter}, 1); }
-        field_print(&encoder->dialect, target, encoder->schema->fields[i].name, strlen(encoder->schema->fields[i].name));
+        field_print(&encoder->dialect, target, encoder->schema->fields[i].name,
+                    strlen(encoder->schema->fields[i].name));
     }
     text_append(target, "\n", 1);
     return SABOT_OK;

@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "connect/connector.h"
 
-/* Records in one block of memory: record i is data[offsets[i] .. offsets[i + 1]). `data` has 64 readable bytes of padding
- * behind its end. */
+/* Records in one block of memory: record i is data[offsets[i] .. offsets[i + 1]). `data` has 64 readable bytes of
+ * padding behind its end. */
 struct records {
     struct buffer *block; /* keeps data alive: views may point into it */
     const char *data;
@@ -23,9 +23,9 @@ struct format_type {
     const struct connector_option *options; /* names with the format's prefix: "json.ignore-parse-errors" */
     bool records_by_line; /* a stream of bytes is cut at line ends */
     bool keeps_blank_lines; /* a line without anything in it is a record (raw) */
-    /* Cuts a stream of bytes into records where line ends do not do (csv: quoted newlines); else NULL. Takes up to `max`
-     * whole records from `data`; at_end: the last one needs no line end. offsets[0..n] are places in data; record i is
-     * offsets[i] .. offsets[i + 1], line end included; what follows offsets[n] belongs to the next call. */
+    /* Cuts a stream of bytes into records where line ends do not do (csv: quoted newlines); else NULL. Takes up to
+     * `max` whole records from `data`; at_end: the last one needs no line end. offsets[0..n] are places in data; record
+     * i is offsets[i] .. offsets[i + 1], line end included; what follows offsets[n] belongs to the next call. */
     int32_t (*cut)(struct decoder *decoder, const char *data, size_t size, bool at_end, int64_t *offsets, int32_t max);
     /* Records that stand before the data of a file (csv header). NULL: none, ever. */
     int32_t (*header_records)(const struct decoder *decoder);
@@ -50,7 +50,8 @@ struct format_type {
 #define DECODE_REASON_MAX 120
 struct decode_errors {
     int32_t n, capacity;
-    bool tolerated; /* the format is told to pass over bad records (json.ignore-parse-errors): counted, never a failure */
+    bool tolerated; /* the format is told to pass over bad records (json.ignore-parse-errors): counted, never a failure
+                     */
     struct decode_error {
         int32_t record;
         char reason[DECODE_REASON_MAX];

@@ -38,8 +38,8 @@ static struct schema *fixture_open(const struct fixture *fixture, struct connect
     return schema;
 }
 
-/* Cuts `input` at '|' into records (or at line ends, by the format), decodes them, and puts down the rows as JSON and the
- * malformed records as "!number reason", in the order of the records. */
+/* Cuts `input` at '|' into records (or at line ends, by the format), decodes them, and puts down the rows as JSON and
+ * the malformed records as "!number reason", in the order of the records. */
 static void decode(const struct fixture *fixture, const char *input, struct text *out) {
     struct sabot_error err = {0};
     struct connector_table table;
@@ -117,7 +117,8 @@ static struct type make(enum type_kind kind) { return type_of(kind); }
 
 static void json_fields_go_by_name_and_missing_ones_are_null(void **state) {
     (void)state;
-    const struct fixture f = {.format = "json", FIELDS({"a", make(TYPE_INT64)}, {"b", make(TYPE_STRING)}, {"c", make(TYPE_FLOAT64)})};
+    const struct fixture f = {.format = "json",
+                              FIELDS({"a", make(TYPE_INT64)}, {"b", make(TYPE_STRING)}, {"c", make(TYPE_FLOAT64)})};
     check_decode(&f,
                  "{\"a\":1,\"b\":\"x\",\"c\":1.5}|{\"c\":2,\"zzz\":{\"a\":[1,2]},\"b\":null}|"
                  "{}|  {\"a\" : -9223372036854775808 , \"b\" : \"a longer string than twelve\" } |"
@@ -132,10 +133,11 @@ static void json_that_is_malformed_is_told_by_record_with_a_reason(void **state)
     (void)state;
     const struct fixture f = {.format = "json", FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)})};
     struct text out = {0};
-    decode(&f,
-           "{\"a\":1}|{\"a\":|nonsense|{\"a\":2} tail|[1]|7|{\"a\":\"x\"}|{\"a\":99999999999}|{\"b\":\"\xff\"}|{\"a\":3|"
-           "{\"a\":012}|{\"b\":tru}|{\"a\":1e400}|{\"a\":nul}|{\"b\":\"abc|{\"a\":4}",
-           &out);
+    decode(
+        &f,
+        "{\"a\":1}|{\"a\":|nonsense|{\"a\":2} tail|[1]|7|{\"a\":\"x\"}|{\"a\":99999999999}|{\"b\":\"\xff\"}|{\"a\":3|"
+        "{\"a\":012}|{\"b\":tru}|{\"a\":1e400}|{\"a\":nul}|{\"b\":\"abc|{\"a\":4}",
+        &out);
     char *line = strtok(out.data, "\n");
     int good = 0, bad = 0;
     for (; line; line = strtok(NULL, "\n")) {
@@ -146,22 +148,28 @@ static void json_that_is_malformed_is_told_by_record_with_a_reason(void **state)
     assert_int_equal(bad, 14);
     text_clear(&out);
     assert_int_equal(pool.used, 0);
-    const struct fixture ignore = {.format = "json", FIELDS({"a", make(TYPE_INT32)}), .options = {{"json.ignore-parse-errors", "true", 0, 0}}, .n_options = 1};
+    const struct fixture ignore = {.format = "json",
+                                   FIELDS({"a", make(TYPE_INT32)}),
+                                   .options = {{"json.ignore-parse-errors", "true", 0, 0}},
+                                   .n_options = 1};
     check_decode(&ignore, "{\"a\":\"x\"}|oops|{\"a\":5}", "{\"a\":null}\n!not a JSON object (tolerated)\n{\"a\":5}\n");
 }
 
 static void json_numbers_and_strings_are_converted_as_in_flink(void **state) {
     (void)state;
-    const struct fixture f = {
-        .format = "json", FIELDS({"i", make(TYPE_INT32)}, {"s", make(TYPE_STRING)}, {"d", make(TYPE_FLOAT64)}, {"b", make(TYPE_BOOL)},
-                       {"n", type_decimal(10, 2)}, {"big", type_decimal(38, 10)})};
-    check_decode(&f,
-                 "{\"i\":\" 12 \",\"s\":12.50,\"d\":\"1e3\",\"b\":\"TRUE\",\"n\":1.005,\"big\":123456789012345678901234567.0123456789}|"
-                 "{\"i\":12.7,\"s\":true,\"d\":\"NaN\",\"b\":false,\"n\":\"-0.125\",\"big\":-1e-10}|"
-                 "{\"i\":1e3,\"s\":{\"a\": [1, 2]},\"n\":99999999999,\"d\":1e-400,\"big\":1e5}",
-                 "{\"i\":12,\"s\":\"12.50\",\"d\":1000.0,\"b\":true,\"n\":1.01,\"big\":123456789012345678901234567.0123456789}\n"
-                 "{\"i\":12,\"s\":\"true\",\"d\":\"NaN\",\"b\":false,\"n\":-0.13,\"big\":-0.0000000001}\n"
-                 "{\"i\":1000,\"s\":\"{\\\"a\\\":[1,2]}\",\"d\":0.0,\"b\":null,\"n\":null,\"big\":100000.0000000000}\n");
+    const struct fixture f = {.format = "json",
+                              FIELDS({"i", make(TYPE_INT32)}, {"s", make(TYPE_STRING)}, {"d", make(TYPE_FLOAT64)},
+                                     {"b", make(TYPE_BOOL)}, {"n", type_decimal(10, 2)},
+                                     {"big", type_decimal(38, 10)})};
+    check_decode(
+        &f,
+        "{\"i\":\" 12 "
+        "\",\"s\":12.50,\"d\":\"1e3\",\"b\":\"TRUE\",\"n\":1.005,\"big\":123456789012345678901234567.0123456789}|"
+        "{\"i\":12.7,\"s\":true,\"d\":\"NaN\",\"b\":false,\"n\":\"-0.125\",\"big\":-1e-10}|"
+        "{\"i\":1e3,\"s\":{\"a\": [1, 2]},\"n\":99999999999,\"d\":1e-400,\"big\":1e5}",
+        "{\"i\":12,\"s\":\"12.50\",\"d\":1000.0,\"b\":true,\"n\":1.01,\"big\":123456789012345678901234567.0123456789}\n"
+        "{\"i\":12,\"s\":\"true\",\"d\":\"NaN\",\"b\":false,\"n\":-0.13,\"big\":-0.0000000001}\n"
+        "{\"i\":1000,\"s\":\"{\\\"a\\\":[1,2]}\",\"d\":0.0,\"b\":null,\"n\":null,\"big\":100000.0000000000}\n");
 }
 
 static void times_are_read_in_both_standards(void **state) {
@@ -169,19 +177,22 @@ static void times_are_read_in_both_standards(void **state) {
     const struct fixture f = {.format = "json", FIELDS({"ts", type_timestamp(3)}, {"us", type_timestamp(6)},
                                              {"z", {.kind = TYPE_TIMESTAMP_LTZ, .precision = 3, .nullable = true}},
                                              {"d", make(TYPE_DATE)}, {"t", make(TYPE_TIME)}, {"x", make(TYPE_BINARY)})};
-    check_decode(&f,
-                 "{\"ts\":\"2015-07-14 23:59:10.123\",\"us\":\"1969-12-31T23:59:59.999999\",\"z\":\"2015-07-15 01:59:10.5+02:00\","
-                 "\"d\":\"2024-02-29\",\"t\":\"23:59:10.5\",\"x\":\"aGVsbG8=\"}|"
-                 "{\"ts\":\"0001-01-01 00:00:00\",\"z\":\"2015-07-14T23:59:10Z\"}|{\"d\":\"2023-02-29\"}|{\"ts\":\"2015-07-14\"}|"
-                 "{\"ts\":\"2015-07-14 24:00:00\"}|{\"ts\":1436918350000}|{\"ts\":\"2015-07-14 23:59:10Z\"}",
-                 "{\"ts\":\"2015-07-14 23:59:10.123\",\"us\":\"1969-12-31 23:59:59.999999\",\"z\":\"2015-07-14 23:59:10.5Z\","
-                 "\"d\":\"2024-02-29\",\"t\":\"23:59:10.5\",\"x\":\"aGVsbG8=\"}\n"
-                 "{\"ts\":\"0001-01-01 00:00:00\",\"us\":null,\"z\":\"2015-07-14 23:59:10Z\",\"d\":null,\"t\":null,\"x\":null}\n"
-                 "!field \"d\": not a DATE (2015-07-14)\n"
-                 "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n"
-                 "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n"
-                 "!field \"ts\": a date or time must be a string such as \"2015-07-14 23:59:10.123\"\n"
-                 "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n");
+    check_decode(
+        &f,
+        "{\"ts\":\"2015-07-14 23:59:10.123\",\"us\":\"1969-12-31T23:59:59.999999\",\"z\":\"2015-07-15 "
+        "01:59:10.5+02:00\","
+        "\"d\":\"2024-02-29\",\"t\":\"23:59:10.5\",\"x\":\"aGVsbG8=\"}|"
+        "{\"ts\":\"0001-01-01 "
+        "00:00:00\",\"z\":\"2015-07-14T23:59:10Z\"}|{\"d\":\"2023-02-29\"}|{\"ts\":\"2015-07-14\"}|"
+        "{\"ts\":\"2015-07-14 24:00:00\"}|{\"ts\":1436918350000}|{\"ts\":\"2015-07-14 23:59:10Z\"}",
+        "{\"ts\":\"2015-07-14 23:59:10.123\",\"us\":\"1969-12-31 23:59:59.999999\",\"z\":\"2015-07-14 23:59:10.5Z\","
+        "\"d\":\"2024-02-29\",\"t\":\"23:59:10.5\",\"x\":\"aGVsbG8=\"}\n"
+        "{\"ts\":\"0001-01-01 00:00:00\",\"us\":null,\"z\":\"2015-07-14 23:59:10Z\",\"d\":null,\"t\":null,\"x\":null}\n"
+        "!field \"d\": not a DATE (2015-07-14)\n"
+        "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n"
+        "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n"
+        "!field \"ts\": a date or time must be a string such as \"2015-07-14 23:59:10.123\"\n"
+        "!field \"ts\": not a TIMESTAMP (2015-07-14 23:59:10.123)\n");
 }
 
 static void nested_json_fills_rows_arrays_and_maps(void **state) {
@@ -192,14 +203,18 @@ static void nested_json_fills_rows_arrays_and_maps(void **state) {
     const struct field entry[] = {{"key", make(TYPE_STRING)}, {"value", make(TYPE_INT32)}};
     const struct field ints[] = {{"element", make(TYPE_INT32)}};
     const struct field deep[] = {{"element", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = ints}}};
-    const struct fixture f = {
-        .format = "json", FIELDS({"r", row}, {"a", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = element}},
-                       {"m", {.kind = TYPE_MAP, .nullable = true, .n_fields = 2, .fields = entry}},
-                       {"d", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = deep}})};
+    const struct fixture f = {.format = "json",
+                              FIELDS({"r", row},
+                                     {"a", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = element}},
+                                     {"m", {.kind = TYPE_MAP, .nullable = true, .n_fields = 2, .fields = entry}},
+                                     {"d", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = deep}})};
     check_decode(&f,
-                 "{\"r\":{\"p\":1,\"q\":\"x\"},\"a\":[{\"p\":2},null,{\"q\":\"y\"}],\"m\":{\"k\":1,\"l\":null},\"d\":[[1,2],[],[3]]}|"
-                 "{\"r\":null,\"a\":[],\"m\":{},\"d\":[null]}|{\"a\":[1]}|{\"a\":[{\"p\":3}],\"a\":[{\"p\":4},{\"p\":5}]}|{\"r\":{}}",
-                 "{\"r\":{\"p\":1,\"q\":\"x\"},\"a\":[{\"p\":2,\"q\":null},null,{\"p\":null,\"q\":\"y\"}],\"m\":{\"k\":1,\"l\":null},"
+                 "{\"r\":{\"p\":1,\"q\":\"x\"},\"a\":[{\"p\":2},null,{\"q\":\"y\"}],\"m\":{\"k\":1,\"l\":null},\"d\":[["
+                 "1,2],[],[3]]}|"
+                 "{\"r\":null,\"a\":[],\"m\":{},\"d\":[null]}|{\"a\":[1]}|{\"a\":[{\"p\":3}],\"a\":[{\"p\":4},{\"p\":5}"
+                 "]}|{\"r\":{}}",
+                 "{\"r\":{\"p\":1,\"q\":\"x\"},\"a\":[{\"p\":2,\"q\":null},null,{\"p\":null,\"q\":\"y\"}],\"m\":{\"k\":"
+                 "1,\"l\":null},"
                  "\"d\":[[1,2],[],[3]]}\n"
                  "{\"r\":null,\"a\":[],\"m\":{},\"d\":[null]}\n"
                  "!field \"a\": an object is expected\n"
@@ -208,7 +223,9 @@ static void nested_json_fills_rows_arrays_and_maps(void **state) {
     /* many elements: the columns below a list grow and move */
     struct text many = {0}, out = {0};
     text_add(&many, "{\"a\":[");
-    for (int i = 0; i < 5000; i++) { text_format(&many, "%s{\"p\":%d,\"q\":\"the text of element %d\"}", i ? "," : "", i, i); }
+    for (int i = 0; i < 5000; i++) {
+        text_format(&many, "%s{\"p\":%d,\"q\":\"the text of element %d\"}", i ? "," : "", i, i);
+    }
     text_add(&many, "]}");
     decode(&f, many.data, &out);
     assert_non_null(strstr(out.data, "{\"p\":4999,\"q\":\"the text of element 4999\"}"));
@@ -231,12 +248,13 @@ static void a_deep_nest_is_refused_not_followed(void **state) {
 
 static void csv_follows_rfc_4180(void **state) {
     (void)state;
-    const struct fixture f = {.format = "csv", FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)}, {"c", make(TYPE_FLOAT64)})};
-    check_decode(&f,
-                 "1,x,1.5\r\n2,\"a, \"\"quoted\"\"\nnew line\",\n\n , y ,2\n4,\"\",3\n5,,4\n\"6\",\"z\" ,5",
-                 "{\"a\":1,\"b\":\"x\",\"c\":1.5}\n{\"a\":2,\"b\":\"a, \\\"quoted\\\"\\nnew line\",\"c\":null}\n"
-                 "{\"a\":null,\"b\":\" y \",\"c\":2.0}\n{\"a\":4,\"b\":\"\",\"c\":3.0}\n{\"a\":5,\"b\":\"\",\"c\":4.0}\n"
-                 "{\"a\":6,\"b\":\"z\",\"c\":5.0}\n");
+    const struct fixture f = {.format = "csv",
+                              FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)}, {"c", make(TYPE_FLOAT64)})};
+    check_decode(
+        &f, "1,x,1.5\r\n2,\"a, \"\"quoted\"\"\nnew line\",\n\n , y ,2\n4,\"\",3\n5,,4\n\"6\",\"z\" ,5",
+        "{\"a\":1,\"b\":\"x\",\"c\":1.5}\n{\"a\":2,\"b\":\"a, \\\"quoted\\\"\\nnew line\",\"c\":null}\n"
+        "{\"a\":null,\"b\":\" y \",\"c\":2.0}\n{\"a\":4,\"b\":\"\",\"c\":3.0}\n{\"a\":5,\"b\":\"\",\"c\":4.0}\n"
+        "{\"a\":6,\"b\":\"z\",\"c\":5.0}\n");
     check_decode(&f, "1,x\n2,y,3,4\nz,y,3\n3,\"open,1\n4,x,1", "!2 fields where the table has 3 columns\n"
                  "!4 fields where the table has 3 columns\n!field \"a\": not a whole number, or out of range\n"
                  "!field 2: a quoted field does not end\n");
@@ -249,24 +267,31 @@ static void csv_follows_rfc_4180(void **state) {
 static void csv_options_change_the_dialect(void **state) {
     (void)state;
     const struct field ints[] = {{"element", make(TYPE_INT32)}};
-    const struct fixture f = {
-        .format = "csv",
-        FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)},
-               {"l", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = ints}}),
-        .options = {{"csv.field-delimiter", "\\t", 0, 0}, {"csv.null-literal", "\\N", 0, 0}, {"csv.escape-character", "^", 0, 0},
-         {"csv.allow-comments", "true", 0, 0}},
-        .n_options = 4};
+    const struct fixture f = {.format = "csv",
+                              FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)},
+                                     {"l", {.kind = TYPE_ARRAY, .nullable = true, .n_fields = 1, .fields = ints}}),
+                              .options = {{"csv.field-delimiter", "\\t", 0, 0},
+                                          {"csv.null-literal", "\\N", 0, 0},
+                                          {"csv.escape-character", "^", 0, 0},
+                                          {"csv.allow-comments", "true", 0, 0}},
+                              .n_options = 4};
     check_decode(&f, "# a comment\n1\tx^\ty\t1;2;\\N\n\\N\t\\N\t\\N\n# another\n2\t\"q^\"q\"\t\n",
                  "{\"a\":1,\"b\":\"x\\ty\",\"l\":[1,2,null]}\n{\"a\":null,\"b\":null,\"l\":null}\n"
                  "{\"a\":2,\"b\":\"q\\\"q\",\"l\":null}\n");
-    const struct fixture bad = {.format = "csv", FIELDS({"a", make(TYPE_INT32)}), .options = {{"csv.field-delimiter", "ab", 0, 0}}, .n_options = 1};
-    check_decode(&bad, "1", "error: table \"t\", option 'csv.field-delimiter': \"ab\" must be one ASCII character, such as ';' or '\\t'");
+    const struct fixture bad = {.format = "csv",
+                                FIELDS({"a", make(TYPE_INT32)}),
+                                .options = {{"csv.field-delimiter", "ab", 0, 0}},
+                                .n_options = 1};
+    check_decode(
+        &bad, "1",
+        "error: table \"t\", option 'csv.field-delimiter': \"ab\" must be one ASCII character, such as ';' or '\\t'");
 }
 
 static void raw_takes_the_record_as_it_is(void **state) {
     (void)state;
     const struct fixture f = {.format = "raw", FIELDS({"line", make(TYPE_STRING)})};
-    check_decode(&f, "one||{\"x\":1}|\xff", "{\"line\":\"one\"}\n{\"line\":\"\"}\n{\"line\":\"{\\\"x\\\":1}\"}\n!not UTF-8\n");
+    check_decode(&f, "one||{\"x\":1}|\xff",
+                 "{\"line\":\"one\"}\n{\"line\":\"\"}\n{\"line\":\"{\\\"x\\\":1}\"}\n!not UTF-8\n");
     const struct fixture two = {.format = "raw", FIELDS({"a", make(TYPE_STRING)}, {"b", make(TYPE_STRING)})};
     check_decode(&two, "x", "error: table \"t\": the format raw takes exactly one column, this table has 2");
 }
@@ -309,10 +334,11 @@ static void csv_that_was_written_reads_back_the_same(void **state) {
     csv->encoder_free(encoder);
     batch_unref(batch);
     schema_unref(schema);
-    assert_string_equal(text_string(&text),
-                        "-3,plain,2015-07-14 23:59:10\n-2,\"with, comma\",2015-07-14 23:59:10.25\n"
-                        "NULL,\"with \"\"quotes\"\"\",2015-07-14 23:59:10.5\n0,\"two\nlines\",2015-07-14 23:59:10.75\n"
-                        "1,\"\",2015-07-14 23:59:11\n2,NULL,2015-07-14 23:59:11.25\n3,\" blanks \",2015-07-14 23:59:11.5\n");
+    assert_string_equal(
+        text_string(&text),
+        "-3,plain,2015-07-14 23:59:10\n-2,\"with, comma\",2015-07-14 23:59:10.25\n"
+        "NULL,\"with \"\"quotes\"\"\",2015-07-14 23:59:10.5\n0,\"two\nlines\",2015-07-14 23:59:10.75\n"
+        "1,\"\",2015-07-14 23:59:11\n2,NULL,2015-07-14 23:59:11.25\n3,\" blanks \",2015-07-14 23:59:11.5\n");
     struct text out = {0};
     decode(&f, text.data, &out);
     assert_non_null(strstr(out.data, "{\"a\":0,\"b\":\"two\\nlines\",\"ts\":\"2015-07-14 23:59:10.75\"}"));

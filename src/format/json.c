@@ -78,7 +78,8 @@ static void json_decoder_free(struct decoder *decoder) {
     free(decoder);
 }
 
-static sabot_status decoder_fill(struct decoder *decoder, const struct connector_table *table, struct sabot_error *err) {
+static sabot_status decoder_fill(struct decoder *decoder, const struct connector_table *table,
+                                 struct sabot_error *err) {
     SABOT_TRY(option_bool(table, json_options, "json.fail-on-missing-field", &decoder->fail_on_missing, err));
     SABOT_TRY(option_bool(table, json_options, "json.ignore-parse-errors", &decoder->ignore_errors, err));
     if (decoder->fail_on_missing && decoder->ignore_errors) {
@@ -133,7 +134,8 @@ sabot_status json_store_text(struct json_column *column, int32_t row, const char
     while (quoted && size > 0 && (text[0] == ' ' || text[0] == '\t')) { text++, size--; }
     while (quoted && size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t')) { size--; }
     const enum type_kind kind = vector->type.kind;
-    const bool temporal = kind == TYPE_DATE || kind == TYPE_TIME || kind == TYPE_TIMESTAMP || kind == TYPE_TIMESTAMP_LTZ;
+    const bool temporal =
+        kind == TYPE_DATE || kind == TYPE_TIME || kind == TYPE_TIMESTAMP || kind == TYPE_TIMESTAMP_LTZ;
     if (!quoted && temporal) {
         *reason = "a date or time must be a string such as \"2015-07-14 23:59:10.123\"";
         return SABOT_OK;
@@ -402,7 +404,9 @@ static sabot_status json_encoder_new(const struct connector_context *context, st
         .names = names,
         .separator = (standard[0] | 0x20) == 'i' ? 'T' : ' ',
         .ignore_nulls = ignore_nulls,
-        .null_key = (mode[0] | 0x20) == 'f' ? NULL_KEY_FAIL : (mode[0] | 0x20) == 'd' ? NULL_KEY_DROP : NULL_KEY_LITERAL,
+        .null_key = (mode[0] | 0x20) == 'f'   ? NULL_KEY_FAIL
+                    : (mode[0] | 0x20) == 'd' ? NULL_KEY_DROP
+                                              : NULL_KEY_LITERAL,
         .null_key_literal = option_text(table, json_options, "json.map-null-key.literal"),
     };
     for (int32_t i = 0; i < table->schema->n_fields; i++) {
@@ -434,7 +438,8 @@ static sabot_status json_encode(struct encoder *encoder, const struct batch *bat
         text_append(target, "}\n", offsets ? 1 : 2);
         if (offsets) { offsets[i] = (int64_t)target->size; }
     }
-    return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "JSON of a batch: no memory, or more than 2 GiB") : SABOT_OK;
+    return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "JSON of a batch: no memory, or more than 2 GiB")
+                          : SABOT_OK;
 }
 
 const struct format_type json_format = {

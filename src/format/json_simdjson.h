@@ -56,8 +56,8 @@ struct json_record {
     bool ignore_errors; /* a field that is wrong becomes NULL */
 };
 
-/* Writes one record into row record->row of `root` (a JSON_ROW). reason[0] is set where the record is malformed (its row
- * then holds anything); the status is for memory and limits. */
+/* Writes one record into row record->row of `root` (a JSON_ROW). reason[0] is set where the record is malformed (its
+ * row then holds anything); the status is for memory and limits. */
 sabot_status json_parse_record(struct json_parser *parser, struct json_column *root, const struct json_record *record,
                                char *reason, size_t reason_size, struct sabot_error *err);
 

@@ -52,14 +52,16 @@ static sabot_status raw_fill(const struct connector_context *context, struct raw
         n++;
     }
     if (n > 1) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": the format raw takes exactly one column, this table has %d",
-                          table->name, n);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": the format raw takes exactly one column, this table has %d", table->name, n);
     }
     if (n == 1 && !type_is_raw(raw->type)) {
         char type[128];
         type_print(raw->type, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", column \"%s\": the format raw takes STRING, BYTES, BOOLEAN, "
-                          "integers, FLOAT and DOUBLE, not %s", table->name, table->schema->fields[raw->column].name, type);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\", column \"%s\": the format raw takes STRING, BYTES, BOOLEAN, "
+                          "integers, FLOAT and DOUBLE, not %s",
+                          table->name, table->schema->fields[raw->column].name, type);
     }
     const char *order = option_text(table, raw_options, "raw.endianness");
     raw->little_endian = (order[0] | 0x20) == 'l';
@@ -166,7 +168,8 @@ static sabot_status raw_encode(struct encoder *encoder, const struct batch *batc
             text_append(target, "\n", 1);
         }
     }
-    return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "bytes of a batch: no memory, or more than 2 GiB") : SABOT_OK;
+    return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "bytes of a batch: no memory, or more than 2 GiB")
+                          : SABOT_OK;
 }
 
 const struct format_type raw_format = {

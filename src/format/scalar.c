@@ -367,7 +367,9 @@ sabot_status scalar_store(struct vector *vector, int32_t row, const char *text, 
 void int64_print(struct text *target, int64_t value) { PRINT(target, print_i64(value, block)); }
 void double_print(struct text *target, double value) { PRINT(target, print_f64(value, block)); }
 void float_print(struct text *target, float value) { PRINT(target, print_f32(value, block)); }
-void decimal_print(struct text *target, __int128 value, int scale) { PRINT(target, print_decimal(value, scale, block)); }
+void decimal_print(struct text *target, __int128 value, int scale) {
+    PRINT(target, print_decimal(value, scale, block));
+}
 void date_print(struct text *target, int32_t days) { PRINT(target, print_date(days, block)); }
 
 /* Without the zeros at the end of a fraction, and without its point where nothing is left of it. */

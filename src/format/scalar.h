@@ -1,4 +1,5 @@
-/* Texts of single values, as Flink's formats read and write them: numbers, decimals, dates, times, timestamps, base64. */
+/* Texts of single values, as Flink's formats read and write them: numbers, decimals, dates, times, timestamps, base64.
+ */
 #ifndef FORMAT_SCALAR_H
 #define FORMAT_SCALAR_H
 
@@ -21,8 +22,8 @@ bool utf8_is_valid(const char *text, size_t size);
 /* Decodes base64 (padding optional) into target, which has room for size / 4 * 3 + 3 bytes. */
 bool base64_decode(const char *text, size_t size, char *target, size_t *target_size);
 
-/* Stores `text` (without blanks around it) as row `row` of a vector that is not nested; strings may borrow from `block`.
- * *reason: NULL, or why the text is no such value (static). */
+/* Stores `text` (without blanks around it) as row `row` of a vector that is not nested; strings may borrow from
+ * `block`. *reason: NULL, or why the text is no such value (static). */
 sabot_status scalar_store(struct vector *vector, int32_t row, const char *text, size_t size, struct buffer *block,
                           const char **reason, struct sabot_error *err);
 /* Stores a whole number; false where it is out of the type's range or the type is no number. */

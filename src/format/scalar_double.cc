@@ -28,7 +28,8 @@ bool double_parse(const char *text, size_t size, double *out) {
     if (result.ec == std::errc::result_out_of_range) {
         /* as Java: too large is infinite, too small is zero; the exponent's sign tells which */
         const size_t e = unsigned_word.find_first_of("eE");
-        const bool tiny = e != std::string_view::npos ? unsigned_word[e + 1] == '-' : unsigned_word[0] == '0' || unsigned_word[0] == '.';
+        const bool tiny = e != std::string_view::npos ? unsigned_word[e + 1] == '-'
+                                                      : unsigned_word[0] == '0' || unsigned_word[0] == '.';
         *out = tiny ? (negative ? -0.0 : 0.0) : (negative ? -INFINITY : INFINITY);
     }
     return true;

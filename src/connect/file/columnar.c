@@ -190,7 +190,8 @@ void columnar_writer_close(struct columnar_writer *writer) {
 #else
 
 static sabot_status not_built(struct sabot_error *err) {
-    return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "this build reads and writes no Parquet and no Arrow files: it was made "
+    return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
+                      "this build reads and writes no Parquet and no Arrow files: it was made "
                       "without the Rust bridge (bridge/io)");
 }
 

@@ -12,13 +12,13 @@ sabot_status file_table_read(const struct connector_table *table, struct file_ta
     *out = (struct file_table){0};
     const char *name = option_text(table, NULL, "format");
     if (!name) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": option 'format' is missing: csv, json, raw, parquet or arrow",
-                          table->name);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": option 'format' is missing: csv, json, raw, parquet or arrow", table->name);
     }
     out->format = format_find(name);
     if (!out->format) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": there is no format '%s': csv, json, raw, parquet or arrow",
-                          table->name, name);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": there is no format '%s': csv, json, raw, parquet or arrow", table->name, name);
     }
     out->kind = strcmp(name, "parquet") == 0 ? FILE_PARQUET : strcmp(name, "arrow") == 0 ? FILE_ARROW : FILE_RECORDS;
     const struct connector_option *tables[] = {file_options, out->format->options};

@@ -1,5 +1,5 @@
-/* The connector 'filesystem': what pyarrow and Python wrote is read in every format, from every position; what is written
- * is invisible until it is committed, and read back by others. */
+/* The connector 'filesystem': what pyarrow and Python wrote is read in every format, from every position; what is
+ * written is invisible until it is committed, and read back by others. */
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,8 +72,8 @@ static void assert_same_rows(struct text *got, const char *expected) {
     if (got->size != want.size || (want.size && memcmp(got->data, want.data, want.size) != 0)) {
         size_t at = 0;
         while (at < got->size && at < want.size && got->data[at] == want.data[at]) { at++; }
-        fail_msg("%zu bytes where %zu are expected; they differ at %zu: \"%.80s\" and \"%.80s\"", got->size, want.size, at,
-                 at < got->size ? got->data + at : "", at < want.size ? want.data + at : "");
+        fail_msg("%zu bytes where %zu are expected; they differ at %zu: \"%.80s\" and \"%.80s\"", got->size, want.size,
+                 at, at < got->size ? got->data + at : "", at < want.size ? want.data + at : "");
     }
     text_clear(&want);
 }
@@ -297,9 +297,13 @@ static void a_restored_source_goes_on_where_the_snapshot_was_at_any_parallelism(
                 struct setup setup;
                 struct source *source;
                 setup_fill(&setup, &reading, subtask);
-                if (file_source.open(&setup.context, &source, &reading.err) != SABOT_OK) { fail_msg("%s", reading.err.message); }
+                if (file_source.open(&setup.context, &source, &reading.err) != SABOT_OK) {
+                    fail_msg("%s", reading.err.message);
+                }
                 struct batch *rows = positions_batch(before);
-                if (file_source.restore(source, rows, &reading.err) != SABOT_OK) { fail_msg("%s", reading.err.message); }
+                if (file_source.restore(source, rows, &reading.err) != SABOT_OK) {
+                    fail_msg("%s", reading.err.message);
+                }
                 batch_unref(rows);
                 more |= take(&reading, source, rand_r(&seed) % 8, &out);
                 if (reading.status != SABOT_OK) { fail_msg("%s", reading.err.message); }
@@ -340,7 +344,8 @@ static void a_damaged_or_missing_file_is_an_error_that_names_it(void **state) {
         struct text out = {0};
         read_all(&reading, &out);
         if (reading.status != cases[i].status || !strstr(reading.err.message, cases[i].text)) {
-            fail_msg("%s as %s: status %d, \"%s\"", cases[i].name, cases[i].format, reading.status, reading.err.message);
+            fail_msg("%s as %s: status %d, \"%s\"", cases[i].name, cases[i].format, reading.status,
+                     reading.err.message);
         }
         text_clear(&out);
     }
@@ -385,7 +390,9 @@ static void malformed_records_are_told_and_passed_over(void **state) {
 static void metadata_columns_tell_of_the_file(void **state) {
     (void)state;
     struct sabot_error err = {0};
-    const struct field fields[] = {{"id", type_of(TYPE_INT64)}, {"p", type_of(TYPE_STRING)}, {"n", type_of(TYPE_STRING)},
+    const struct field fields[] = {{"id", type_of(TYPE_INT64)},
+                                   {"p", type_of(TYPE_STRING)},
+                                   {"n", type_of(TYPE_STRING)},
                                    {"s", type_of(TYPE_INT64)}};
     const char *const metadata[] = {NULL, "file.path", "file.name", "file.size"};
     struct schema *schema;

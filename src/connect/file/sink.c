@@ -4,9 +4,9 @@
  *   .part-<token>-<subtask>-<n>.json.pending      whole and durable: from the pre-commit (or a size limit) on
  *   part-<token>-<subtask>-<n>.json               committed
  *
- * The token stands for the job and is part of its checkpoints: a restored job finishes the commits of its checkpoint and
- * removes whatever else of its token is hidden, which is what was written after that checkpoint. Commits are renames, and
- * can be repeated. Without checkpoints the end of input commits.
+ * The token stands for the job and is part of its checkpoints: a restored job finishes the commits of its checkpoint
+ * and removes whatever else of its token is hidden, which is what was written after that checkpoint. Commits are
+ * renames, and can be repeated. Without checkpoints the end of input commits.
  *
  * Encoding and writing happen in a helper job (env_offload) that takes batches from a short queue. */
 #include <stdio.h>
@@ -89,8 +89,10 @@ static sabot_status part_move(struct sink *sink, const char *name, enum stage fr
     } else if (repeat && env_stat(sink->context.env, old_path, &stat, NULL) == SABOT_ERR_NOT_FOUND) {
         status = env_stat(sink->context.env, new_path, &stat, NULL);
         if (status != SABOT_OK) {
-            status = SABOT_FAIL(err, SABOT_ERR_STATE, "%s was written before the checkpoint and is gone, and so is %s: the "
-                                "output of the checkpoint is not whole any more", old_path, new_path);
+            status = SABOT_FAIL(err, SABOT_ERR_STATE,
+                                "%s was written before the checkpoint and is gone, and so is %s: the "
+                                "output of the checkpoint is not whole any more",
+                                old_path, new_path);
         }
     } else {
         status = env_rename(sink->context.env, old_path, new_path, err);
@@ -115,7 +117,9 @@ static sabot_status text_flush(struct sink *sink, struct sabot_error *err) {
     struct text *from = &writing->text;
     if (writing->text.failed) { return no_memory(err); }
     if (writing->compressor) {
-        if (from->size) { SABOT_TRY(compressor_add(writing->compressor, from->data, from->size, &writing->compressed, err)); }
+        if (from->size) {
+            SABOT_TRY(compressor_add(writing->compressor, from->data, from->size, &writing->compressed, err));
+        }
         from->size = 0;
         from = &writing->compressed;
     }
@@ -413,11 +417,15 @@ static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     const char code = (char)(sink->sink_compression[0] | 0x20);
     if (sink->table.kind == FILE_RECORDS) {
         if (code == 's') {
-            return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option 'sink.compression': snappy is for parquet; %s files "
-                              "take gzip, zstd or lz4", table->name, sink->table.format->name);
+            return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                              "table \"%s\", option 'sink.compression': snappy is for parquet; %s files "
+                              "take gzip, zstd or lz4",
+                              table->name, sink->table.format->name);
         }
-        sink->compression = code == 'g' ? COMPRESSION_GZIP : code == 'z' ? COMPRESSION_ZSTD : code == 'l' ? COMPRESSION_LZ4
-                                                                                         : COMPRESSION_NONE;
+        sink->compression = code == 'g'   ? COMPRESSION_GZIP
+                            : code == 'z' ? COMPRESSION_ZSTD
+                            : code == 'l' ? COMPRESSION_LZ4
+                                          : COMPRESSION_NONE;
     } else if (!given) {
         sink->sink_compression = sink->table.kind == FILE_PARQUET ? "snappy" : "none";
     } else if (sink->table.kind == FILE_ARROW && (code == 's' || code == 'g')) {
@@ -435,8 +443,9 @@ static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     struct env_stat stat;
     SABOT_TRY(env_stat(env, sink->table.path, &stat, err));
     if (!stat.is_directory) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option 'path': %s is a file; results are written into a folder",
-                          table->name, sink->table.path);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\", option 'path': %s is a file; results are written into a folder", table->name,
+                          sink->table.path);
     }
     return SABOT_OK;
 }
@@ -546,7 +555,9 @@ static sabot_status file_restore(struct sink *sink, struct batch *pending, struc
     }
     for (size_t i = 0; i < restored.n_tokens; i++) {
         /* all subtasks take the same of them, whatever their number was and is */
-        if (i == 0 || strcmp(restored.tokens[i], sink->token) < 0) { memcpy(sink->token, restored.tokens[i], TOKEN_SIZE); }
+        if (i == 0 || strcmp(restored.tokens[i], sink->token) < 0) {
+            memcpy(sink->token, restored.tokens[i], TOKEN_SIZE);
+        }
     }
     if (status == SABOT_OK) { status = leftovers_remove(sink, &restored, err); }
     for (size_t i = 0; i < restored.n_names; i++) { free(restored.names[i]); }

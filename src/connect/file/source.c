@@ -1,8 +1,8 @@
 /* The source of the connector 'filesystem'.
  *
  * Files become splits: a file, a range of an uncompressed file of lines, or a row group of Parquet. A split belongs to
- * one subtask, by its path and number alone, so that all subtasks agree without asking each other. An instance reads its
- * splits one after the other; a split is known to the caller once it has begun.
+ * one subtask, by its path and number alone, so that all subtasks agree without asking each other. An instance reads
+ * its splits one after the other; a split is known to the caller once it has begun.
  *
  * Reading, decompressing and decoding happen in a helper job (env_offload), which fills a short ring of batches; poll
  * takes from it. One job runs at a time, and what only it touches needs no lock: everything in `struct reading`. */
@@ -226,7 +226,8 @@ static sabot_status split_add(struct source *source, const struct file_found *fi
     split_id(id, sizeof id, file->path, part_text);
     struct known *known = known_find(source, id);
     if (known) { known->matched = true; }
-    const uint64_t hash = XXH3_64bits(file->path, strlen(file->path)), parallelism = (uint64_t)source->context.parallelism;
+    const uint64_t hash = XXH3_64bits(file->path, strlen(file->path)),
+                   parallelism = (uint64_t)source->context.parallelism;
     if ((hash % parallelism + (uint64_t)part) % parallelism != (uint64_t)source->context.subtask) { return SABOT_OK; }
     struct split *split = malloc(sizeof *split);
     char *path = strdup(file->path);
@@ -328,7 +329,8 @@ static sabot_status file_split(struct source *source, const struct file_found *f
         shape.group = g;
         shape.group_end = g + 1;
         int64_t bytes = columnar_group_bytes(columnar, g);
-        while (shape.group_end < groups && bytes + columnar_group_bytes(columnar, shape.group_end) <= source->split_bytes) {
+        while (shape.group_end < groups &&
+               bytes + columnar_group_bytes(columnar, shape.group_end) <= source->split_bytes) {
             bytes += columnar_group_bytes(columnar, shape.group_end++);
         }
         snprintf(part, sizeof part, ":g%llu+%llu", (unsigned long long)g, (unsigned long long)(shape.group_end - g));
@@ -350,8 +352,10 @@ static sabot_status known_check(struct source *source, struct sabot_error *err) 
         if (part && strchr(part, '+')) { *part = 0; }
         const bool is_there = env_stat(source->context.env, path, &stat, NULL) == SABOT_OK;
         if (known->place.kind == PLACE_DONE && !is_there) { continue; }
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": the checkpoint has read part of %s, %s: start without the "
-                          "checkpoint, or with the files and options as they were", source->context.table->name, path,
+        return SABOT_FAIL(err, SABOT_ERR_STATE,
+                          "table \"%s\": the checkpoint has read part of %s, %s: start without the "
+                          "checkpoint, or with the files and options as they were",
+                          source->context.table->name, path,
                           is_there ? "which has changed since, or 'source.split-size' or 'path' has" : "which is gone");
     }
     return SABOT_OK;
@@ -374,7 +378,8 @@ static sabot_status discover(struct source *source, struct sabot_error *err) {
         if (status == SABOT_OK && is_new) { status = file_split(source, &list.items[i], err); }
     }
     if (status == SABOT_OK && list.n == 0 && !source->watching) {
-        log_write(source->context.env, LOG_WARNING, "table \"%s\": there is no file at %s", source->context.table->name, source->table.path);
+        log_write(source->context.env, LOG_WARNING, "table \"%s\": there is no file at %s", source->context.table->name,
+                  source->table.path);
     }
     file_list_clear(&list);
     return status;
@@ -505,7 +510,9 @@ static sabot_status records_open(struct source *source, struct split *split, str
     reading->stream_ended = false;
     if (!reading->decoder) { SABOT_TRY(source->table.format->decoder_new(&source->context, &reading->decoder, err)); }
     SABOT_TRY(block_fill(source, err));
-    if (from == 0 && reading->end >= 3 && memcmp(reading->block->data, "\xef\xbb\xbf", 3) == 0) { block_use(reading, 3); }
+    if (from == 0 && reading->end >= 3 && memcmp(reading->block->data, "\xef\xbb\xbf", 3) == 0) {
+        block_use(reading, 3);
+    }
     if (from_middle) {
         for (;;) {
             const char *data = (const char *)reading->block->data + reading->at;
@@ -796,7 +803,8 @@ static sabot_status malformed_tell(struct source *source, const struct item *ite
         }
         char place[320];
         snprintf(place, sizeof place, "%.280s@%lld", item->split->path, (long long)bad->offset);
-        SABOT_TRY(source->context.malformed(source->context.malformed_arg, place, bad->reason, bad->data, bad->size, err));
+        SABOT_TRY(
+            source->context.malformed(source->context.malformed_arg, place, bad->reason, bad->data, bad->size, err));
     }
     return SABOT_OK;
 }
@@ -860,8 +868,8 @@ static void file_close(struct source *source) {
         source->closing = true;
         bool running = source->running;
         env_mutex_unlock(source->mutex);
-        /* A read from a pipe can't be interrupted, and may wait for ever: it keeps what it needs (block_fill does nothing
-         * more when it comes back), and the job need not wait for it. */
+        /* A read from a pipe can't be interrupted, and may wait for ever: it keeps what it needs (block_fill does
+         * nothing more when it comes back), and the job need not wait for it. */
         if (running && source->is_pipe) { return; }
         while (running) {
             env_event_wait(source->idle, -1);

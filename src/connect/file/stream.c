@@ -22,7 +22,9 @@ enum compression compression_of_name(const char *path) {
     const size_t size = strlen(path);
     for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
         const size_t tail = strlen(extensions[i].extension);
-        if (size > tail && strcmp(path + size - tail, extensions[i].extension) == 0) { return extensions[i].compression; }
+        if (size > tail && strcmp(path + size - tail, extensions[i].extension) == 0) {
+            return extensions[i].compression;
+        }
     }
     return COMPRESSION_NONE;
 }
@@ -247,7 +249,9 @@ sabot_status compressor_new(enum compression compression, struct compressor **ou
     bool good = true;
     switch (compression) {
     case COMPRESSION_NONE: break;
-    case COMPRESSION_GZIP: good = deflateInit2(&(*out)->zlib, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK; break;
+    case COMPRESSION_GZIP:
+        good = deflateInit2(&(*out)->zlib, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+        break;
     case COMPRESSION_ZSTD: good = ((*out)->zstd = ZSTD_createCStream()) != NULL; break;
     case COMPRESSION_LZ4: good = !LZ4F_isError(LZ4F_createCompressionContext(&(*out)->lz4, LZ4F_VERSION)); break;
     }

@@ -17,7 +17,8 @@ sabot_status stream_open(struct env *env, const char *path, enum compression com
                          struct sabot_error *err);
 /* Up to `size` decompressed bytes; *got = 0 at the end. A compressed file that ends early is SABOT_ERR_CORRUPT. */
 sabot_status stream_read(struct stream *stream, void *target, size_t size, size_t *got, struct sabot_error *err);
-/* Goes on `offset` bytes from the beginning (once, before the first read). Reads over them where they are compressed. */
+/* Goes on `offset` bytes from the beginning (once, before the first read). Reads over them where they are compressed.
+ */
 sabot_status stream_skip(struct stream *stream, int64_t offset, struct sabot_error *err);
 int64_t stream_offset(const struct stream *stream); /* decompressed bytes given out */
 void stream_close(struct stream *stream);           /* NULL is allowed */

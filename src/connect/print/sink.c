@@ -1,5 +1,5 @@
-/* The sink 'print': one line per row on standard output, with its row kind: +I[1, text]. As in Flink the identifier and,
- * where there are several, the number of the subtask stand before it: "identifier:2> +I[1, text]". */
+/* The sink 'print': one line per row on standard output, with its row kind: +I[1, text]. As in Flink the identifier
+ * and, where there are several, the number of the subtask stand before it: "identifier:2> +I[1, text]". */
 #include <stdlib.h>
 
 #include "connect/connector.h"
@@ -74,7 +74,9 @@ static sabot_status print_write(struct sink *sink, struct batch *batch, bool *fu
         status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to print a batch");
     }
     /* one write, so that lines of several subtasks do not mix */
-    if (status == SABOT_OK && sink->lines.size) { status = env_write(sink->file, sink->lines.data, sink->lines.size, err); }
+    if (status == SABOT_OK && sink->lines.size) {
+        status = env_write(sink->file, sink->lines.data, sink->lines.size, err);
+    }
     if (sink->context.metrics) { metric_add(&sink->context.metrics->bytes_out, (int64_t)sink->lines.size); }
     batch_unref(batch);
     return status;
