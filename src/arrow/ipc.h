@@ -1,4 +1,5 @@
-/* Batches as Arrow IPC files (with a footer, lz4-compressed), through functions of the caller: no file is opened here. */
+/* Batches as Arrow IPC files (with a footer, lz4-compressed), through functions of the caller: no file is opened
+ * here. */
 #ifndef ARROW_IPC_H
 #define ARROW_IPC_H
 

@@ -159,7 +159,8 @@ sabot_status env_write_file(struct env *env, const char *path, const void *data,
     char temporary[PATH_SIZE_MAX];
     const int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (length < 0 || (size_t)length >= sizeof temporary) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "write %.100s...: a path has at most %d bytes", path, PATH_SIZE_MAX - 5);
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "write %.100s...: a path has at most %d bytes", path,
+                          PATH_SIZE_MAX - 5);
     }
     struct env_file *file;
     SABOT_TRY(env_open(env, temporary, ENV_WRITE_TRUNCATE, &file, err));

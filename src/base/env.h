@@ -41,7 +41,8 @@ int64_t env_memory_bytes(struct env *env); /* that the machine (or its control g
 /* --- files. Every error names the path and the reason. */
 sabot_status env_open(struct env *env, const char *path, enum env_open mode, struct env_file **out,
                       struct sabot_error *err);
-/* Reads up to `size` bytes at `offset` (offset -1: the next bytes, for pipes and standard input); *got = 0 at the end. */
+/* Reads up to `size` bytes at `offset` (offset -1: the next bytes, for pipes and standard input); *got = 0 at the
+ * end. */
 sabot_status env_read(struct env_file *file, int64_t offset, void *target, size_t size, size_t *got,
                       struct sabot_error *err);
 sabot_status env_write(struct env_file *file, const void *data, size_t size, struct sabot_error *err); /* all of it */
@@ -53,9 +54,12 @@ struct env_file *env_stdout(struct env *env);
 struct env_file *env_stderr(struct env *env);
 bool env_is_terminal(struct env_file *file);
 
-sabot_status env_stat(struct env *env, const char *path, struct env_stat *out, struct sabot_error *err); /* ERR_NOT_FOUND */
-sabot_status env_rename(struct env *env, const char *from, const char *to, struct sabot_error *err); /* + fsync of the folder */
-sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err);   /* a file or an empty folder; absent is OK */
+/* ERR_NOT_FOUND where nothing is there. */
+sabot_status env_stat(struct env *env, const char *path, struct env_stat *out, struct sabot_error *err);
+/* With fsync of the folder. */
+sabot_status env_rename(struct env *env, const char *from, const char *to, struct sabot_error *err);
+/* A file or an empty folder; absent is OK. */
+sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err);
 sabot_status env_make_dirs(struct env *env, const char *path, struct sabot_error *err); /* like mkdir -p */
 /* Names in a folder, sorted by bytes, without . and ..; freed with env_names_free. */
 sabot_status env_list(struct env *env, const char *path, char ***names, size_t *n_names, struct sabot_error *err);

@@ -1,4 +1,5 @@
-/* The machine behind env.h: files are written whole or not at all, events wake, helper threads run what they are given. */
+/* The machine behind env.h: files are written whole or not at all, events wake, helper threads run what they are
+ * given. */
 #include "base/env.h"
 
 #include <setjmp.h>

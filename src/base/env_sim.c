@@ -460,7 +460,8 @@ static sabot_status sim_stat(struct env *env, const char *given, struct env_stat
     return SABOT_OK;
 }
 
-/* Atomic and durable at once, as rename with a synced folder is; what is not synced of the file's bytes is still lost. */
+/* Atomic and durable at once, as rename with a synced folder is; what is not synced of the file's bytes is still
+ * lost. */
 static sabot_status sim_rename(struct env *env, const char *given_from, const char *given_to, struct sabot_error *err) {
     struct sim *sim = sim_of(env);
     char from[4096], to[4096];

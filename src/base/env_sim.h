@@ -20,7 +20,8 @@ struct env *env_sim_new(const struct env_sim_options *options); /* aborts withou
 /* No job, open file or handle of it may be left. */
 void env_sim_free(struct env *env);
 uint64_t env_sim_seed(const struct env *env);
-/* The seed that a test should use: SABOT_SIM_SEED from the program's environment, else `fallback`. *given says which. */
+/* The seed that a test should use: SABOT_SIM_SEED from the program's environment, else `fallback`. *given says
+ * which. */
 uint64_t env_sim_seed_wanted(uint64_t fallback, bool *given);
 
 /* --- for who runs the world */
@@ -30,9 +31,9 @@ void env_sim_run_work(struct env *env);               /* does one of those that 
 void env_sim_advance(struct env *env, int64_t now_ns); /* time moves there, never back */
 void env_sim_tick(struct env *env);                   /* time moves a little */
 
-/* Power is cut: from now on every file operation fails. Restart brings back what had been synced (of what had not, a random
- * part at the end of each file) and what had been renamed; helper work that was not done is dropped by its owner's end, so
- * free the job in between. */
+/* Power is cut: from now on every file operation fails. Restart brings back what had been synced (of what had not,
+ * a random part at the end of each file) and what had been renamed; helper work that was not done is dropped by
+ * its owner's end, so free the job in between. */
 void env_sim_crash(struct env *env);
 void env_sim_restart(struct env *env);
 

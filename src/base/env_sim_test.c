@@ -1,4 +1,5 @@
-/* The simulated world: the same seed is the same world, time moves only when asked, a crash loses what was not synced. */
+/* The simulated world: the same seed is the same world, time moves only when asked, a crash loses what was not
+ * synced. */
 #include "base/env_sim.h"
 
 #include <setjmp.h>

@@ -5,7 +5,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* X(name, unit, summary): the counters that every operator has; shown by the command, the C API and the metrics page. */
+/* X(name, unit, summary): the counters that every operator has; shown by the command, the C API and the metrics
+ * page. */
 #define METRICS_COUNTERS(X)                                                                                            \
     X(rows_in, "rows", "rows taken in")                                                                                \
     X(rows_out, "rows", "rows given out")                                                                              \

@@ -1,8 +1,9 @@
-/* Barrier alignment of one task: which of its channels have delivered the barrier of the checkpoint under way. A channel
- * that has is blocked until all have, so that no row behind the barrier gets into the snapshot. Pure.
+/* Barrier alignment of one task: which of its channels have delivered the barrier of the checkpoint under way. A
+ * channel that has is blocked until all have, so that no row behind the barrier gets into the snapshot. Pure.
  *
- * A barrier counts once per channel. Duplicates, and barriers of checkpoints that are over or were aborted, are ignored and
- * counted. The barrier of a newer checkpoint ends the alignment of the older one: its coordinator has given up on it. */
+ * A barrier counts once per channel. Duplicates, and barriers of checkpoints that are over or were aborted, are
+ * ignored and counted. The barrier of a newer checkpoint ends the alignment of the older one: its coordinator has
+ * given up on it. */
 #ifndef CHECKPOINT_BARRIER_H
 #define CHECKPOINT_BARRIER_H
 

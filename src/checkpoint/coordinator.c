@@ -467,7 +467,8 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
         return;
     }
     /* the manifest is not given up on while it is being written: it might exist the moment after */
-    if (error.status == SABOT_OK && !checkpoint->manifest_begun && now - checkpoint->started_ns >= coordinator->options.timeout_ns) {
+    if (error.status == SABOT_OK && !checkpoint->manifest_begun &&
+        now - checkpoint->started_ns >= coordinator->options.timeout_ns) {
         SABOT_FAIL(&error, SABOT_ERR_STATE, "checkpoint %lld was not complete after %lld ms: %d of %d tasks have not "
                    "acknowledged it; raise the timeout, or look for back-pressure", (long long)checkpoint->id,
                    (long long)(coordinator->options.timeout_ns / 1000000), missing, coordinator->options.n_tasks);

@@ -1,9 +1,9 @@
-/* The coordinator of a job's checkpoints: triggers them, gathers acknowledgements, has the files written by helpers, writes
- * the manifest, and only then tells the job that the checkpoint is complete.
+/* The coordinator of a job's checkpoints: triggers them, gathers acknowledgements, has the files written by
+ * helpers, writes the manifest, and only then tells the job that the checkpoint is complete.
  *
- * One checkpoint is under way at a time. step() is called by one thread, the job's control; acknowledgements come from any
- * thread. Without a folder a checkpoint is only a round of barriers: nothing is written (a job that stops without
- * checkpoints commits its sinks that way). */
+ * One checkpoint is under way at a time. step() is called by one thread, the job's control; acknowledgements come
+ * from any thread. Without a folder a checkpoint is only a round of barriers: nothing is written (a job that stops
+ * without checkpoints commits its sinks that way). */
 #ifndef CHECKPOINT_COORDINATOR_H
 #define CHECKPOINT_COORDINATOR_H
 
@@ -20,7 +20,8 @@ struct checkpoint_part {
 };
 void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n);
 
-/* What the coordinator asks of the job. Called from step(), but for prepare_manifest (on a helper) and wake (anywhere). */
+/* What the coordinator asks of the job. Called from step(), but for prepare_manifest (on a helper) and wake
+ * (anywhere). */
 struct coordinator_calls {
     void *arg;
     void (*trigger)(void *arg, int64_t checkpoint_id, int64_t timestamp_ms);
@@ -46,7 +47,8 @@ struct coordinator_options {
     struct coordinator_calls calls;
 };
 
-/* A checkpoint that somebody waits for. Owned by who asks; may go away once `done` is set (read with coordinator_poll). */
+/* A checkpoint that somebody waits for. Owned by who asks; may go away once `done` is set (read with
+ * coordinator_poll). */
 struct checkpoint_request {
     const char *path; /* a savepoint's folder; NULL: in the options' folder */
     bool done;
@@ -61,8 +63,8 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
 /* Gives up what is under way, and waits for the helpers. NULL is allowed. */
 void coordinator_free(struct coordinator *coordinator);
 
-/* Does what is due; returns when it wants to be called again (env_now_ns; INT64_MAX: when woken). A failure that the job must
- * not survive is put into *fatal. `periodic`: whether new checkpoints may be begun by the interval. */
+/* Does what is due; returns when it wants to be called again (env_now_ns; INT64_MAX: when woken). A failure that
+ * the job must not survive is put into *fatal. `periodic`: whether new checkpoints may be begun by the interval. */
 int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct sabot_error *fatal);
 /* Any thread. At most 64 wait at a time. */
 sabot_status coordinator_request(struct coordinator *coordinator, struct checkpoint_request *request,

@@ -1,5 +1,5 @@
-/* Checkpoints as files: complete when the manifest is there, skipped when torn, refused when damaged; and the coordinator's rules:
- * one acknowledgement per task, time-outs, what is kept. In the simulated world. */
+/* Checkpoints as files: complete when the manifest is there, skipped when torn, refused when damaged; and the
+ * coordinator's rules: one acknowledgement per task, time-outs, what is kept. In the simulated world. */
 #include "checkpoint/coordinator.h"
 
 #include "base/env_sim.h"
@@ -85,7 +85,8 @@ static void pass(struct fixture *fixture, int64_t ms, struct sabot_error *fatal)
     }
 }
 
-/* A keyed table with n rows: key_group i % 128 sorted, namespace, a string key and a decimal value, some of them NULL. */
+/* A keyed table with n rows: key_group i % 128 sorted, namespace, a string key and a decimal value, some of them
+ * NULL. */
 static struct state_snapshot snapshot_of(int32_t n) {
     struct state_snapshot snapshot = {.name = "sums", .kind = STATE_KEYED, .n_keys = 1};
     const struct field fields[] = {{"key_group", type_not_null(type_of(TYPE_INT32))},

@@ -43,16 +43,16 @@ sabot_status restore_check(const struct restore *restore, int32_t max_parallelis
                            int32_t n_uids, struct sabot_error *err) {
     const struct manifest *manifest = &restore->manifest;
     if (manifest->max_parallelism != max_parallelism) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the maximum "
-                          "parallelism to %d", restore->path, manifest->max_parallelism, max_parallelism,
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the "
+                          "maximum parallelism to %d", restore->path, manifest->max_parallelism, max_parallelism,
                           manifest->max_parallelism);
     }
     for (int32_t f = 0; f < manifest->n_files; f++) {
         bool found = false;
         for (int32_t u = 0; u < n_uids && !found; u++) { found = strcmp(manifest->files[f].uid, uids[u]) == 0; }
         if (found) { continue; }
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in this "
-                          "job: the query has changed; start it without the checkpoint or with the old query",
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in "
+                          "this job: the query has changed; start it without the checkpoint or with the old query",
                           restore->path, manifest->files[f].state, manifest->files[f].uid);
     }
     return SABOT_OK;

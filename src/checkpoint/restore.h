@@ -1,4 +1,5 @@
-/* A checkpoint that a new job starts from: which rows go to which operator instance, at the same or another parallelism. */
+/* A checkpoint that a new job starts from: which rows go to which operator instance, at the same or another
+ * parallelism. */
 #ifndef CHECKPOINT_RESTORE_H
 #define CHECKPOINT_RESTORE_H
 

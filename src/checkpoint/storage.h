@@ -1,5 +1,5 @@
-/* Where checkpoints are: a folder D with a folder chk-<id> for each, or a folder of its own for a savepoint. All calls may
- * block: they belong on helper threads, or before and after a job. */
+/* Where checkpoints are: a folder D with a folder chk-<id> for each, or a folder of its own for a savepoint. All
+ * calls may block: they belong on helper threads, or before and after a job. */
 #ifndef CHECKPOINT_STORAGE_H
 #define CHECKPOINT_STORAGE_H
 
@@ -19,8 +19,8 @@ sabot_status storage_write_table(struct env *env, const char *path, struct memor
  * the batch. */
 sabot_status storage_read_table(struct env *env, const char *path, struct memory_pool *pool,
                                 const struct manifest_file *item,
-                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err), void *arg,
-                                struct sabot_error *err);
+                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
+                                void *arg, struct sabot_error *err);
 /* Writes the manifest: from now on the checkpoint exists. */
 sabot_status storage_write_manifest(struct env *env, const char *path, const struct manifest *manifest,
                                     struct sabot_error *err);
@@ -29,8 +29,8 @@ sabot_status storage_write_manifest(struct env *env, const char *path, const str
 sabot_status storage_read_manifest(struct env *env, const char *path, struct manifest *out, struct sabot_error *err);
 /* Ids of the folders chk-<id> in `dir`, ascending; malloc'ed. A folder that is not there has none. */
 sabot_status storage_list(struct env *env, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err);
-/* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones are reported in the log
- * and skipped. */
+/* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones are reported
+ * in the log and skipped. */
 sabot_status storage_find(struct env *env, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
 /* Removes a checkpoint's folder, the manifest first, so that no half of it looks complete. */

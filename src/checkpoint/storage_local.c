@@ -270,8 +270,8 @@ static sabot_status checksum_check(struct env_file *file, const char *path, cons
         char checksum[CHECKSUM_SIZE];
         checksum_print(hash, checksum);
         if (strcmp(checksum, item->checksum) != 0 || size != item->size) {
-            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s is not what was written (checksum %s, the manifest says %s): "
-                                "restore from another checkpoint", path, checksum, item->checksum);
+            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s is not what was written (checksum %s, the manifest says "
+                                "%s): restore from another checkpoint", path, checksum, item->checksum);
         }
     }
     XXH3_freeState(hash);
@@ -300,8 +300,8 @@ static sabot_status table_read(struct env_file *file, struct memory_pool *pool, 
 
 sabot_status storage_read_table(struct env *env, const char *path, struct memory_pool *pool,
                                 const struct manifest_file *item,
-                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err), void *arg,
-                                struct sabot_error *err) {
+                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
+                                void *arg, struct sabot_error *err) {
     char file_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, item->file, file_path, err));
     struct env_file *file;

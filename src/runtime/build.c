@@ -43,8 +43,8 @@ static sabot_status graph_check(const struct job *job, struct sabot_error *err) 
                               vertex->parallelism, PARALLELISM_MAX);
         }
         if (vertex->parallelism > job->options.max_parallelism) {
-            return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d, more than the maximum parallelism %d: lower "
-                              "the one or raise the other", vertex->name, vertex->parallelism,
+            return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d, more than the maximum parallelism %d: "
+                              "lower the one or raise the other", vertex->name, vertex->parallelism,
                               job->options.max_parallelism);
         }
         for (int32_t e = 0; e < vertex->n_edges; e++) { SABOT_TRY(edge_check(graph, v, &vertex->edges[e], err)); }

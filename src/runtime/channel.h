@@ -1,8 +1,8 @@
-/* A channel: a bounded ring from exactly one producing task to exactly one consuming task. It carries batches and, in the
- * same order, what stands between them: watermarks, idle marks, barriers and the end.
+/* A channel: a bounded ring from exactly one producing task to exactly one consuming task. It carries batches and,
+ * in the same order, what stands between them: watermarks, idle marks, barriers and the end.
  *
- * Lock-free. Full and empty are answers, not waits: after push said "full" the producer is woken once the ring is half
- * empty, after pop said "empty" the consumer is woken by the next item. Nobody is woken otherwise. */
+ * Lock-free. Full and empty are answers, not waits: after push said "full" the producer is woken once the ring is
+ * half empty, after pop said "empty" the consumer is woken by the next item. Nobody is woken otherwise. */
 #ifndef RUNTIME_CHANNEL_H
 #define RUNTIME_CHANNEL_H
 

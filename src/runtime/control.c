@@ -1,5 +1,5 @@
-/* The control of a job: the one place that decides what happens to the job as a whole. Tasks and callers leave notes (atomic
- * flags and counters) and wake it. */
+/* The control of a job: the one place that decides what happens to the job as a whole. Tasks and callers leave
+ * notes (atomic flags and counters) and wake it. */
 #include "base/log.h"
 #include "runtime/job_impl.h"
 

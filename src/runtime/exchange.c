@@ -4,8 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* A target gets a selection over the shared batch where it has at least this share of its rows, else a copy of its rows: a
- * copy costs a gather per column and row, a sparse selection costs the consumer cache lines and keeps the batch alive. */
+/* A target gets a selection over the shared batch where it has at least this share of its rows, else a copy of its
+ * rows: a copy costs a gather per column and row, a sparse selection costs the consumer cache lines and keeps the
+ * batch alive. */
 #define SHARE_ROWS_MIN 8 /* one row in 8 */
 
 const char *exchange_name(enum exchange exchange) {

@@ -1,7 +1,7 @@
 /* The producing end of an edge: which rows go into which channel.
  *
- * Belongs to one task. What a full channel can't take waits in a queue per channel, so one slow target does not keep the
- * others from getting what is theirs; the task stops as long as anything waits. */
+ * Belongs to one task. What a full channel can't take waits in a queue per channel, so one slow target does not
+ * keep the others from getting what is theirs; the task stops as long as anything waits. */
 #ifndef RUNTIME_EXCHANGE_H
 #define RUNTIME_EXCHANGE_H
 
@@ -43,12 +43,13 @@ void exchange_clear(struct exchange_out *out);
 sabot_status exchange_emit(struct exchange_out *out, struct batch *batch, struct sabot_error *err);
 /* An event (without a batch) for all targets. */
 sabot_status exchange_event(struct exchange_out *out, const struct channel_item *event, struct sabot_error *err);
-/* Moves what waits into its channels; true when nothing waits any more. Where something does, the channel's wake comes. */
+/* Moves what waits into its channels; true when nothing waits any more. Where something does, the channel's wake
+ * comes. */
 bool exchange_flush(struct exchange_out *out);
 static inline bool exchange_is_full(const struct exchange_out *out) { return out->n_waiting > 0; }
 
-/* Sorts the selected rows of a batch by target, stable: rows[0..counts[0]) are of target 0, and so on. The batch has its
- * hashes. target_of_row is scratch for batch->selected entries. */
+/* Sorts the selected rows of a batch by target, stable: rows[0..counts[0]) are of target 0, and so on. The batch
+ * has its hashes. target_of_row is scratch for batch->selected entries. */
 void exchange_partition(const struct batch *batch, const uint16_t *owner_of_group, int32_t max_parallelism,
                         int32_t n_targets, uint16_t *target_of_row, int32_t *counts, int32_t *rows);
 

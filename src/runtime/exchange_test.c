@@ -1,5 +1,5 @@
-/* Every row goes to one target (or, broadcast, to all), in order, to the one that owns its key group; a full target holds up
- * nobody else. */
+/* Every row goes to one target (or, broadcast, to all), in order, to the one that owns its key group; a full
+ * target holds up nobody else. */
 #include "runtime/exchange.h"
 
 #include <setjmp.h>

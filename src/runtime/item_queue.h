@@ -1,5 +1,5 @@
-/* What an operator gave out while nobody could take it: a queue of events inside one task. Operators that have much to give
- * look at out_is_full(), so it stays short; the limit catches one that does not. */
+/* What an operator gave out while nobody could take it: a queue of events inside one task. Operators that have
+ * much to give look at out_is_full(), so it stays short; the limit catches one that does not. */
 #ifndef RUNTIME_ITEM_QUEUE_H
 #define RUNTIME_ITEM_QUEUE_H
 

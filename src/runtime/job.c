@@ -178,8 +178,8 @@ static bool request_is_done(struct job *job, void *arg) { return coordinator_pol
 
 sabot_status job_checkpoint(struct job *job, const char *path, int64_t *checkpoint_id, struct sabot_error *err) {
     if (!path && !job->options.checkpoint_dir) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "job %s has no checkpoint folder: name one, or ask for a savepoint with a "
-                          "path", job->name);
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "job %s has no checkpoint folder: name one, or ask for a savepoint "
+                          "with a path", job->name);
     }
     struct checkpoint_request request = {.path = path};
     SABOT_TRY(coordinator_request(job->coordinator, &request, err));

@@ -56,7 +56,7 @@ struct job_options {
     int64_t checkpoint_interval_ns;
     int64_t checkpoint_timeout_ns; /* 0 = 10 min */
     int32_t checkpoints_retained;  /* 0 = 2 */
-    const char *restore_from;      /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
+    const char *restore_from; /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
     int64_t watermark_interval_ns; /* 0 = with every batch */
     int64_t alignment_max_drift_ms; /* 0 = no watermark alignment between splits */
 };
@@ -67,11 +67,11 @@ enum job_state { JOB_CREATED, JOB_RUNNING, JOB_STOPPING, JOB_FINISHED, JOB_CANCE
 /* Opens every task (connectors, state, restore) and starts the workers. The graph must outlive the job. */
 sabot_status job_start(struct env *env, const struct job_graph *graph, const struct job_options *options,
                        struct job **out, struct sabot_error *err);
-/* Waits for the end, at most timeout_ns (negative: no limit); *done says whether it has ended. The job's own failure is the
- * returned status. In the simulator this runs the job. */
+/* Waits for the end, at most timeout_ns (negative: no limit); *done says whether it has ended. The job's own
+ * failure is the returned status. In the simulator this runs the job. */
 sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sabot_error *err);
-/* Sources stop; what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks commit; windows
- * that are still open do not fire. Any thread; also from a signal handler's helper. */
+/* Sources stop; what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks
+ * commit; windows that are still open do not fire. Any thread; also from a signal handler's helper. */
 void job_stop(struct job *job);
 void job_cancel(struct job *job); /* drops what is in flight; any thread */
 void job_free(struct job *job);   /* cancels where it still runs, waits, frees; NULL is allowed */

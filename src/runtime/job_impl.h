@@ -78,8 +78,8 @@ sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *a
                           struct sabot_error *err);
 
 /* --- pools.c */
-/* Memory pools for a job and n operators, freed when the last buffer that was charged to them is gone: results may be in the
- * hands of others longer than the job lives. */
+/* Memory pools for a job and n operators, freed when the last buffer that was charged to them is gone: results may
+ * be in the hands of others longer than the job lives. */
 struct job_pools;
 struct job_pools *job_pools_new(struct memory_pool *parent, int32_t n);
 struct memory_pool *job_pools_job(struct job_pools *pools);

@@ -78,12 +78,14 @@ static void finish(struct job *job) {
 
 static void rows_are_the_same_at_every_parallelism(void **state) {
     (void)state;
-    static const int32_t shapes[][4] = {{1, 1, 1, 1}, {1, 2, 1, 2}, {2, 2, 2, 2}, {3, 7, 2, 2}, {5, 3, 1, 4}, {7, 7, 7, 3}};
+    static const int32_t shapes[][4] = {{1, 1, 1, 1}, {1, 2, 1, 2}, {2, 2, 2, 2},
+                                        {3, 7, 2, 2}, {5, 3, 1, 4}, {7, 7, 7, 3}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         struct plan plan;
         plan_init(&plan, shapes[i][0], shapes[i][1], shapes[i][2]);
         plan.sink.slow = i % 2 == 1;
-        struct job *job = start(&plan, &(struct job_options){.workers = shapes[i][3], .channel_batches = 1 + (int32_t)i});
+        const struct job_options options = {.workers = shapes[i][3], .channel_batches = 1 + (int32_t)i};
+        struct job *job = start(&plan, &options);
         int64_t in = 0;
         bool done;
         assert_int_equal(job_wait(job, 120 * SECOND, &done, NULL), SABOT_OK);

@@ -1,5 +1,6 @@
-/* A ledger: a file of lines that tasks write beside their output (dead letters, late rows). Lines are gathered and written by
- * a helper; when more waits than the limit, the caller writes itself. So nothing is lost, and memory is bounded. */
+/* A ledger: a file of lines that tasks write beside their output (dead letters, late rows). Lines are gathered and
+ * written by a helper; when more waits than the limit, the caller writes itself. So nothing is lost, and memory is
+ * bounded. */
 #ifndef RUNTIME_LEDGER_H
 #define RUNTIME_LEDGER_H
 

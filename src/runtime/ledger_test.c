@@ -29,7 +29,8 @@ static void write_lines(void *arg) {
     const struct writer *writer = arg;
     char line[128];
     for (int i = 0; i < LINES; i++) {
-        const int size = snprintf(line, sizeof line, "%d %d ........................................\n", writer->number, i);
+        const int size = snprintf(line, sizeof line, "%d %d ........................................\n",
+                                  writer->number, i);
         assert_int_equal(ledger_add(writer->ledger, line, (size_t)size, NULL), SABOT_OK);
     }
 }
@@ -169,8 +170,8 @@ static void malformed_records_are_kept_as_the_policy_says(void **state) {
     const struct test_stream stream = {.keys = 9, .step_ms = 1};
     const struct test_row row = test_stream_row(&stream, 0, 0);
     char wanted[512];
-    snprintf(wanted, sizeof wanted, "{\"operator\": \"Fault\", \"subtask\": 0, \"rule\": \"window closed\", \"watermark\": "
-             "\"1970-01-01 00:00:01.500\", \"lateness_ms\": 25, \"row\": {\"key\": %lld, \"ts\": "
+    snprintf(wanted, sizeof wanted, "{\"operator\": \"Fault\", \"subtask\": 0, \"rule\": \"window closed\", "
+             "\"watermark\": \"1970-01-01 00:00:01.500\", \"lateness_ms\": 25, \"row\": {\"key\": %lld, \"ts\": "
              "\"1970-01-01 00:00:00.000\", \"value\": %lld}}\n", (long long)row.key, (long long)row.value);
     assert_string_equal(data, wanted);
     free(data);

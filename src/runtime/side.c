@@ -80,7 +80,8 @@ static sabot_status line_write(struct ledger *ledger, struct text *line, struct 
 
 sabot_status job_malformed(struct job *job, const struct op_context *context, const char *place, const char *reason,
                            const void *record, size_t size, struct sabot_error *err) {
-    atomic_fetch_add_explicit(&context->metrics->rows_malformed, 1, memory_order_relaxed); /* any thread of a connector */
+    /* a connector may call this from any thread */
+    atomic_fetch_add_explicit(&context->metrics->rows_malformed, 1, memory_order_relaxed);
     if (job->options.on_error == JOB_ON_ERROR_FAIL) {
         return SABOT_FAIL(err, SABOT_ERR_DATA, "%s: %s; set on_error to 'skip' or 'dead_letter' to go on without such "
                           "records", place, reason);

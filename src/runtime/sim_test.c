@@ -1,5 +1,5 @@
-/* Whole jobs under the simulator: for each seed another order of steps, other batch sizes, delays and parallelism, and always the
- * rows that plain loops compute. A seed that fails is run again alone with SABOT_SIM_SEED=<seed>. */
+/* Whole jobs under the simulator: for each seed another order of steps, other batch sizes, delays and parallelism,
+ * and always the rows that plain loops compute. A seed that fails is run again alone with SABOT_SIM_SEED=<seed>. */
 #include "runtime/job.h"
 
 #include "base/env_sim.h"
@@ -21,7 +21,8 @@
 #define MILLISECOND INT64_C(1000000)
 #define VIRTUAL_HOUR (INT64_C(3600) * 1000 * MILLISECOND)
 
-/* source -> filter [-> local window], hash -> window, (rebalance | gather) -> sink; everything that the seed decides is drawn from `env` */
+/* source -> filter [-> local window], hash -> window, (rebalance | gather) -> sink; everything that the seed
+ * decides is drawn from `env` */
 struct world {
     struct env *env;
     uint64_t seed;
@@ -71,7 +72,8 @@ static void windows_draw(struct world *world) {
                                    {"count", type_of(TYPE_INT64)}, {"window_end", type_timestamp(3)}};
     schema_unref(world->results);
     assert_int_equal(schema_new(fields, 4, &world->results, NULL), SABOT_OK);
-    world->specs[3] = (struct op_spec){&op_window_aggregate, &world->global, world->results, "window", "WindowAggregate"};
+    world->specs[3] = (struct op_spec){&op_window_aggregate, &world->global, world->results, "window",
+                                       "WindowAggregate"};
     world->specs[4].output = world->results;
     if (kind == 1) { return; }
     assert_int_equal(window_partial_schema(&world->local, world->rows, &world->partials, NULL), SABOT_OK);
@@ -174,7 +176,8 @@ static void crash_run(uint64_t seed) {
         struct job *job;
         check(&world, job_start(world.env, &world.graph, &world.options, &job, &err) == SABOT_OK, "start", &err);
         bool done = false;
-        check(&world, job_wait(job, draw(&world, 5, 3000) * MICROSECOND, &done, &err) == SABOT_OK, "before a crash", &err);
+        const int64_t until_ns = draw(&world, 5, 3000) * MICROSECOND;
+        check(&world, job_wait(job, until_ns, &done, &err) == SABOT_OK, "before a crash", &err);
         if (draw(&world, 0, 3) == 0) {
             job_stop(job);
             check(&world, job_wait(job, VIRTUAL_HOUR, &done, &err) == SABOT_OK, "while it stopped", &err);

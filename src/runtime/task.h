@@ -1,8 +1,8 @@
-/* A task: one subtask of a vertex. It drives its chain of operators from its channels, or, where the chain begins with a
- * source, from the source; one worker runs it, one step at a time.
+/* A task: one subtask of a vertex. It drives its chain of operators from its channels, or, where the chain begins
+ * with a source, from the source; one worker runs it, one step at a time.
  *
- * Order within a step: what waits for room, operators that are busy, a barrier on its way through the chain, and only then
- * new input. So an operator never gets anything while it is busy, and a barrier never overtakes a row. */
+ * Order within a step: what waits for room, operators that are busy, a barrier on its way through the chain, and
+ * only then new input. So an operator never gets anything while it is busy, and a barrier never overtakes a row. */
 #ifndef RUNTIME_TASK_H
 #define RUNTIME_TASK_H
 

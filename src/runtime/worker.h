@@ -1,5 +1,6 @@
-/* A worker: a thread that runs its tasks in turns. It knows which of them have something to do from a bit each, which anybody
- * may set; when no bit is set it sleeps until somebody does, or until the first task that asked for a time. */
+/* A worker: a thread that runs its tasks in turns. It knows which of them have something to do from a bit each,
+ * which anybody may set; when no bit is set it sleeps until somebody does, or until the first task that asked for
+ * a time. */
 #ifndef RUNTIME_WORKER_H
 #define RUNTIME_WORKER_H
 

@@ -1,8 +1,10 @@
-/* The watermark of a task from those of its channels: the minimum over the channels that are not idle, never backwards.
+/* The watermark of a task from those of its channels: the minimum over the channels that are not idle, never
+ * backwards.
  *
- * Flink's rules: a channel that was idle and comes back behind the combined watermark does not hold it (nor move it) until
- * it has caught up. When the last active channel turns idle while it is the one that holds the watermark, the watermark
- * jumps to the largest of all channels: nothing else would ever move it. Pure; no clock but what the caller gives. */
+ * Flink's rules: a channel that was idle and comes back behind the combined watermark does not hold it (nor move
+ * it) until it has caught up. When the last active channel turns idle while it is the one that holds the
+ * watermark, the watermark jumps to the largest of all channels: nothing else would ever move it. Pure; no clock
+ * but what the caller gives. */
 #ifndef TIME_WATERMARK_COMBINE_H
 #define TIME_WATERMARK_COMBINE_H
 

@@ -442,7 +442,8 @@ static sabot_status sink_open(const struct op_context *context, struct op **out,
     const struct test_sink *options = context->spec->options;
     struct test_sink_op *self = calloc(1, sizeof *self);
     *self = (struct test_sink_op){.op = {.type = &test_sink_op}, .context = *context, .store = options->store,
-                                  .columns = options->columns, .slow = options->slow, .preparing = -1, .watermark_ms = WATERMARK_NONE};
+                                  .columns = options->columns, .slow = options->slow, .preparing = -1,
+                                  .watermark_ms = WATERMARK_NONE};
     *out = &self->op;
     struct schema *schema = schema_of((const char *const[]){"prepared", "unused"}, 2);
     const struct state_spec spec = {.name = "pending", .kind = STATE_LIST, .schema = schema};

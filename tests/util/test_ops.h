@@ -1,5 +1,5 @@
-/* Small operators for tests of the runtime: a source of numbers, a filter, a windowed sum and a sink that commits. They keep to
- * the contract of op.h, and what they should give is computed by plain loops. */
+/* Small operators for tests of the runtime: a source of numbers, a filter, a windowed sum and a sink that commits.
+ * They keep to the contract of op.h, and what they should give is computed by plain loops. */
 #ifndef TESTS_UTIL_TEST_OPS_H
 #define TESTS_UTIL_TEST_OPS_H
 

@@ -13,7 +13,7 @@
 
 #include "ops/aggregate/aggregator.h"
 #include "ops/window/split.h"
-#include "runtime/job.h"
+#include "ops/services.h"
 #include "time/lateness.h"
 
 struct window_aggregate {

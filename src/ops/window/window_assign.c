@@ -4,7 +4,7 @@
 
 #include "ops/window/slices.h"
 #include "ops/window/split.h"
-#include "runtime/job.h"
+#include "ops/services.h"
 
 #define ROWS_GIVEN_MAX BATCH_ROWS_MAX
 

@@ -9,7 +9,7 @@
 
 #include "ops/aggregate/aggregator.h"
 #include "ops/window/split.h"
-#include "runtime/job.h"
+#include "ops/services.h"
 
 #define GROUPS_MAX (1 << 18) /* held at once; above it they go out */
 
