@@ -84,7 +84,8 @@ struct op_type {
     /* Goes on with what was interrupted; called while busy and the output is not full. Also called at
      * context.latency_target intervals where wants_ticks is set (then busy need not be set). */
     sabot_status (*resume)(struct op *op, struct op_out *out, struct sabot_error *err);
-    /* A barrier is about to pass: emit what is buffered, bring the state tables up to date. */
+    /* A barrier is about to pass: emit what is buffered, bring the state tables up to date. Where that can't be done at
+     * once (a sink's pre-commit), busy is set, and the barrier waits until resume() has cleared it. */
     sabot_status (*before_barrier)(struct op *op, int64_t checkpoint_id, struct op_out *out, struct sabot_error *err);
     /* The checkpoint is complete: sinks commit. Not called for aborted ones. */
     sabot_status (*on_complete)(struct op *op, int64_t checkpoint_id, struct sabot_error *err);
