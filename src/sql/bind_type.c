@@ -8,7 +8,8 @@
 #define TIMESTAMP_PRECISION_MAX 9
 
 static sabot_status length_of(const struct sql_type *type, bool fixed, struct type *out, struct sabot_error *err) {
-    const uint32_t length = type->has_precision ? type->precision : CHAR_LENGTH_DEFAULT;
+    /* As Flink's type system: VARCHAR without a length is STRING, CHAR is CHAR(1). */
+    const uint32_t length = type->has_precision ? type->precision : fixed ? CHAR_LENGTH_DEFAULT : TYPE_LENGTH_MAX;
     if (length < 1 || length > TYPE_LENGTH_MAX) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, type->span, "a length must be between 1 and %d", TYPE_LENGTH_MAX);
     }
