@@ -24,8 +24,9 @@ static sabot_status explain_script(struct session *session, struct session_scrip
 
 int command_explain(int argc, char **argv) {
     if (argc != 2 || strcmp(argv[1], "--help") == 0) {
-        puts("usage: sabot explain FILE        FILE: a SQL script, - for standard input\n\n"
-             "Shows the logical, the optimised and the physical plan of each query and INSERT. Nothing is run.");
+        fputs("usage: sabot explain FILE        FILE: a SQL script, - for standard input\n\n"
+              "Shows the logical, the optimised and the physical plan of each query and INSERT. Nothing is run.\n",
+              argc == 2 ? stdout : stderr);
         return argc == 2 ? 0 : sabot_status_exit_code(SABOT_ERR_USAGE);
     }
     struct sabot_error err = {0};
