@@ -82,3 +82,9 @@ sabot_status batch_with_selection(const struct batch *from, struct buffer *selec
     batch->created_ns = from->created_ns;
     return SABOT_OK;
 }
+
+sabot_status batch_copy(const struct batch *from, struct batch **out, struct sabot_error *err) {
+    SABOT_TRY(batch_with_selection(from, buffer_ref(from->selection_buffer), from->selected, out, err));
+    (*out)->selection = from->selection;
+    return SABOT_OK;
+}

@@ -139,6 +139,9 @@ sabot_status batch_with_columns(const struct batch *from, struct schema *schema,
 /* The same columns with another selection (the buffer's reference is taken over). */
 sabot_status batch_with_selection(const struct batch *from, struct buffer *selection, int32_t selected,
                                   struct batch **out, struct sabot_error *err);
+/* The same rows in a batch of its own, for what may be written before it is shared (hashes). The selection may begin inside
+ * its buffer (parts of an exchange share one), so it can't be made again from the buffer. */
+sabot_status batch_copy(const struct batch *from, struct batch **out, struct sabot_error *err);
 /* Row i of the batch -> physical row. */
 static inline int32_t batch_row(const struct batch *batch, int32_t i) {
     return batch->selection ? batch->selection[i] : i;

@@ -97,6 +97,35 @@ static void take_picks_rows_and_makes_nulls(void **state) {
     assert_int_equal(pool.used, 0);
 }
 
+/* An exchange's parts share one buffer of selections: a copy must not begin at the buffer's start. */
+static void a_copy_keeps_a_selection_that_begins_inside_its_buffer(void **state) {
+    (void)state;
+    const struct field field = {"x", type_of(TYPE_INT64)};
+    struct schema *schema;
+    OK(schema_new(&field, 1, &schema, NULL));
+    struct column_builder builder = {0};
+    OK(column_builder_init(&builder, &pool, PHYS_I64, 4, false, NULL));
+    for (int i = 0; i < 4; i++) { ((int64_t *)builder.values)[i] = i; }
+    struct column *column;
+    OK(column_builder_finish(&builder, &column, NULL));
+    struct batch *whole, *part, *copy, *taken;
+    OK(batch_new(schema, &column, 1, 4, &whole, NULL));
+    struct buffer *rows;
+    OK(buffer_new(&pool, 4 * sizeof(int32_t), &rows, NULL));
+    memcpy(rows->data, (const int32_t[]){0, 2, 1, 3}, 4 * sizeof(int32_t));
+    OK(batch_with_selection(whole, rows, 2, &part, NULL));
+    part->selection += 2; /* rows 1 and 3 */
+    OK(batch_copy(part, &copy, NULL));
+    OK(batch_compact(&pool, copy, &taken, NULL));
+    assert_int_equal(((const int64_t *)taken->columns[0]->values)[0], 1);
+    assert_int_equal(((const int64_t *)taken->columns[0]->values)[1], 3);
+    batch_unref(taken);
+    batch_unref(copy);
+    batch_unref(part);
+    batch_unref(whole);
+    schema_unref(schema);
+}
+
 static void compact_applies_the_selection_and_expands_constants(void **state) {
     (void)state;
     struct batch *batch = sample();
@@ -405,6 +434,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(take_picks_rows_and_makes_nulls),
         cmocka_unit_test(compact_applies_the_selection_and_expands_constants),
+        cmocka_unit_test(a_copy_keeps_a_selection_that_begins_inside_its_buffer),
         cmocka_unit_test(concat_joins_rows_nulls_and_row_kinds),
         cmocka_unit_test(detach_lets_go_of_foreign_memory),
         cmocka_unit_test(equal_keys_hash_equally_whatever_the_layout),

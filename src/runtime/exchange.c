@@ -163,8 +163,7 @@ static sabot_status with_hashes(struct exchange_out *out, struct batch **batch, 
     if ((*batch)->hashes && (*batch)->hash_key_id == key_id(out->keys, out->n_keys)) { return SABOT_OK; }
     if (atomic_load_explicit(&(*batch)->refs, memory_order_acquire) > 1) {
         struct batch *own;
-        SABOT_TRY(batch_with_selection(*batch, buffer_ref((*batch)->selection_buffer), (*batch)->selected, &own, err));
-        own->selection = (*batch)->selection; /* may begin inside the buffer */
+        SABOT_TRY(batch_copy(*batch, &own, err));
         batch_unref(*batch);
         *batch = own;
     }

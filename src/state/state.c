@@ -145,7 +145,7 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     SABOT_TRY(check_columns(table, table->snapshot, shared, err));
     /* The restored batch may be in the hands of other subtasks too: hashes are cached in a batch of our own. */
     BATCH_OWNED struct batch *rows = NULL;
-    SABOT_TRY(batch_with_selection(shared, buffer_ref(shared->selection_buffer), shared->selected, &rows, err));
+    SABOT_TRY(batch_copy(shared, &rows, err));
     int32_t keys[64];
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
     if (table->n_keys) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }

@@ -93,7 +93,7 @@ sabot_status aggregator_prepare(struct aggregator *aggregator, struct batch **ba
     if (atomic_load_explicit(&(*batch)->refs, memory_order_relaxed) > 1) {
         /* Others may read this batch at the same time: the hashes go into one of our own. */
         struct batch *own;
-        SABOT_TRY(batch_with_selection(*batch, buffer_ref((*batch)->selection_buffer), (*batch)->selected, &own, err));
+        SABOT_TRY(batch_copy(*batch, &own, err));
         batch_unref(*batch);
         *batch = own;
     }
@@ -138,7 +138,7 @@ static sabot_status set_add(struct aggregator *aggregator, int32_t s, int64_t na
 /* A batch of the same rows whose hashes are those of `keys`. */
 static sabot_status with_hashes(struct aggregator *aggregator, const struct batch *batch, const int32_t *keys,
                                 int32_t n_keys, struct batch **out, struct sabot_error *err) {
-    SABOT_TRY(batch_with_selection(batch, buffer_ref(batch->selection_buffer), batch->selected, out, err));
+    SABOT_TRY(batch_copy(batch, out, err));
     const sabot_status status = batch_cache_hashes(aggregator->pool, *out, keys, n_keys, err);
     if (status != SABOT_OK) {
         batch_unref(*out);
