@@ -115,9 +115,17 @@ static sabot_status unknown_name(const char *what, const char *name, const char 
     return status;
 }
 
+/* Connectors that the engine makes tables of: no options lead to them. */
+static bool connector_is_internal(const struct connector *connector) {
+    return (!connector->source || connector->source->is_internal) && (!connector->sink || connector->sink->is_internal);
+}
+
+/* The i-th that SQL can name. */
 static const char *connector_name_at(size_t i) {
-    const struct connector *connector = connector_at(i);
-    return connector ? connector->name : NULL;
+    for (size_t at = 0; connector_at(at); at++) {
+        if (!connector_is_internal(connector_at(at)) && i-- == 0) { return connector_at(at)->name; }
+    }
+    return NULL;
 }
 
 static const char *format_name_at(size_t i) {
@@ -137,14 +145,12 @@ static sabot_status find_connector(struct table_draft *draft, const struct sql_c
     for (unsigned i = 0; i < create->options.count; i++) {
         if (strcmp(create->options.items[i].key, "connector") == 0) { span = create->options.items[i].value_span; }
     }
-    static const char *const internal[] = {"collect", "stream", "batches"}; /* connect/memory: no options lead to them */
-    for (size_t i = 0; i < sizeof internal / sizeof internal[0]; i++) {
-        if (strcmp(name, internal[i]) == 0) {
-            return SQL_FAIL(err, SABOT_ERR_PLAN, span, "connector '%s' is for the embedding program, not for SQL", name);
-        }
+    const struct connector *connector = connector_find(name);
+    if (connector && connector_is_internal(connector)) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, span, "connector '%s' is for the embedding program, not for SQL", name);
     }
-    draft->object->table.connector = connector_find(name);
-    return draft->object->table.connector ? SABOT_OK : unknown_name("connector", name, connector_name_at, span, err);
+    draft->object->table.connector = connector;
+    return connector ? SABOT_OK : unknown_name("connector", name, connector_name_at, span, err);
 }
 
 static bool is_physical(const struct table_column *column) { return column->kind != TABLE_COLUMN_COMPUTED; }
@@ -564,14 +570,8 @@ static sabot_status fill_table(struct table_draft *draft, const struct sql_creat
                                                           .column = option->value_span.column}, err));
     }
     if (create->partitioned_by.count) {
-        struct text names = {0};
-        for (unsigned i = 0; i < create->partitioned_by.count; i++) {
-            text_format(&names, "%s%s", i ? "," : "", create->partitioned_by.items[i].text);
-        }
-        const sabot_status status =
-            set_option(draft, (struct table_option){.key = "partitioned-by", .value = text_string(&names)}, err);
-        text_clear(&names);
-        SABOT_TRY(status);
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, create->partitioned_by.items[0].span,
+                        "PARTITIONED BY can't be used yet: files would all be written into one folder");
     }
     SABOT_TRY(find_connector(draft, create, err));
     if (as) { SABOT_TRY(add_from_schema(draft, as->schema, name->span, err)); }
@@ -580,10 +580,6 @@ static sabot_status fill_table(struct table_draft *draft, const struct sql_creat
     SABOT_TRY(set_constraints(draft, &create->elements, err));
     for (unsigned i = 0; i < create->elements.watermarks.count; i++) {
         SABOT_TRY(set_watermark(draft, &create->elements.watermarks.items[i], script, err));
-    }
-    for (unsigned i = 0; i < create->partitioned_by.count; i++) {
-        const struct sql_name *column = &create->partitioned_by.items[i];
-        if (find_column(draft, column->text) < 0) { return no_such_column(draft, column, "PARTITIONED BY", err); }
     }
     object->table.columns = draft->columns;
     object->table.n_columns = draft->n_columns;

@@ -94,6 +94,9 @@ static sabot_status show_connectors(const struct statement_context *context, str
     rows_init(&rows, names, 3);
     for (size_t i = 0; connector_at(i); i++) {
         const struct connector *connector = connector_at(i);
+        const bool internal = (connector->source && connector->source->is_internal) ||
+                              (connector->sink && connector->sink->is_internal);
+        if (internal) { continue; }
         rows_add(&rows, (const char *const[]){connector->name, connector->source ? connector->source->summary : NULL,
                                               connector->sink ? connector->sink->summary : NULL});
     }
