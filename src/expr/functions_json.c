@@ -1,0 +1,182 @@
+/* Functions that look into JSON texts: JSON_VALUE, JSON_QUERY, JSON_EXISTS, IS JSON. Paths are compiled at bind. */
+#include "expr/json_path.h"
+#include "expr/signature.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+/* ---- paths ------------------------------------------------------------------------------------------------------- */
+
+static bool starts_with_word(struct slice text, const char *word) {
+    const size_t size = strlen(word);
+    return text.size > size && strncasecmp(text.data, word, size) == 0 && text.data[size] == ' ';
+}
+
+/* The end of a quoted name whose quote is at `at`; 0: it is not closed. */
+static size_t quote_end(struct slice text, size_t at) {
+    const char *close = at + 1 < text.size ? memchr(text.data + at + 1, text.data[at], text.size - at - 1) : NULL;
+    return close ? (size_t)(close - text.data) : 0;
+}
+
+static bool is_quote(char c) { return c == '\'' || c == '"'; }
+
+/* One step at *at: .name ."name" .* ['name'] [3] [*] */
+static bool step_parse(struct slice text, size_t *at, struct json_step *step) {
+    const bool bracket = text.data[*at] == '[';
+    size_t i = *at + 1;
+    if (!bracket && text.data[*at] != '.') { return false; }
+    if (!bracket && i < text.size && text.data[i] == '[') { /* $.['a b'] */
+        *at = i;
+        return step_parse(text, at, step);
+    }
+    while (bracket && i < text.size && text.data[i] == ' ') { i++; }
+    if (i >= text.size) { return false; }
+    *step = (struct json_step){.kind = JSON_STEP_MEMBER};
+    if (text.data[i] == '*') {
+        step->kind = JSON_STEP_ALL;
+        i++;
+    } else if (is_quote(text.data[i])) {
+        const size_t end = quote_end(text, i);
+        if (end == 0) { return false; }
+        step->name = text.data + i + 1;
+        step->name_size = end - i - 1;
+        i = end + 1;
+    } else if (bracket) {
+        step->kind = JSON_STEP_INDEX;
+        const size_t first = i;
+        for (; i < text.size && text.data[i] >= '0' && text.data[i] <= '9' && i - first < 9; i++) {
+            step->index = step->index * 10 + (size_t)(text.data[i] - '0');
+        }
+        if (i == first) { return false; }
+    } else {
+        step->name = text.data + i;
+        while (i < text.size && !strchr(".[ ", text.data[i])) { i++; }
+        step->name_size = (size_t)(text.data + i - step->name);
+        if (step->name_size == 0) { return false; }
+    }
+    while (bracket && i < text.size && text.data[i] == ' ') { i++; }
+    if (bracket && (i >= text.size || text.data[i++] != ']')) { return false; }
+    *at = i;
+    return true;
+}
+
+/* Names are borrowed from the text. */
+static bool path_parse(struct slice text, struct json_steps *steps) {
+    *steps = (struct json_steps){.n = 0};
+    if (starts_with_word(text, "strict")) {
+        steps->strict = true;
+        text = (struct slice){text.data + 6, text.size - 6};
+    } else if (starts_with_word(text, "lax")) {
+        text = (struct slice){text.data + 3, text.size - 3};
+    }
+    while (text.size > 0 && text.data[0] == ' ') { text = (struct slice){text.data + 1, text.size - 1}; }
+    while (text.size > 0 && text.data[text.size - 1] == ' ') { text.size--; }
+    if (text.size == 0 || text.data[0] != '$') { return false; }
+    for (size_t at = 1; at < text.size;) {
+        if (steps->n == JSON_PATH_STEPS_MAX || !step_parse(text, &at, &steps->steps[steps->n])) { return false; }
+        steps->n++;
+    }
+    return true;
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
+
+static void reader_free(void *scratch) { json_path_reader_free(scratch); }
+
+static sabot_status no_memory(struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text");
+}
+
+static sabot_status find(struct kernel_call *call, int32_t row, bool with_text, struct json_hit *hit,
+                         struct sabot_error *err) {
+    static const struct json_steps root = {.n = 0};
+    struct json_steps own;
+    const struct json_steps *steps = call->expr->bound ? call->expr->bound : &root;
+    if (!call->scratch) {
+        call->scratch = json_path_reader_new();
+        call->scratch_free = reader_free;
+        if (!call->scratch) { return no_memory(err); }
+    }
+    if (!call->expr->bound && with_text) {
+        const struct slice path = arg_string(call, 1, row);
+        if (!path_parse(path, &own)) {
+            return SABOT_FAIL(err, SABOT_ERR_DATA, "'%.*s' is no JSON path (write $.a.b[0])",
+                              path.size > 60 ? 60 : (int)path.size, path.data);
+        }
+        steps = &own;
+    }
+    const struct slice text = arg_string(call, 0, row);
+    return json_path_find(call->scratch, text.data, text.size, steps, with_text, hit) ? SABOT_OK : no_memory(err);
+}
+
+static sabot_status value_kernel(struct kernel_call *call, struct sabot_error *err) {
+    const bool scalar = call->expr->function->name[5] == 'V';
+    FOR_ROWS(call, row, {
+        struct json_hit hit;
+        SABOT_TRY(find(call, row, true, &hit, err));
+        if (scalar ? hit.kind == JSON_HIT_SCALAR : hit.kind >= JSON_HIT_OBJECT) {
+            SABOT_TRY(put_string(call, row, hit.text, hit.size, err));
+        } else {
+            SABOT_TRY(put_null(call, row, err));
+        }
+    })
+    return SABOT_OK;
+}
+
+static sabot_status exists_kernel(struct kernel_call *call, struct sabot_error *err) {
+    FOR_ROWS(call, row, {
+        struct json_hit hit;
+        SABOT_TRY(find(call, row, true, &hit, err));
+        put_bool(call, row, hit.kind > JSON_HIT_EMPTY);
+    })
+    return SABOT_OK;
+}
+
+static sabot_status is_json_kernel(struct kernel_call *call, struct sabot_error *err) {
+    FOR_ROWS(call, row, {
+        struct json_hit hit = {.kind = JSON_HIT_ERROR};
+        const bool known = !column_is_null(call->args[0], row) && !column_is_null(call->args[1], row);
+        if (known) { SABOT_TRY(find(call, row, false, &hit, err)); }
+        if (!known) {
+            put_bool(call, row, false);
+            continue;
+        }
+        const char kind = string_view_data(kernel_string(call, 1, row))[0]; /* VALUE OBJECT ARRAY SCALAR */
+        put_bool(call, row, kind == 'V'   ? hit.kind != JSON_HIT_ERROR
+                            : kind == 'O' ? hit.kind == JSON_HIT_OBJECT
+                            : kind == 'A' ? hit.kind == JSON_HIT_ARRAY
+                                          : hit.kind == JSON_HIT_SCALAR || hit.kind == JSON_HIT_NULL);
+    })
+    return SABOT_OK;
+}
+
+/* ---- binding ----------------------------------------------------------------------------------------------------- */
+
+sabot_status bind_json_path(const struct function *function, struct function_binding *binding,
+                            struct sabot_error *err) {
+    static const struct signature signatures[] = {
+        {"JSON_VALUE", "SS", 'S', true, value_kernel},
+        {"JSON_QUERY", "SS", 'S', true, value_kernel},
+        {"JSON_EXISTS", "SS", 'B', false, exists_kernel},
+    };
+    const void *value = NULL;
+    SABOT_TRY(BIND_SIGNATURE(function, binding, signatures, err));
+    if (!binding_constant(binding, 1, &value) || !value) { return SABOT_OK; }
+    const struct slice path = slice_of(value);
+    char *text = arena_copy(binding->arena, path.data, path.size); /* the steps point into it */
+    struct json_steps *steps = ARENA_NEW(binding->arena, struct json_steps);
+    if (!text || !steps) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the query is too big"); }
+    if (!path_parse((struct slice){text, path.size}, steps)) {
+        return EXPR_FAIL(err, SABOT_ERR_PLAN, binding->args[1]->span, "'%.100s' is no JSON path (write $.a.b[0])", text);
+    }
+    binding->bound = steps;
+    return SABOT_OK;
+}
+
+sabot_status bind_is_json(const struct function *function, struct function_binding *binding, struct sabot_error *err) {
+    SABOT_TRY(binding_expect(function, binding, 0, type_of(TYPE_STRING), err));
+    SABOT_TRY(binding_expect(function, binding, 1, type_of(TYPE_STRING), err));
+    binding->result = type_not_null(type_of(TYPE_BOOL));
+    binding->kernel = is_json_kernel;
+    return SABOT_OK;
+}
