@@ -140,9 +140,9 @@ static sabot_status values_restore(struct state_table *table, int64_t namespace_
 }
 
 /* The rows whose key group is ours, run by run of one namespace. */
-static sabot_status rows_restore(struct state_table *table, struct batch *shared, struct sabot_error *err) {
+static sabot_status rows_restore(struct state_table *table, struct batch *shared, const uint64_t *group_hashes,
+                                 struct sabot_error *err) {
     const struct state_context *context = table->context;
-    SABOT_TRY(check_columns(table, table->snapshot, shared, err));
     /* The restored batch may be in the hands of other subtasks too: hashes are cached in a batch of our own. */
     BATCH_OWNED struct batch *rows = NULL;
     SABOT_TRY(batch_copy(shared, &rows, err));
@@ -150,6 +150,7 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
     if (table->n_keys) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
 
+    const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
     int32_t at[1024], slots[1024];
     int32_t n = 0;
     const int64_t *namespaces = rows->columns[1]->values;
@@ -165,12 +166,27 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
         }
         if (end) { break; }
         /* The group is computed, not read: the checkpoint's maximal parallelism may have been another. */
-        const int32_t group = table->n_keys ? key_group_of(rows->hashes[row], context->max_parallelism) : 0;
+        const int32_t group =
+            n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism) : 0;
         if (key_group_owner(group, context->max_parallelism, context->parallelism) != context->subtask) { continue; }
         current = namespace_;
         at[n++] = row;
     }
     return SABOT_OK;
+}
+
+/* Where some keys have no say in the key group, the group is the hash of the others. */
+static sabot_status keyed_restore(struct state_table *table, struct batch *rows, struct sabot_error *err) {
+    SABOT_TRY(check_columns(table, table->snapshot, rows, err));
+    const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
+    if (n_group_keys == 0 || table->n_sub_keys == 0) { return rows_restore(table, rows, NULL, err); }
+    int32_t keys[64];
+    for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = 2 + k; }
+    struct buffer *hashes;
+    SABOT_TRY(batch_hash(table->context->pool, rows, keys, n_group_keys, &hashes, err));
+    const sabot_status status = rows_restore(table, rows, (const uint64_t *)(const void *)hashes->data, err);
+    buffer_unref(hashes);
+    return status;
 }
 
 static sabot_status list_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
@@ -202,7 +218,7 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
                               "without the checkpoint", table->name, loaded->kind == STATE_LIST ? "a list" : "keyed",
                               table->kind == STATE_LIST ? "a list" : "keyed");
         }
-        if (table->kind == STATE_KEYED) { SABOT_TRY(rows_restore(table, loaded->rows, err)); }
+        if (table->kind == STATE_KEYED) { SABOT_TRY(keyed_restore(table, loaded->rows, err)); }
     }
     if (table->kind == STATE_LIST) { SABOT_TRY(list_restore(tables, table, err)); }
     for (int32_t i = 0; i < tables->n_loaded; i++) {
@@ -228,6 +244,8 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     table->context = &tables->context;
     table->kind = spec->kind;
     table->n_keys = spec->n_keys;
+    table->n_sub_keys = spec->n_sub_keys;
+    assert(spec->n_sub_keys <= spec->n_keys);
     table->schema = schema_ref(spec->schema);
     snprintf(table->name, sizeof table->name, "%s", spec->name);
     return spec->kind == STATE_KEYED ? snapshot_schema(spec->schema, &table->snapshot, err) : SABOT_OK;
@@ -287,6 +305,16 @@ sabot_status state_namespaces(struct state_table *table, const int64_t **out, in
 sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
                         struct sabot_error *err) {
     return table->backend->read(table, namespace_, first, n, out, err);
+}
+
+sabot_status state_take(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                        int32_t first_column, int32_t n_columns, struct column **out, struct sabot_error *err) {
+    return table->backend->take(table, namespace_, slots, n, first_column, n_columns, out, err);
+}
+
+sabot_status state_remove(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                          struct sabot_error *err) {
+    return n ? table->backend->remove(table, namespace_, slots, n, err) : SABOT_OK;
 }
 
 void state_drop_namespace(struct state_table *table, int64_t namespace_) { table->backend->drop(table, namespace_); }

@@ -21,6 +21,8 @@ struct state_spec {
     enum state_kind kind;
     struct schema *schema;       /* KEYED: key columns first, then value columns (fixed-width or VIEW) */
     int32_t n_keys;
+    int32_t n_sub_keys;          /* the last so many keys (a position, a value within a group) have no say in the key
+                                    group: all rows of a group stay together at any parallelism */
 };
 
 struct state_table;
@@ -62,6 +64,13 @@ sabot_status state_namespaces(struct state_table *table, const int64_t **out, in
 /* Keys and values of slots first..first+n as columns of the table's schema (a copy). */
 sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
                         struct sabot_error *err);
+/* Columns first_column.. of the table's schema (keys are the first) at slots[0..n), in that order (a copy). */
+sabot_status state_take(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                        int32_t first_column, int32_t n_columns, struct column **out, struct sabot_error *err);
+/* Removes rows: `slots` descending, each once. For each in turn, the row of the last slot moves to the freed one, so that
+ * slots stay dense. */
+sabot_status state_remove(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                          struct sabot_error *err);
 void state_drop_namespace(struct state_table *table, int64_t namespace_);
 /* The rows of `from` become those of `to`, which must be empty. */
 void state_rename_namespace(struct state_table *table, int64_t from, int64_t to);

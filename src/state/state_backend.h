@@ -16,7 +16,7 @@ struct state_table {
     enum state_kind kind;
     struct schema *schema;   /* owned: keys, then values */
     struct schema *snapshot; /* owned; KEYED: key_group and namespace in front */
-    int32_t n_keys;
+    int32_t n_keys, n_sub_keys;
     struct batch *list;      /* LIST: the rows */
 };
 
@@ -37,6 +37,10 @@ struct state_backend {
     sabot_status (*namespaces)(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
     sabot_status (*read)(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
                          struct sabot_error *err);
+    sabot_status (*take)(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                         int32_t first_column, int32_t n_columns, struct column **out, struct sabot_error *err);
+    sabot_status (*remove)(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
+                           struct sabot_error *err);
     void (*drop)(struct state_table *table, int64_t namespace_);
     void (*rename)(struct state_table *table, int64_t from, int64_t to);
     /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group; NULL = no rows. */

@@ -33,7 +33,7 @@ struct fixture {
     struct memory_pool pool;
     struct schema *schema;
     struct type key_types[KEYS_MAX];
-    int32_t n_keys;
+    int32_t n_keys, n_sub_keys;
     struct state_context context;
     struct state_tables *tables;
     struct state_table *table;
@@ -122,15 +122,17 @@ static struct state_table *table_open(struct fixture *fixture, struct state_tabl
                         &(struct state_spec){.name = "panes",
                                              .kind = STATE_KEYED,
                                              .schema = fixture->schema,
-                                             .n_keys = fixture->n_keys},
+                                             .n_keys = fixture->n_keys,
+                                             .n_sub_keys = fixture->n_sub_keys},
                         &table, &err),
        &err);
     return table;
 }
 
-static void fixture_open(struct fixture *fixture, const char *backend, const struct type *types, int32_t n_keys) {
+static void fixture_open(struct fixture *fixture, const char *backend, const struct type *types, int32_t n_keys,
+                         int32_t n_sub_keys) {
     struct sabot_error err = {0};
-    *fixture = (struct fixture){.backend = backend, .n_keys = n_keys, .ids = 40};
+    *fixture = (struct fixture){.backend = backend, .n_keys = n_keys, .n_sub_keys = n_sub_keys, .ids = 40};
     memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
     struct field fields[KEYS_MAX + 2];
     char names[KEYS_MAX][16];
@@ -258,6 +260,46 @@ static void change_values(struct fixture *fixture) {
                           string_view_of(row->text, (uint32_t)strlen(row->text)), &err),
            &err);
     }
+}
+
+/* Some rows go; the last ones take their slots, one by one. Also checks state_take on what is left. */
+static void remove_rows(struct fixture *fixture, int64_t namespace_) {
+    struct sabot_error err = {0};
+    int32_t count = model_count(fixture, namespace_), n = 0;
+    if (count == 0) { return; }
+    int32_t *slots = malloc((size_t)count * sizeof *slots);
+    const int32_t odds = 1 + random_below(5);
+    for (int32_t slot = count - 1; slot >= 0; slot--) {
+        if (random_below(odds) == 0) { slots[n++] = slot; }
+    }
+    ok(state_remove(fixture->table, namespace_, slots, n, &err), &err);
+    for (int32_t i = 0; i < n; i++) {
+        struct model *model = fixture->model;
+        int32_t gone = -1, last = -1;
+        for (int32_t r = 0; r < model->n_rows; r++) {
+            if (model->rows[r].namespace_ != namespace_) { continue; }
+            if (model->rows[r].slot == slots[i]) { gone = r; }
+            if (model->rows[r].slot == count - 1) { last = r; }
+        }
+        assert_true(gone >= 0 && last >= 0);
+        model->rows[last].slot = slots[i];
+        model->rows[gone] = model->rows[--model->n_rows];
+        count--;
+    }
+    assert_int_equal(state_count(fixture->table, namespace_), count);
+    n = 0;
+    for (int32_t i = 0; i < count; i++) { slots[n++] = random_below(count); }
+    struct column *numbers = NULL;
+    if (n) { ok(state_take(fixture->table, namespace_, slots, n, fixture->n_keys, 1, &numbers, &err), &err); }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t r = 0; r < fixture->model->n_rows; r++) {
+            const struct model_row *row = &fixture->model->rows[r];
+            if (row->namespace_ != namespace_ || row->slot != slots[i]) { continue; }
+            assert_int_equal(((const int64_t *)numbers->values)[i], row->number);
+        }
+    }
+    column_unref(numbers);
+    free(slots);
 }
 
 static void merge(struct fixture *fixture, int64_t from, int64_t into) {
@@ -394,18 +436,19 @@ static void run(const struct type *types, int32_t n_keys, int32_t ids, bool coll
             print_message("backend %s, %d keys, %d ids, seed %llu\n", backend_names[b], n_keys, ids,
                           (unsigned long long)(seed_given ? seed_given : seed));
             struct fixture fixture;
-            fixture_open(&fixture, backend_names[b], types, n_keys);
+            fixture_open(&fixture, backend_names[b], types, n_keys, (int32_t)(seed % (uint64_t)(n_keys + 1)));
             fixture.ids = ids;
             fixture.collide = collide && n_keys;
             const int64_t namespaces[] = {-20000, -1, 0, 7, INT64_C(1) << 50};
             for (int32_t step = 0; step < 40; step++) {
                 const int64_t a = namespaces[random_below(5)], c = namespaces[random_below(5)];
-                switch (random_below(9)) {
+                switch (random_below(11)) {
                 case 0: state_drop_namespace(fixture.table, a); model_drop(&fixture, a); break;
                 case 1: rename_namespace(&fixture, a, c); break;
                 case 2:
                 case 3: merge(&fixture, a, c); break;
                 case 4: change_values(&fixture); break;
+                case 9: remove_rows(&fixture, a); break;
                 case 5:
                     if (!fixture.collide) { snapshot_and_restore(&fixture, 1 + random_below(7)); }
                     break;
@@ -458,7 +501,7 @@ static void a_namespace_grows_to_many_keys_and_its_memory_is_used_again(void **s
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type type = type_not_null(type_of(TYPE_INT64));
-    fixture_open(&fixture, "memory", &type, 1);
+    fixture_open(&fixture, "memory", &type, 1, 0);
     const int32_t n = 8192, keys[1] = {0};
     int32_t *slots = malloc((size_t)n * sizeof *slots);
     int64_t used = 0;
@@ -496,7 +539,7 @@ static void full_memory_is_an_error_and_the_table_stays_whole(void **state) {
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type types[] = {type_of(TYPE_STRING), type_of(TYPE_INT64)};
-    fixture_open(&fixture, "memory", types, 2);
+    fixture_open(&fixture, "memory", types, 2, 0);
     random_state = 99;
     fixture.ids = 30;
     static int32_t ids[BATCH_MAX][KEYS_MAX];
@@ -575,14 +618,14 @@ static void state_of_another_type_is_refused_with_a_sentence(void **state) {
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type type = type_of(TYPE_INT64), other = type_of(TYPE_STRING);
-    fixture_open(&fixture, "memory", &type, 1);
+    fixture_open(&fixture, "memory", &type, 1, 0);
     random_state = 5;
     find_or_insert(&fixture, 0);
     struct state_snapshot *snapshots;
     int32_t n;
     ok(state_tables_snapshot(fixture.tables, &snapshots, &n, &err), &err);
     struct fixture changed;
-    fixture_open(&changed, "memory", &other, 1);
+    fixture_open(&changed, "memory", &other, 1, 0);
     struct state_tables *tables;
     struct state_table *table;
     tables_open(&changed, 0, 1, &tables);

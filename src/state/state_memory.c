@@ -805,11 +805,30 @@ static sabot_status column_over(enum phys phys, int32_t rows, struct buffer *val
     return status;
 }
 
-static sabot_status read_column(struct memory_table *table, struct pane *pane, int32_t c, int64_t first, int32_t n,
-                                struct column **out, struct sabot_error *err) {
+#define PICK(type_)                                                                                                    \
+    do {                                                                                                               \
+        type_ *target = (type_ *)(void *)values->data;                                                                 \
+        const type_ *source = pane->columns[c];                                                                        \
+        for (int32_t i = 0; i < n; i++) { target[i] = source[slots[i]]; }                                              \
+    } while (0)
+/* Slots first..first+n, or slots[0..n) where they are given. */
+static sabot_status read_column(struct memory_table *table, struct pane *pane, int32_t c, const int32_t *slots,
+                                int64_t first, int32_t n, struct column **out, struct sabot_error *err) {
     struct buffer *values, *validity = NULL;
     SABOT_TRY(buffer_new(table->pool, (size_t)n * table->sizes[c], &values, err));
-    memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c], (size_t)n * table->sizes[c]);
+    if (!slots) {
+        memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c],
+               (size_t)n * table->sizes[c]);
+    } else {
+        switch (table->sizes[c]) {
+        case 0: break;
+        case 1: PICK(uint8_t); break;
+        case 2: PICK(uint16_t); break;
+        case 4: PICK(uint32_t); break;
+        case 8: PICK(uint64_t); break;
+        default: PICK(__int128); break;
+        }
+    }
     if (c < table->n_keys && pane->validity[c]) {
         const sabot_status status = buffer_new(table->pool, validity_size(n), &validity, err);
         if (status != SABOT_OK) {
@@ -819,7 +838,7 @@ static sabot_status read_column(struct memory_table *table, struct pane *pane, i
         uint64_t *bits = (uint64_t *)(void *)validity->data;
         memset(bits, 0xff, validity_size(n));
         for (int32_t i = 0; i < n; i++) {
-            if (!bit_is_set(pane->validity[c], first + i)) { bits[i >> 6] &= ~(UINT64_C(1) << (i & 63)); }
+            if (!bit_is_set(pane->validity[c], slots ? slots[i] : first + i)) { bits[i >> 6] &= ~(UINT64_C(1) << (i & 63)); }
         }
     }
     return column_over(table->phys[c], n, values, validity, &pane, 1, out, err);
@@ -833,13 +852,99 @@ static sabot_status memory_read(struct state_table *base, int64_t namespace_, in
     assert(pane && first >= 0 && first + n <= pane->count);
     struct column *columns[64];
     for (int32_t c = 0; c < table->n_columns; c++) {
-        const sabot_status status = read_column(table, pane, c, first, n, &columns[c], err);
+        const sabot_status status = read_column(table, pane, c, NULL, first, n, &columns[c], err);
         if (status != SABOT_OK) {
             for (int32_t i = 0; i < c; i++) { column_unref(columns[i]); }
             return status;
         }
     }
     return batch_new(base->schema, columns, table->n_columns, n, out, err);
+}
+
+static sabot_status memory_take(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n,
+                                int32_t first_column, int32_t n_columns, struct column **out,
+                                struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    assert(pane && first_column >= 0 && first_column + n_columns <= table->n_columns);
+    for (int32_t c = 0; c < n_columns; c++) {
+        const sabot_status status = read_column(table, pane, first_column + c, slots, 0, n, &out[c], err);
+        if (status != SABOT_OK) {
+            for (int32_t i = 0; i < c; i++) { column_unref(out[i]); }
+            return status;
+        }
+    }
+    return SABOT_OK;
+}
+
+/* --- removing */
+/* Where the entry of a slot stands. */
+static uint32_t entry_of(const struct pane *pane, int32_t slot) {
+    const uint32_t mask = pane->capacity - 1;
+    uint32_t at = (uint32_t)pane->hashes[slot] & mask;
+    while (pane->index[at].slot1 != (uint32_t)slot + 1) { at = (at + 1) & mask; }
+    return at;
+}
+
+/* Takes an entry out and closes the gap, so that no probe stops too early. */
+static void entry_remove(struct pane *pane, uint32_t at) {
+    const uint32_t mask = pane->capacity - 1;
+    struct entry *index = pane->index;
+    for (uint32_t next = (at + 1) & mask; index[next].slot1; next = (next + 1) & mask) {
+        const uint32_t home = index[next].tag & mask;
+        if (((next - home) & mask) < ((next - at) & mask)) { continue; } /* it would stand before its home */
+        index[at] = index[next];
+        at = next;
+    }
+    index[at] = (struct entry){0};
+}
+
+static void slot_move(struct memory_table *table, struct pane *pane, int32_t from, int32_t to) {
+    if (pane->null_slot == from) {
+        pane->null_slot = to;
+    } else if (table->n_keys) {
+        pane->index[entry_of(pane, from)].slot1 = (uint32_t)to + 1;
+    }
+    pane->hashes[to] = pane->hashes[from];
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        const size_t size = table->sizes[c];
+        memcpy((char *)pane->columns[c] + (size_t)to * size, (char *)pane->columns[c] + (size_t)from * size, size);
+    }
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        if (!pane->validity[k]) { continue; }
+        const uint64_t bit = UINT64_C(1) << (to & 63);
+        pane->validity[k][to >> 6] = bit_is_set(pane->validity[k], from) ? pane->validity[k][to >> 6] | bit
+                                                                         : pane->validity[k][to >> 6] & ~bit;
+    }
+}
+
+static sabot_status memory_remove(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n,
+                                  struct sabot_error *err) {
+    struct memory_table *table = table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t slot = slots[i];
+        assert(pane && slot >= 0 && slot < pane->count && (i == 0 || slot < slots[i - 1]));
+        for (int32_t c = 0; c < table->n_columns && table->has_views; c++) {
+            if (table->phys[c] != PHYS_VIEW) { continue; }
+            const struct string_view *view = (const struct string_view *)pane->columns[c] + slot;
+            pane->heap.garbage += view->size > STRING_VIEW_INLINE ? view->size : 0;
+        }
+        if (pane->null_slot == slot) {
+            pane->null_slot = -1;
+        } else if (table->n_keys) {
+            entry_remove(pane, entry_of(pane, slot));
+        }
+        const int32_t last = pane->count - 1;
+        if (slot != last) { slot_move(table, pane, last, slot); }
+        for (int32_t k = 0; k < table->n_keys; k++) { /* free slots are not NULL */
+            if (pane->validity[k]) { pane->validity[k][last >> 6] |= UINT64_C(1) << (last & 63); }
+        }
+        pane->count = last;
+    }
+    if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)n); }
+    const bool wasteful = pane->heap.garbage > HEAP_GARBAGE_MIN && pane->heap.garbage > pane->heap.size / 2;
+    return wasteful ? heap_compact(table, pane, err) : SABOT_OK;
 }
 
 /* --- namespaces */
@@ -865,8 +970,8 @@ static void memory_rename(struct state_table *base, int64_t from, int64_t to) {
 
 /* --- snapshot */
 /* For each pane in turn, where its slots go in an order by key group. */
-static int32_t *snapshot_order(const struct memory_table *table, struct pane *const *panes, int32_t n_panes,
-                               int64_t rows, int32_t *groups /* per target row */) {
+static int32_t *snapshot_order(const struct memory_table *table, const uint64_t *hashes, int64_t rows,
+                               int32_t *groups /* per target row */) {
     int64_t *starts = calloc((size_t)table->max_parallelism + 1, sizeof *starts);
     int32_t *order = malloc((size_t)rows * sizeof *order);
     if (!starts || !order) {
@@ -874,23 +979,43 @@ static int32_t *snapshot_order(const struct memory_table *table, struct pane *co
         free(order);
         return NULL;
     }
-    for (int32_t p = 0; p < n_panes; p++) {
-        for (int32_t i = 0; i < panes[p]->count; i++) {
-            starts[key_group_of(panes[p]->hashes[i], table->max_parallelism) + 1]++;
-        }
-    }
+    for (int64_t i = 0; i < rows; i++) { starts[key_group_of(hashes[i], table->max_parallelism) + 1]++; }
     for (int32_t g = 0; g < table->max_parallelism; g++) { starts[g + 1] += starts[g]; }
-    int64_t done = 0;
-    for (int32_t p = 0; p < n_panes; p++) {
-        for (int32_t i = 0; i < panes[p]->count; i++) {
-            const int32_t group = key_group_of(panes[p]->hashes[i], table->max_parallelism);
-            const int64_t at = starts[group]++;
-            order[done++] = (int32_t)at;
-            groups[at] = group;
-        }
+    for (int64_t i = 0; i < rows; i++) {
+        const int32_t group = key_group_of(hashes[i], table->max_parallelism);
+        const int64_t at = starts[group]++;
+        order[i] = (int32_t)at;
+        groups[at] = group;
     }
     free(starts);
     return order;
+}
+
+/* The hashes that decide the key groups of all rows, pane by pane. */
+static sabot_status snapshot_hashes(struct memory_table *table, struct pane *const *panes, int32_t n_panes,
+                                    uint64_t *hashes, struct sabot_error *err) {
+    const int32_t n_group_keys = table->n_keys - table->table.n_sub_keys;
+    for (int32_t p = 0; p < n_panes; p++) {
+        const int32_t n = panes[p]->count;
+        if (table->table.n_sub_keys == 0) {
+            memcpy(hashes, panes[p]->hashes, (size_t)n * sizeof *hashes);
+        } else if (n_group_keys == 0) {
+            memset(hashes, 0, (size_t)n * sizeof *hashes);
+        }
+        for (int32_t done = 0; done < n && table->table.n_sub_keys && n_group_keys; done += BATCH_ROWS_MAX) {
+            const int32_t m = n - done < BATCH_ROWS_MAX ? n - done : BATCH_ROWS_MAX;
+            BATCH_OWNED struct batch *rows = NULL;
+            SABOT_TRY(memory_read(&table->table, panes[p]->namespace_, done, m, &rows, err));
+            int32_t keys[64];
+            for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = k; }
+            struct buffer *buffer;
+            SABOT_TRY(batch_hash(table->pool, rows, keys, n_group_keys, &buffer, err));
+            memcpy(hashes + done, buffer->data, (size_t)m * sizeof *hashes);
+            buffer_unref(buffer);
+        }
+        hashes += n;
+    }
+    return SABOT_OK;
 }
 
 #define SCATTER(type_)                                                                                                 \
@@ -937,9 +1062,20 @@ static sabot_status snapshot_column(struct memory_table *table, struct pane *con
 
 static sabot_status snapshot_batch(struct memory_table *table, struct pane *const *panes, int32_t n_panes, int32_t rows,
                                    struct buffer *groups, struct batch **out, struct sabot_error *err) {
-    int32_t *order = snapshot_order(table, panes, n_panes, rows, (int32_t *)(void *)groups->data);
-    struct buffer *namespaces = NULL;
-    sabot_status status =
+    struct buffer *namespaces = NULL, *hashes;
+    sabot_status status = buffer_new(table->pool, (size_t)rows * 8, &hashes, err);
+    if (status == SABOT_OK) {
+        status = snapshot_hashes(table, panes, n_panes, (uint64_t *)(void *)hashes->data, err);
+        if (status != SABOT_OK) { buffer_unref(hashes); }
+    }
+    if (status != SABOT_OK) {
+        buffer_unref(groups);
+        return status;
+    }
+    int32_t *order = snapshot_order(table, (const uint64_t *)(const void *)hashes->data, rows,
+                                    (int32_t *)(void *)groups->data);
+    buffer_unref(hashes);
+    status =
         order ? buffer_new(table->pool, (size_t)rows * 8, &namespaces, err)
               : SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot", table->table.name);
     if (status != SABOT_OK) {
@@ -1049,6 +1185,8 @@ const struct state_backend state_memory = {
     .count = memory_count,
     .namespaces = memory_namespaces,
     .read = memory_read,
+    .take = memory_take,
+    .remove = memory_remove,
     .drop = memory_drop,
     .rename = memory_rename,
     .snapshot = memory_snapshot,

@@ -34,7 +34,12 @@ static sabot_status open_set(struct aggregator *aggregator, int32_t s, const str
     char name[64];
     snprintf(name, sizeof name, "%.40s_distinct%d", table_name, s);
     const struct state_spec spec = {
-        .name = name, .kind = STATE_KEYED, .schema = aggregator->sets[s].schema, .n_keys = aggregator->n_keys + 1};
+        .name = name,
+        .kind = STATE_KEYED,
+        .schema = aggregator->sets[s].schema,
+        .n_keys = aggregator->n_keys + 1,
+        .n_sub_keys = 1, /* the values of a group go where the group goes */
+    };
     return state_table_open(tables, &spec, &aggregator->sets[s].table, err);
 }
 
