@@ -1,5 +1,5 @@
-/* The Arrow C Data and C Stream interfaces, as their specification gives them, for programs that have no header of Arrow's.
- * The guards are the specification's: whichever header comes first declares the structs. */
+/* The Arrow C Data and C Stream interfaces, as their specification gives them, for programs that have no header of
+ * Arrow's. The guards are the specification's: whichever header comes first declares the structs. */
 #ifndef SABOT_ARROW_H
 #define SABOT_ARROW_H
 

@@ -13,7 +13,8 @@
  * Threads: an engine and its results are used by one thread at a time; sabot_job_stop, sabot_job_cancel and
  * sabot_job_metrics may be called by any thread. Callbacks run on threads of the engine.
  * Errors: every function returns a status; the last argument, which may be NULL, gets the message (sabot/error.h).
- * Options structs begin with `size` = sizeof the struct, so that a program built against an older header keeps working. */
+ * Options structs begin with `size` = sizeof the struct, so that a program built against an older header keeps working.
+ */
 #ifndef SABOT_SABOT_H
 #define SABOT_SABOT_H
 
@@ -50,10 +51,10 @@ SABOT_API void sabot_engine_close(struct sabot_engine *engine);
 SABOT_API sabot_status sabot_engine_set(struct sabot_engine *engine, const char *key, const char *value,
                                         struct sabot_error *err);
 
-/* Runs the statements of a script in order. A statement that gives rows (SELECT, SHOW, DESCRIBE, EXPLAIN) must be the last
- * one, and then *result has them; INSERT over bounded input is waited for, over unbounded input it goes on as a job of
- * *result. result may be NULL where nothing is wanted: a job then goes on until sabot_engine_close.
- * The text is UTF-8. On failure statements before the failing one have had their effect. */
+/* Runs the statements of a script in order. A statement that gives rows (SELECT, SHOW, DESCRIBE, EXPLAIN) must be the
+ * last one, and then *result has them; INSERT over bounded input is waited for, over unbounded input it goes on as a
+ * job of *result. result may be NULL where nothing is wanted: a job then goes on until sabot_engine_close. The text is
+ * UTF-8. On failure statements before the failing one have had their effect. */
 SABOT_API sabot_status sabot_engine_execute(struct sabot_engine *engine, const char *sql, struct sabot_result **result,
                                             struct sabot_error *err);
 
@@ -65,8 +66,8 @@ enum sabot_result_kind {
     SABOT_RESULT_JOB   /* sabot_result_job */
 };
 SABOT_API enum sabot_result_kind sabot_result_kind(const struct sabot_result *result);
-/* The rows, once. get_next blocks until there are rows; a released array is the end. When rows are not fetched the query
- * waits (a bounded number of batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D.
+/* The rows, once. get_next blocks until there are rows; a released array is the end. When rows are not fetched the
+ * query waits (a bounded number of batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D.
  * The stream must be released before sabot_result_free. */
 SABOT_API sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayStream *stream,
                                            struct sabot_error *err);
@@ -113,8 +114,8 @@ struct sabot_stream_options {
     int64_t watermark_delay_ms; /* rows come at most so late */
     bool never_blocks;          /* get_next returns at once: it is then called by the engine's own threads */
 };
-/* A table that is read once, by one query. Takes over the stream on every path; options may be NULL. get_next is called by
- * one thread at a time. A table of this name is replaced. */
+/* A table that is read once, by one query. Takes over the stream on every path; options may be NULL. get_next is called
+ * by one thread at a time. A table of this name is replaced. */
 SABOT_API sabot_status sabot_engine_register_stream(struct sabot_engine *engine, const char *table,
                                                     struct ArrowArrayStream *stream,
                                                     const struct sabot_stream_options *options,
@@ -122,9 +123,9 @@ SABOT_API sabot_status sabot_engine_register_stream(struct sabot_engine *engine,
 
 /* --- scalar functions */
 
-/* Computes n_rows values. args: one array of n_rows each, borrowed; *out is filled by the function, with an array of the
- * declared type and n_rows values. Runs on several threads at once. Returns 0, or another number after writing a message
- * of at most message_size bytes. */
+/* Computes n_rows values. args: one array of n_rows each, borrowed; *out is filled by the function, with an array of
+ * the declared type and n_rows values. Runs on several threads at once. Returns 0, or another number after writing a
+ * message of at most message_size bytes. */
 typedef int (*sabot_function_call)(void *user, const struct ArrowArray *const *args, int32_t n_args, int64_t n_rows,
                                    struct ArrowArray *out, char *message, size_t message_size);
 
@@ -138,7 +139,8 @@ struct sabot_function {
     sabot_function_call call;
     void *user;
 };
-/* Visible to this engine's statements from now on. Names and types are copied; call and user must outlive the engine. */
+/* Visible to this engine's statements from now on. Names and types are copied; call and user must outlive the engine.
+ */
 SABOT_API sabot_status sabot_engine_register_function(struct sabot_engine *engine,
                                                       const struct sabot_function *function, struct sabot_error *err);
 
@@ -180,8 +182,8 @@ struct sabot_sink_connector {
     sabot_status (*flush)(void *sink, struct sabot_error *err);
     void (*close)(void *sink);
 };
-/* 'connector' = name in CREATE TABLE, for all engines of the process. source or sink may be NULL; the structs are copied,
- * what they point to and `user` must stay. Names can't be registered twice. */
+/* 'connector' = name in CREATE TABLE, for all engines of the process. source or sink may be NULL; the structs are
+ * copied, what they point to and `user` must stay. Names can't be registered twice. */
 SABOT_API sabot_status sabot_register_connector(const char *name, const struct sabot_source_connector *source,
                                                 const struct sabot_sink_connector *sink, void *user,
                                                 struct sabot_error *err);

@@ -139,8 +139,8 @@ sabot_status batch_with_columns(const struct batch *from, struct schema *schema,
 /* The same columns with another selection (the buffer's reference is taken over). */
 sabot_status batch_with_selection(const struct batch *from, struct buffer *selection, int32_t selected,
                                   struct batch **out, struct sabot_error *err);
-/* The same rows in a batch of its own, for what may be written before it is shared (hashes). The selection may begin inside
- * its buffer (parts of an exchange share one), so it can't be made again from the buffer. */
+/* The same rows in a batch of its own, for what may be written before it is shared (hashes). The selection may begin
+ * inside its buffer (parts of an exchange share one), so it can't be made again from the buffer. */
 sabot_status batch_copy(const struct batch *from, struct batch **out, struct sabot_error *err);
 /* Row i of the batch -> physical row. */
 static inline int32_t batch_row(const struct batch *batch, int32_t i) {
@@ -172,7 +172,8 @@ sabot_status batch_concat(struct memory_pool *pool, struct batch *const *batches
 sabot_status batch_detach(struct memory_pool *pool, struct batch *batch, struct batch **out, struct sabot_error *err);
 
 /* xxh3 with a fixed seed over the key columns, at selected rows; NULL is a value of its own; equal keys hash equally in
- * every process and release (checkpoints depend on it). 1.0 and integer 1 need not be equal; -0.0 == 0.0, NaN == NaN. */
+ * every process and release (checkpoints depend on it). 1.0 and integer 1 need not be equal; -0.0 == 0.0, NaN == NaN.
+ */
 sabot_status batch_hash(struct memory_pool *pool, struct batch *batch, const int32_t *keys, int32_t n_keys,
                         struct buffer **hashes, struct sabot_error *err);
 /* Computes the hashes or reuses the cached ones; afterwards batch->hashes is set (the batch must not be shared between

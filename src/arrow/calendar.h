@@ -1,4 +1,5 @@
-/* The proleptic Gregorian calendar in integer arithmetic, as java.time has it: days since 1970-01-01 <-> year, month, day. */
+/* The proleptic Gregorian calendar in integer arithmetic, as java.time has it: days since 1970-01-01 <-> year, month,
+ * day. */
 #ifndef ARROW_CALENDAR_H
 #define ARROW_CALENDAR_H
 

@@ -37,7 +37,8 @@ int column_compare(const struct column *a, int64_t row_a, const struct column *b
     case PHYS_I32: return COMPARE(int32_t);
     case PHYS_I64: return COMPARE(int64_t);
     case PHYS_I128: return COMPARE(__int128);
-    case PHYS_F32: return compare_f64((double)((const float *)a->values)[at_a], (double)((const float *)b->values)[at_b]);
+    case PHYS_F32:
+        return compare_f64((double)((const float *)a->values)[at_a], (double)((const float *)b->values)[at_b]);
     case PHYS_F64: return compare_f64(((const double *)a->values)[at_a], ((const double *)b->values)[at_b]);
     case PHYS_VIEW:
         return string_view_compare((const struct string_view *)a->values + at_a,

@@ -157,7 +157,8 @@ static void set_buffer(struct ArrowArray *array, int64_t i, const void *data, in
                        struct column *column) {
     struct ArrowBuffer *target = ArrowArrayBuffer(array, i);
     ArrowBufferReset(target);
-    target->allocator = buffer ? ArrowBufferDeallocator(drop_buffer, buffer) : ArrowBufferDeallocator(drop_column, column);
+    target->allocator =
+        buffer ? ArrowBufferDeallocator(drop_buffer, buffer) : ArrowBufferDeallocator(drop_column, column);
     target->data = (uint8_t *)(uintptr_t)data;
     target->size_bytes = size;
     target->capacity_bytes = size;

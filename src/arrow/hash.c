@@ -1,7 +1,8 @@
 /* Key hashes: xxh3 of each value, mixed over the key columns.
  *
- * The result is part of the checkpoint format (it decides the key group), so it must never change. Numbers are hashed in
- * their widest form, so that a key column may be widened (INT to BIGINT, FLOAT to DOUBLE, DECIMAL precision) later. */
+ * The result is part of the checkpoint format (it decides the key group), so it must never change. Numbers are hashed
+ * in their widest form, so that a key column may be widened (INT to BIGINT, FLOAT to DOUBLE, DECIMAL precision) later.
+ */
 #include "arrow/batch.h"
 
 #include <assert.h>
@@ -85,9 +86,17 @@ static inline bool bit_is_set(const uint64_t *bits, int64_t at) { return bits[at
 #define HASH_LOOPS(type, call)                                                                                         \
     do {                                                                                                               \
         if (!column->validity && !rows) {                                                                              \
-            if (first) { HASH_LOOP(type, call, true, false, false) } else { HASH_LOOP(type, call, false, false, false) } \
+            if (first) {                                                                                               \
+                HASH_LOOP(type, call, true, false, false)                                                              \
+            } else {                                                                                                   \
+                HASH_LOOP(type, call, false, false, false)                                                             \
+            }                                                                                                          \
         } else if (!column->validity) {                                                                                \
-            if (first) { HASH_LOOP(type, call, true, false, true) } else { HASH_LOOP(type, call, false, false, true) } \
+            if (first) {                                                                                               \
+                HASH_LOOP(type, call, true, false, true)                                                               \
+            } else {                                                                                                   \
+                HASH_LOOP(type, call, false, false, true)                                                              \
+            }                                                                                                          \
         } else {                                                                                                       \
             HASH_LOOP(type, call, first, true, rows != NULL)                                                           \
         }                                                                                                              \

@@ -134,10 +134,11 @@ static sabot_status type_import(struct arena *arena, const struct ArrowSchema *a
     case NANOARROW_TYPE_DECIMAL128:
         if (view.decimal_precision < 1 || view.decimal_precision > 38 || view.decimal_scale < 0 ||
             view.decimal_scale > view.decimal_precision) {
-            return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                              "Arrow field '%s' is decimal(%d, %d): DECIMAL takes a precision of 1 to 38 and a scale of "
-                              "0 to the precision",
-                              arrow->name ? arrow->name : "", view.decimal_precision, view.decimal_scale);
+            return SABOT_FAIL(
+                err, SABOT_ERR_UNSUPPORTED,
+                "Arrow field '%s' is decimal(%d, %d): DECIMAL takes a precision of 1 to 38 and a scale of "
+                "0 to the precision",
+                arrow->name ? arrow->name : "", view.decimal_precision, view.decimal_scale);
         }
         type = type_decimal(view.decimal_precision, view.decimal_scale);
         break;
@@ -476,7 +477,8 @@ static sabot_status list_import(const struct context *context, const struct Arro
     const int32_t *narrow = buffer_of(view, 1);
     const int64_t *wide = buffer_of(view, 1);
     const int64_t width = view->layout.child_size_elements;
-#define OFFSET(i) (fixed ? (start + (i)) * width : n == 0 ? 0 : large ? wide[start + (i)] : (int64_t)narrow[start + (i)])
+#define OFFSET(i)                                                                                                      \
+    (fixed ? (start + (i)) * width : n == 0 ? 0 : large ? wide[start + (i)] : (int64_t)narrow[start + (i)])
     const int64_t first = OFFSET(0), last = OFFSET(n);
     struct column *child = NULL;
     if (first < 0 || last < first || last - first > INT32_MAX) {

@@ -201,7 +201,8 @@ static void streams_go_out_and_come_in(void **state) {
     bool closed = false;
     struct list_source source = {.batch = every_type(), .left = 4, .closed = &closed};
     struct ArrowArrayStream stream;
-    OK(stream_export(&pool, source.batch->schema, (struct batch_source){list_next, list_close, &source}, &stream, NULL));
+    OK(stream_export(&pool, source.batch->schema, (struct batch_source){list_next, list_close, &source}, &stream,
+                     NULL));
     struct importer *importer;
     OK(importer_of_stream(&stream, &importer, NULL));
     int64_t rows = 0;

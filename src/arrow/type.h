@@ -84,7 +84,8 @@ bool type_same(struct type a, struct type b);                /* without nullabil
 bool type_is_numeric(struct type type);
 bool type_is_integer(struct type type);
 int64_t timestamp_units_per_ms_num(struct type type); /* 1 (ms), 1000 (us), 1000000 (ns) */
-/* Flink's way of writing it: "DECIMAL(24, 3)", "TIMESTAMP(3) NOT NULL". Writes at most size bytes, always terminated. */
+/* Flink's way of writing it: "DECIMAL(24, 3)", "TIMESTAMP(3) NOT NULL". Writes at most size bytes, always terminated.
+ */
 void type_print(struct type type, char *target, size_t size);
 
 /* Field names and types of a batch; reference counted, immutable, owns everything that it points to. */

@@ -136,7 +136,9 @@ static void block_give(void *block, size_t size, int class_index) {
 
 sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, struct sabot_error *err) {
     *out = NULL;
-    if (size > (size_t)INT64_MAX / 2) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "a block of %zu bytes is too big", size); }
+    if (size > (size_t)INT64_MAX / 2) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "a block of %zu bytes is too big", size);
+    }
     int class_index;
     const size_t rounded = size_rounded(size, &class_index);
     SABOT_TRY(memory_charge(pool, (int64_t)rounded, err));

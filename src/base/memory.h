@@ -3,7 +3,8 @@
  * Pools form a tree (process -> job -> operator); a charge counts in each pool up to the root and fails with
  * SABOT_ERR_MEMORY when one of them would pass its limit. Thread safe: pools are charged with atomics.
  * Blocks are 64-byte aligned and padded to 64 bytes, so that kernels may read and write whole vectors. Freed blocks of
- * common sizes are kept in small thread-local lists (bounded), because a batch's columns come and go at a fixed size. */
+ * common sizes are kept in small thread-local lists (bounded), because a batch's columns come and go at a fixed size.
+ */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 

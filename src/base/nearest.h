@@ -4,11 +4,12 @@
 
 #include <stddef.h>
 
-/* The name with the smallest Damerau-Levenshtein distance (optimal string alignment; case does not count), or NULL where
- * none is near: more than a third of its characters would have to change. Names over 64 bytes are passed over. */
+/* The name with the smallest Damerau-Levenshtein distance (optimal string alignment; case does not count), or NULL
+ * where none is near: more than a third of its characters would have to change. Names over 64 bytes are passed over. */
 const char *nearest_name(const char *wrong, const char *const *names, size_t n_names);
 
-/* The same one name at a time: start with {.wanted = name}, offer every known name; .name is then the answer or NULL. */
+/* The same one name at a time: start with {.wanted = name}, offer every known name; .name is then the answer or NULL.
+ */
 struct nearest {
     const char *wanted; /* borrowed */
     const char *name;   /* borrowed */

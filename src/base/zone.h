@@ -1,4 +1,5 @@
-/* Time zones: IANA names ("Europe/Berlin") from the system's zoneinfo, and fixed offsets ("UTC", "Z", "+08:00", "GMT-5").
+/* Time zones: IANA names ("Europe/Berlin") from the system's zoneinfo, and fixed offsets ("UTC", "Z", "+08:00",
+ * "GMT-5").
  *
  * Zones are loaded once per process and kept; looking one up again costs a short list walk. Thread safe. */
 #ifndef BASE_ZONE_H

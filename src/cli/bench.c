@@ -279,14 +279,18 @@ int command_bench(int argc, char **argv) {
         default: return console_usage("bench", "the command line can't be understood");
         }
     }
-    if (optind >= argc || strcmp(argv[optind], "nexmark") != 0) { return console_usage("bench", "which one? There is nexmark"); }
+    if (optind >= argc || strcmp(argv[optind], "nexmark") != 0) {
+        return console_usage("bench", "which one? There is nexmark");
+    }
     if (bench.events < 1 || bench.parallelism < 1 || bench.rounds < 1 || bench.rounds > ROUNDS_MAX) {
         return console_usage("bench", "events, parallelism and rounds (at most %d) are at least 1", ROUNDS_MAX);
     }
     int chosen[QUERIES], n_chosen = 0;
     for (int i = optind + 1; i < argc; i++) {
         const int query = query_index(argv[i]);
-        if (query < 0 || n_chosen == (int)QUERIES) { return console_usage("bench", "there is no Nexmark query %s", argv[i]); }
+        if (query < 0 || n_chosen == (int)QUERIES) {
+            return console_usage("bench", "there is no Nexmark query %s", argv[i]);
+        }
         chosen[n_chosen++] = query;
     }
     const bool all = n_chosen == 0;

@@ -5,7 +5,8 @@
 #include "cli/output.h"
 #include "engine/session.h"
 
-/* Prints "sabot: <message>" with the place in the SQL text, and returns the exit code. name: the file, NULL: no text. */
+/* Prints "sabot: <message>" with the place in the SQL text, and returns the exit code. name: the file, NULL: no text.
+ */
 int console_error(const struct sabot_error *err, const char *name, const char *text, size_t text_size);
 /* A wrong command line: "sabot run: <message>" and where help is. Returns the exit code. */
 int console_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -209,8 +209,8 @@ static sabot_status table_write(struct output *output, const struct batch *batch
 
 /* --- lines */
 
-/* A CSV cell of the command: NULL is \N, a text that looks like it or holds a separator is quoted (RFC 4180). Timestamps
- * keep all digits of their precision, unlike those of the format that connectors write. */
+/* A CSV cell of the command: NULL is \N, a text that looks like it or holds a separator is quoted (RFC 4180).
+ * Timestamps keep all digits of their precision, unlike those of the format that connectors write. */
 static void csv_cell(struct text *target, const char *cell, size_t size, bool is_null) {
     bool quoted = !is_null && size == 2 && memcmp(cell, "\\N", 2) == 0;
     for (size_t i = 0; i < size && !quoted; i++) {
@@ -221,7 +221,9 @@ static void csv_cell(struct text *target, const char *cell, size_t size, bool is
         return;
     }
     text_append(target, "\"", 1);
-    for (size_t i = 0; i < size; i++) { text_append(target, cell[i] == '"' ? "\"\"" : cell + i, cell[i] == '"' ? 2 : 1); }
+    for (size_t i = 0; i < size; i++) {
+        text_append(target, cell[i] == '"' ? "\"\"" : cell + i, cell[i] == '"' ? 2 : 1);
+    }
     text_append(target, "\"", 1);
 }
 
@@ -241,7 +243,9 @@ static sabot_status encode_csv(const struct batch *batch, struct text *target, i
         if (ends) { ends[i] = (int64_t)target->size; }
     }
     text_clear(&cell);
-    if (status == SABOT_OK && target->failed) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the rows to print"); }
+    if (status == SABOT_OK && target->failed) {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the rows to print");
+    }
     return status;
 }
 

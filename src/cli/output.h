@@ -10,9 +10,9 @@ enum output_kind { OUTPUT_TABLE, OUTPUT_CSV, OUTPUT_JSON, OUTPUT_ARROW };
 bool output_kind_parse(const char *text, enum output_kind *out);
 
 struct output;
-/* fold: a changelog is folded to the final table, which is written at the end (bounded queries). Else the rows of a changelog
- * get a first column `op` (+I, -U, +U, -D). `upsert_key`: columns by which a later row replaces an earlier one, for changelogs
- * without -U; NULL: none. */
+/* fold: a changelog is folded to the final table, which is written at the end (bounded queries). Else the rows of a
+ * changelog get a first column `op` (+I, -U, +U, -D). `upsert_key`: columns by which a later row replaces an earlier
+ * one, for changelogs without -U; NULL: none. */
 struct output_options {
     enum output_kind kind;
     bool updating, fold;

@@ -206,7 +206,16 @@ struct arguments {
     int64_t memory_limit;
 };
 
-enum { OPT_MEMORY = 256, OPT_SET, OPT_CHECKPOINT_DIR, OPT_CHECKPOINT_INTERVAL, OPT_FROM, OPT_TIMEOUT, OPT_SUMMARY, OPT_HELP };
+enum {
+    OPT_MEMORY = 256,
+    OPT_SET,
+    OPT_CHECKPOINT_DIR,
+    OPT_CHECKPOINT_INTERVAL,
+    OPT_FROM,
+    OPT_TIMEOUT,
+    OPT_SUMMARY,
+    OPT_HELP
+};
 
 static const struct option long_options[] = {
     {"execute", required_argument, NULL, 'e'},
@@ -274,7 +283,8 @@ static sabot_status apply_settings(struct run *run, const struct arguments *argu
     const struct sql_span nowhere = {0};
     bool dir = false, interval = false;
     for (int i = 0; i < arguments->n_settings; i++) {
-        SABOT_TRY(settings_set(&run->session->settings, arguments->keys[i], arguments->values[i], nowhere, nowhere, err));
+        SABOT_TRY(
+            settings_set(&run->session->settings, arguments->keys[i], arguments->values[i], nowhere, nowhere, err));
         dir |= strcmp(arguments->keys[i], "execution.checkpointing.dir") == 0;
         interval |= strcmp(arguments->keys[i], "execution.checkpointing.interval") == 0;
     }
@@ -293,7 +303,9 @@ int command_run(int argc, char **argv) {
     }
     if (!arguments.sql && optind < argc) { arguments.path = argv[optind++]; }
     if (optind < argc) { return console_usage("run", "one script, please: what is \"%s\"?", argv[optind]); }
-    if (!arguments.sql && !arguments.path) { return console_usage("run", "which script? Name a file, or - for standard input"); }
+    if (!arguments.sql && !arguments.path) {
+        return console_usage("run", "which script? Name a file, or - for standard input");
+    }
     if (!run.output_given) { run.output = env_is_terminal(env_stdout(run.env)) ? OUTPUT_TABLE : OUTPUT_CSV; }
     run.progress = !run.quiet && env_is_terminal(env_stderr(run.env));
     console_catch_signals();

@@ -1,4 +1,5 @@
-/* sabot sql: the interactive shell. Statements end with ';'; queries over unbounded input show a live table until Ctrl-C. */
+/* sabot sql: the interactive shell. Statements end with ';'; queries over unbounded input show a live table until
+ * Ctrl-C. */
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "expr/function.h"
@@ -46,13 +47,69 @@ struct shell {
 /* --- completion: keywords, tables, their columns, functions */
 
 static const char *const keywords[] = {
-    "SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "INSERT INTO", "VALUES", "CREATE TABLE",
-    "CREATE VIEW", "CREATE TEMPORARY VIEW", "CREATE FUNCTION", "DROP TABLE", "DROP VIEW", "SHOW TABLES", "SHOW VIEWS",
-    "SHOW FUNCTIONS", "SHOW CREATE TABLE", "DESCRIBE", "EXPLAIN", "EXPLAIN STALL", "SET", "RESET", "WITH", "WATERMARK FOR",
-    "PRIMARY KEY", "NOT ENFORCED", "INTERVAL", "SECOND", "MINUTE", "HOUR", "DAY", "TUMBLE", "HOP", "CUMULATE",
-    "DESCRIPTOR", "TABLE", "UNION ALL", "BETWEEN", "DISTINCT", "COUNT", "SUM", "AVG", "MIN", "MAX", "BEGIN STATEMENT SET",
-    "BIGINT", "INT", "STRING", "DOUBLE", "BOOLEAN", "TIMESTAMP", "TIMESTAMP_LTZ", "DECIMAL", "DATE", "window_start",
-    "window_end", "CASE", "WHEN", "THEN", "ELSE", "END",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "HAVING",
+    "ORDER BY",
+    "LIMIT",
+    "INSERT INTO",
+    "VALUES",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "CREATE TEMPORARY VIEW",
+    "CREATE FUNCTION",
+    "DROP TABLE",
+    "DROP VIEW",
+    "SHOW TABLES",
+    "SHOW VIEWS",
+    "SHOW FUNCTIONS",
+    "SHOW CREATE TABLE",
+    "DESCRIBE",
+    "EXPLAIN",
+    "EXPLAIN STALL",
+    "SET",
+    "RESET",
+    "WITH",
+    "WATERMARK FOR",
+    "PRIMARY KEY",
+    "NOT ENFORCED",
+    "INTERVAL",
+    "SECOND",
+    "MINUTE",
+    "HOUR",
+    "DAY",
+    "TUMBLE",
+    "HOP",
+    "CUMULATE",
+    "DESCRIPTOR",
+    "TABLE",
+    "UNION ALL",
+    "BETWEEN",
+    "DISTINCT",
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "BEGIN STATEMENT SET",
+    "BIGINT",
+    "INT",
+    "STRING",
+    "DOUBLE",
+    "BOOLEAN",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "DECIMAL",
+    "DATE",
+    "window_start",
+    "window_end",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
 };
 
 struct completion {
@@ -82,7 +139,8 @@ static void offer_objects(struct completion *completion, const struct catalog *c
         for (int32_t c = 0; object->kind == CATALOG_TABLE && c < object->table.n_columns; c++) {
             offer(completion, object->table.columns[c].name);
         }
-        for (int32_t c = 0; object->kind == CATALOG_VIEW && object->view_schema && c < object->view_schema->n_fields; c++) {
+        for (int32_t c = 0; object->kind == CATALOG_VIEW && object->view_schema && c < object->view_schema->n_fields;
+             c++) {
             offer(completion, object->view_schema->fields[c].name);
         }
     }
@@ -390,7 +448,9 @@ int command_sql(int argc, char **argv) {
         default: return console_usage("sql", "the command line can't be understood");
         }
     }
-    if (session_new(shell.env, memory_limit, &shell.session, &err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
+    if (session_new(shell.env, memory_limit, &shell.session, &err) != SABOT_OK) {
+        return console_error(&err, NULL, NULL, 0);
+    }
     shell.session->settings = settings;
     console_catch_signals();
     bool fine = true;

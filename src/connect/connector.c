@@ -25,7 +25,8 @@ static const struct connector connectors[] = {
 
 #define BUILT_IN (sizeof connectors / sizeof connectors[0] - 1)
 
-/* Those of the embedding program: only ever added, so that readers need no lock. A place is taken first, then filled. */
+/* Those of the embedding program: only ever added, so that readers need no lock. A place is taken first, then filled.
+ */
 static _Atomic(const struct connector *) registered[CONNECTORS_REGISTERED_MAX];
 static _Atomic size_t n_registered;
 

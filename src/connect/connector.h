@@ -69,8 +69,8 @@ struct connector_context {
     int64_t latency_target_ns;
     int64_t started_ms; /* wall clock at the job's start, the same for all its subtasks; 0: take the clock */
     enum on_error on_error;
-    /* A record that could not be decoded: counted and kept by the caller by its policy; returns an error where the policy
-     * is to fail. `place` names split and position ("topic-0@1234", "a.json:17"). */
+    /* A record that could not be decoded: counted and kept by the caller by its policy; returns an error where the
+     * policy is to fail. `place` names split and position ("topic-0@1234", "a.json:17"). */
     sabot_status (*malformed)(void *arg, const char *place, const char *reason, const void *record, size_t size,
                               struct sabot_error *err);
     void *malformed_arg;

@@ -105,8 +105,8 @@ sabot_status size_parse(const char *text, int64_t *out, struct sabot_error *err)
             return SABOT_OK;
         }
     }
-    return SABOT_FAIL(err, SABOT_ERR_PLAN, "\"%s\" is not a size: write a number and b, kb, mb, gb or tb, such as '64 mb'",
-                      text);
+    return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                      "\"%s\" is not a size: write a number and b, kb, mb, gb or tb, such as '64 mb'", text);
 }
 
 static sabot_status int_parse(const char *text, int64_t *out, struct sabot_error *err) {

@@ -60,7 +60,8 @@ static void durations_and_sizes_have_units(void **state) {
     const struct {
         const char *text;
         int64_t ns;
-    } durations[] = {{"10 s", 10000000000}, {"500ms", 500000000}, {"7", 7000000}, {"1 min", 60000000000}, {"1.5 h", 5400000000000}};
+    } durations[] = {
+        {"10 s", 10000000000}, {"500ms", 500000000}, {"7", 7000000}, {"1 min", 60000000000}, {"1.5 h", 5400000000000}};
     for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++) {
         int64_t ns = -1;
         assert_int_equal(duration_parse(durations[i].text, &ns, NULL), SABOT_OK);

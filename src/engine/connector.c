@@ -105,7 +105,8 @@ static sabot_status user_source_open(const struct connector_context *context, st
     if (status == SABOT_OK) {
         status = importer_new(&told.schema, &source->importer, err);
         if (status == SABOT_OK) {
-            status = source->registered->source.open(source->registered->user, &told.context, &source->user_source, err);
+            status =
+                source->registered->source.open(source->registered->user, &told.context, &source->user_source, err);
         }
         told_clear(&told);
     }
@@ -166,7 +167,8 @@ static sabot_status user_source_poll(struct source *source, enum source_state *s
         result->wake_at_ns = env_now_ns(source->context.env) + WAIT_NS;
         if (polled == SABOT_POLL_WAIT || !rows.release) { return SABOT_OK; }
         SABOT_TRY(importer_put(source->importer, &rows, err));
-        SABOT_TRY(importer_next(source->importer, source->context.pool, source->context.batch_rows, &result->batch, err));
+        SABOT_TRY(
+            importer_next(source->importer, source->context.pool, source->context.batch_rows, &result->batch, err));
         if (!result->batch) { return SABOT_OK; }
     }
     result->batch->created_ns = env_now_ns(source->context.env);

@@ -41,8 +41,10 @@ sabot_status options_take(void *target, size_t target_size, const void *given, s
     /* A newer program may know more fields than this library: they must be zero. */
     for (size_t i = target_size; i < given_size; i++) {
         if (((const unsigned char *)given)[i]) {
-            return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s: this version of the library is too old for an option that "
-                              "was set", what);
+            return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
+                              "%s: this version of the library is too old for an option that "
+                              "was set",
+                              what);
         }
     }
     memcpy(target, given, given_size < target_size ? given_size : target_size);
@@ -233,11 +235,13 @@ int32_t sabot_job_metrics_count(const struct sabot_job *job) { return job_n_metr
 sabot_status sabot_job_metrics(const struct sabot_job *job, int32_t i, struct sabot_metrics *metrics,
                                struct sabot_error *err) {
     if (i < 0 || i >= job_n_metrics(job->job->job)) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "there are counters 0 to %d, not %d", job_n_metrics(job->job->job) - 1, i);
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "there are counters 0 to %d, not %d", job_n_metrics(job->job->job) - 1,
+                          i);
     }
     struct job_op_metrics from;
     job_metrics(job->job->job, i, &from);
-    struct sabot_metrics all = {.size = sizeof all, .operator_name = from.label, .uid = from.uid, .subtask = from.subtask};
+    struct sabot_metrics all = {
+        .size = sizeof all, .operator_name = from.label, .uid = from.uid, .subtask = from.subtask};
 #define TAKE(name) all.name = atomic_load_explicit(&from.metrics->name, memory_order_relaxed);
     TAKE(rows_in) TAKE(rows_out) TAKE(batches_in) TAKE(batches_out) TAKE(bytes_in) TAKE(bytes_out) TAKE(rows_late)
     TAKE(rows_malformed) TAKE(state_rows) TAKE(state_bytes) TAKE(busy_ns) TAKE(blocked_ns) TAKE(watermark_ms)

@@ -1,4 +1,5 @@
-/* The C API: scalar functions of the embedding program. Arguments go out as Arrow arrays, the result comes in as one. */
+/* The C API: scalar functions of the embedding program. Arguments go out as Arrow arrays, the result comes in as one.
+ */
 #include "arrow/export.h"
 #include "arrow/import.h"
 #include "engine/engine.h"

@@ -1,10 +1,10 @@
-/* How long after its end a window's result is in the reader's hands: 200,000 events/s for some seconds, 1 s tumbling windows
- * by key, in one process.
+/* How long after its end a window's result is in the reader's hands: 200,000 events/s for some seconds, 1 s tumbling
+ * windows by key, in one process.
  *
- * Every event carries the time at which it is due, and the source gives it out then, on its own clock: a stall delays what
- * follows and is measured, not left out (no coordinated omission). Latency = the moment at which the reader gets the row
- * minus window_end; in it are the watermark's delay of 1 ms (rows of one millisecond must all be in), the pacing of the source,
- * the engine and the hand-over. Arguments: [seconds] [events per second] [parallelism]. */
+ * Every event carries the time at which it is due, and the source gives it out then, on its own clock: a stall delays
+ * what follows and is measured, not left out (no coordinated omission). Latency = the moment at which the reader gets
+ * the row minus window_end; in it are the watermark's delay of 1 ms (rows of one millisecond must all be in), the
+ * pacing of the source, the engine and the hand-over. Arguments: [seconds] [events per second] [parallelism]. */
 #include "base/error.h"
 #include "engine/session.h"
 

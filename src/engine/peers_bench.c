@@ -1,9 +1,10 @@
-/* The keyed windows, the projection and the selection that stream processors are compared by, as whole jobs from SQL text to a
- * sink, beside a plain C loop over the same columns as the limit.
+/* The keyed windows, the projection and the selection that stream processors are compared by, as whole jobs from SQL
+ * text to a sink, beside a plain C loop over the same columns as the limit.
  *
- * Data: bids in memory as int64 columns auction, bidder, price and a time; auction uniform over 10 k or 1 M keys, time rising,
- * 100,000 events per second of event time. q1: price * 0.908, the other columns passed on; q2: auction % 123 = 0; tumble: 10 s
- * count, sum, max of price by auction; hop: 10 s by 2 s count by auction. Arguments: [million rows] [only this case]. */
+ * Data: bids in memory as int64 columns auction, bidder, price and a time; auction uniform over 10 k or 1 M keys, time
+ * rising, 100,000 events per second of event time. q1: price * 0.908, the other columns passed on; q2: auction % 123 =
+ * 0; tumble: 10 s count, sum, max of price by auction; hop: 10 s by 2 s count by auction. Arguments: [million rows]
+ * [only this case]. */
 #include "base/error.h"
 #include "engine/session.h"
 
@@ -248,7 +249,8 @@ static void bench_case(const struct data *data, size_t c) {
     printf("peers/%s/plain_c %.1f Mrows/s\n", name, rate(data, plain[RUNS / 2].cpu_s));
     printf("peers/%s %.1f Mrows/s/core # reference: peers/%s/plain_c\n", name, rate(data, one[RUNS / 2].cpu_s), name);
     printf("peers/%s/wall %.1f Mrows/s\n", name, rate(data, one[RUNS / 2].wall_s));
-    printf("peers/%s/two_cores %.1f Mrows/s # reference: peers/%s/wall\n", name, rate(data, two[RUNS / 2].wall_s), name);
+    printf("peers/%s/two_cores %.1f Mrows/s # reference: peers/%s/wall\n", name, rate(data, two[RUNS / 2].wall_s),
+           name);
     fflush(stdout);
 }
 

@@ -137,7 +137,8 @@ static sabot_status run_statement(struct session *session, const struct session_
                                   struct sabot_error *err) {
     *result = (struct session_result){.outcome = STATEMENT_DONE};
     struct collect *collect = NULL;
-    SABOT_TRY(collect_new(session->env, (int32_t)settings_int(&session->settings, SETTING_result_batches), &collect, err));
+    SABOT_TRY(
+        collect_new(session->env, (int32_t)settings_int(&session->settings, SETTING_result_batches), &collect, err));
     const struct statement_context context = {
         .env = session->env, .pool = &session->pool, .catalog = &session->catalog, .settings = &session->settings,
         .text = script->script->text, .collect = collect, .statement_number = session->statements++};

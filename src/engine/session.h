@@ -1,5 +1,5 @@
-/* A session: catalogue and settings of one user, and the jobs that its statements started. What the C API and the command
- * are made of. One thread at a time, except session_job_stop and session_job_cancel. */
+/* A session: catalogue and settings of one user, and the jobs that its statements started. What the C API and the
+ * command are made of. One thread at a time, except session_job_stop and session_job_cancel. */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
 

@@ -1,5 +1,5 @@
-/* What expressions cost per row, over 8192-row batches: the arithmetic, filters, CASE and strings of Nexmark's q1, q2, q14,
- * q21. One line each: name, ns per row. CPU time of the calling thread's process, best of several runs. */
+/* What expressions cost per row, over 8192-row batches: the arithmetic, filters, CASE and strings of Nexmark's q1, q2,
+ * q14, q21. One line each: name, ns per row. CPU time of the calling thread's process, best of several runs. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -131,7 +131,8 @@ int main(void) {
     measure("price + auction", call("+", price, auction, NULL), batch, false);
     measure("q1: 0.908 * price AS DECIMAL(24, 3)", cents, batch, false);
     measure("auction % 123", call("%", auction, number(123), NULL), batch, false);
-    measure("q2: WHERE auction % 123 = 0", call("=", call("%", auction, number(123), NULL), number(0), NULL), batch, true);
+    measure("q2: WHERE auction % 123 = 0", call("=", call("%", auction, number(123), NULL), number(0), NULL), batch,
+            true);
     measure("q14: WHERE 0.908 * price BETWEEN 1e6 AND 5e7", call("BETWEEN", cents, number(1000000), number(50000000)),
             batch, true);
     struct expr *cases[] = {call("BETWEEN", hour, number(8), number(18)), text("dayTime"),

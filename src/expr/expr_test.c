@@ -40,7 +40,9 @@ static struct expr *i32(const char *text) { return lit(type_of(TYPE_INT32), text
 static struct expr *i64(const char *text) { return lit(type_of(TYPE_INT64), text); }
 static struct expr *f64(const char *text) { return lit(type_of(TYPE_FLOAT64), text); }
 static struct expr *boolean(const char *text) { return lit(type_of(TYPE_BOOL), text); }
-static struct expr *dec(int precision, int scale, const char *text) { return lit(type_decimal(precision, scale), text); }
+static struct expr *dec(int precision, int scale, const char *text) {
+    return lit(type_decimal(precision, scale), text);
+}
 static struct expr *ts(int precision, const char *text) { return lit(type_timestamp(precision), text); }
 static struct expr *null(void) {
     struct expr *out;
@@ -111,8 +113,8 @@ static struct batch *one_row(void) {
     return batch;
 }
 
-/* Literals become columns of ROWS rows (every third one NULL, half of the rows selected), so that the loops over columns
- * are tested by the same cases as the constants. */
+/* Literals become columns of ROWS rows (every third one NULL, half of the rows selected), so that the loops over
+ * columns are tested by the same cases as the constants. */
 struct spread {
     struct field fields[32];
     struct column *columns[32];
@@ -159,7 +161,8 @@ static struct expr *spread_expr(struct spread *spread, const struct expr *expr, 
     const bool is_in = expr->kind == EXPR_CALL && (strcmp(expr->function->name, "IN") == 0 || expr->bound);
     for (int32_t i = 0; i < expr->n_args; i++) {
         /* what was bound stays with its literal */
-            const bool bound_arg = is_in && i > 0 && expr->args[i]->kind == EXPR_LITERAL && type_phys(expr->args[0]->type) == PHYS_VIEW;
+        const bool bound_arg =
+            is_in && i > 0 && expr->args[i]->kind == EXPR_LITERAL && type_phys(expr->args[0]->type) == PHYS_VIEW;
         copy->args[i] = bound_arg || (is_in && i > 0 && strcmp(expr->function->name, "IN") == 0)
                             ? expr->args[i]
                             : spread_expr(spread, expr->args[i], with_nulls, keep);
@@ -414,8 +417,9 @@ static void lists_are_searched(void **state) {
     EXPECT(call_n("IN", (struct expr *[]){i64("4"), i32("1"), i32("2")}, 3), "false");
     EXPECT(call_n("IN", (struct expr *[]){i64("4"), i32("1"), null()}, 3), "NULL");
     EXPECT(call_n("IN", (struct expr *[]){i64("1"), i32("1"), null()}, 3), "true");
-    EXPECT(call_n("IN", (struct expr *[]){str("channel"), str("a"), str("a long string to look for"), str("channel")}, 4),
-           "true");
+    EXPECT(
+        call_n("IN", (struct expr *[]){str("channel"), str("a"), str("a long string to look for"), str("channel")}, 4),
+        "true");
     EXPECT(call_n("IN", (struct expr *[]){str("b"), str("a"), str("c")}, 3), "false");
     EXPECT(call_n("IN", (struct expr *[]){dec(3, 1, "1.5"), dec(4, 2, "1.50"), dec(3, 2, "2")}, 3), "true");
     struct expr *many[40];
@@ -462,7 +466,8 @@ static void case_evaluates_only_the_branch_that_is_taken(void **state) {
     for (int32_t i = 0; i < ROWS; i++) {
         const int64_t x = 10 + i, y = i % 3;
         if (i == 4) {
-            assert_true(column_is_null(results[0], i) && column_is_null(results[1], i) && column_is_null(results[2], i));
+            assert_true(column_is_null(results[0], i) && column_is_null(results[1], i) &&
+                        column_is_null(results[2], i));
             continue;
         }
         assert_int_equal(column_is_null(results[0], i), y == 0);
@@ -655,8 +660,9 @@ static void like_matches(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         EXPECT(call2("LIKE", str(cases[i][0]), str(cases[i][1])), cases[i][2]);
         /* the pattern as a column */
-        EXPECT(call2("LIKE", str(cases[i][0]), cast(cast(str(cases[i][1]), type_of(TYPE_BINARY)), type_of(TYPE_STRING))),
-               cases[i][2]);
+        EXPECT(
+            call2("LIKE", str(cases[i][0]), cast(cast(str(cases[i][1]), type_of(TYPE_BINARY)), type_of(TYPE_STRING))),
+            cases[i][2]);
     }
     EXPECT(call3("LIKE", str("100%"), str("100!%"), str("!")), "true");
     EXPECT(call3("LIKE", str("1000"), str("100!%"), str("!")), "false");
@@ -671,8 +677,9 @@ static void like_matches(void **state) {
     struct expr *like = call2("LIKE", str("sabot"), pattern);
     assert_non_null(like->bound);
     EXPECT(like, "true");
-    assert_int_equal(expr_call(&arena, "LIKE", (struct expr *[]){str("a"), str("a!b"), str("!")}, 3, nowhere, &out, NULL),
-                     SABOT_ERR_PLAN);
+    assert_int_equal(
+        expr_call(&arena, "LIKE", (struct expr *[]){str("a"), str("a!b"), str("!")}, 3, nowhere, &out, NULL),
+        SABOT_ERR_PLAN);
 }
 
 static void collections_are_made_and_taken_apart(void **state) {

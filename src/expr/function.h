@@ -18,10 +18,10 @@
 /* One call for one batch. Arguments may be constant columns (column->constant: read them at 0).
  *
  * Without FUNCTION_NULL_AWARE the result's validity is already the AND of the arguments', and unless FUNCTION_DENSE is
- * set the rows are narrowed to those where no argument is NULL; so a kernel need not look at NULLs. It may make more rows
- * NULL: column_builder_add_validity(call->result), then column_builder_set_null.
- * With FUNCTION_NULL_AWARE validity is present and all ones.
- * Where all arguments are constant, n_rows is 1, rows is NULL and the result is made constant by the caller. */
+ * set the rows are narrowed to those where no argument is NULL; so a kernel need not look at NULLs. It may make more
+ * rows NULL: column_builder_add_validity(call->result), then column_builder_set_null. With FUNCTION_NULL_AWARE validity
+ * is present and all ones. Where all arguments are constant, n_rows is 1, rows is NULL and the result is made constant
+ * by the caller. */
 struct kernel_call {
     const struct program_context *context;
     const struct expr *expr; /* types, bound data, span */
@@ -49,8 +49,9 @@ static inline bool expr_literal_value(const struct expr *expr, const void **valu
     return expr->kind == EXPR_LITERAL;
 }
 
-/* What bind fills in: the result type, and a kernel or a replacement. `result` is preset to not NULL where every argument
- * is not NULL, and nullable otherwise, after bind too unless the function is FUNCTION_NULL_AWARE or bind makes it nullable. */
+/* What bind fills in: the result type, and a kernel or a replacement. `result` is preset to not NULL where every
+ * argument is not NULL, and nullable otherwise, after bind too unless the function is FUNCTION_NULL_AWARE or bind makes
+ * it nullable. */
 struct function_binding {
     struct arena *arena;
     struct expr **args; /* bind may replace an argument by a cast of it (binding_cast) */
@@ -76,8 +77,8 @@ struct function {
 
 /* Casts argument `arg` to a type (nullability is kept), where it is not of it already. */
 sabot_status binding_cast(struct function_binding *binding, int32_t arg, struct type to, struct sabot_error *err);
-/* Casts it where that can be done implicitly: INT to BIGINT, DATE to TIMESTAMP, NULL to anything; else ERR_PLAN that names
- * the function, the argument and both types. */
+/* Casts it where that can be done implicitly: INT to BIGINT, DATE to TIMESTAMP, NULL to anything; else ERR_PLAN that
+ * names the function, the argument and both types. */
 sabot_status binding_expect(const struct function *function, struct function_binding *binding, int32_t arg,
                             struct type to, struct sabot_error *err);
 /* ERR_PLAN: the function can't take these arguments; lists their types and the signature. */

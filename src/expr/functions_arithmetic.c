@@ -1,7 +1,7 @@
 /* + - * / % on integers, floating-point numbers and decimals. Dates and intervals are in functions_temporal.c.
  *
- * The loops compute without branches and remember whether anything went wrong; only then are the rows that count looked at
- * one by one, because a value under a NULL or outside of the selection must not fail. */
+ * The loops compute without branches and remember whether anything went wrong; only then are the rows that count looked
+ * at one by one, because a value under a NULL or outside of the selection must not fail. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -102,7 +102,9 @@ void iso_week(int64_t day, int64_t *year, int32_t *week) {
     *week = (day_of_year(thursday, civil) - 1) / 7 + 1;
 }
 
-static int64_t century_of(int64_t year, int64_t years) { return year > 0 ? (year + years - 1) / years : year / years - 1; }
+static int64_t century_of(int64_t year, int64_t years) {
+    return year > 0 ? (year + years - 1) / years : year / years - 1;
+}
 
 static int64_t extract_day(enum unit unit, int64_t day) {
     const struct civil civil = civil_of_days(day);
@@ -194,8 +196,8 @@ static sabot_status bind_unit_of(const struct function *function, struct functio
     const struct type from = binding->args[arg]->type;
     const bool is_interval = from.kind == TYPE_INTERVAL_DAY || from.kind == TYPE_INTERVAL_MONTH;
     const bool of_day = unit < UNIT_HOUR || unit >= UNIT_DOW;
-    if ((!is_time_point(from) && !is_interval) || unit == UNITS || (is_interval && (unit > UNIT_MILLISECOND || unit == UNIT_WEEK)) ||
-        (from.kind == TYPE_TIME && of_day)) {
+    if ((!is_time_point(from) && !is_interval) || unit == UNITS ||
+        (is_interval && (unit > UNIT_MILLISECOND || unit == UNIT_WEEK)) || (from.kind == TYPE_TIME && of_day)) {
         return binding_refuse(function, binding, err);
     }
     enum unit *kept = ARENA_NEW(binding->arena, enum unit);
@@ -233,7 +235,9 @@ struct rounding {
 /* The first day of the unit that a day is in, `ahead` units later (0 or 1). */
 static int64_t day_floor(int64_t day, enum unit unit, int ahead) {
     if (unit == UNIT_DAY) { return day + ahead; }
-    if (unit == UNIT_WEEK) { return day - floor_mod(day + 4, 7) + 7 * ahead; } /* weeks begin on Sunday here, as in Flink */
+    if (unit == UNIT_WEEK) {
+        return day - floor_mod(day + 4, 7) + 7 * ahead;
+    } /* weeks begin on Sunday here, as in Flink */
     const struct civil civil = civil_of_days(day);
     const int64_t months = unit_months(unit);
     /* centuries and millennia begin with the year 1 */
@@ -261,7 +265,8 @@ static sabot_status round_kernel(struct kernel_call *call, struct sabot_error *e
     SABOT_TRY(temporal_reader_init(&reader, call, 0, err));
     FOR_ROWS(call, row, {
         const int64_t value = temporal_read(&reader, row);
-        int64_t rounded = reader.per_day == DAY_MS ? round_one(how, value, DAY_MS) : round_one(how, value, reader.per_day);
+        int64_t rounded =
+            reader.per_day == DAY_MS ? round_one(how, value, DAY_MS) : round_one(how, value, reader.per_day);
         if (call->expr->type.kind == TYPE_TIME) { rounded %= DAY_MS; }
         if (reader.zone) { rounded = zone_to_instant(reader.zone, rounded, reader.per_second); }
         if (call->result->phys == PHYS_I32) {
@@ -300,20 +305,24 @@ sabot_status bind_timestamp_add(const struct function *function, struct function
     const int32_t months = unit_months(unit);
     const int64_t ms = unit_ms(unit);
     struct arena *arena = binding->arena;
-    if ((months == 0 && ms == 0) || !is_time_point(binding->args[2]->type)) { return binding_refuse(function, binding, err); }
+    if ((months == 0 && ms == 0) || !is_time_point(binding->args[2]->type)) {
+        return binding_refuse(function, binding, err);
+    }
     SABOT_TRY(binding_expect(function, binding, 1, type_of(TYPE_INT64), err));
     if (binding->args[2]->type.kind == TYPE_DATE && ms > 0 && ms < DAY_MS) {
         SABOT_TRY(binding_cast(binding, 2, type_timestamp(0), err));
     }
     struct expr *one = NULL, *interval = NULL;
     const struct type type = type_not_null(type_of(months > 0 ? TYPE_INTERVAL_MONTH : TYPE_INTERVAL_DAY));
-    SABOT_TRY(expr_literal(arena, type, months > 0 ? (const void *)&months : (const void *)&ms, binding->span, &one, err));
+    SABOT_TRY(
+        expr_literal(arena, type, months > 0 ? (const void *)&months : (const void *)&ms, binding->span, &one, err));
     SABOT_TRY(expr_call(arena, "*", (struct expr *[]){one, binding->args[1]}, 2, binding->span, &interval, err));
-    return expr_call(arena, "+", (struct expr *[]){binding->args[2], interval}, 2, binding->span, &binding->replacement, err);
+    return expr_call(arena, "+", (struct expr *[]){binding->args[2], interval}, 2, binding->span, &binding->replacement,
+                     err);
 }
 
-/* The most whole months m for which from + m months is not past to: Flink's rule, by which 31 January and 28 February are
- * one month apart. */
+/* The most whole months m for which from + m months is not past to: Flink's rule, by which 31 January and 28 February
+ * are one month apart. */
 static int64_t months_between(int64_t from, int64_t to, int64_t per_day) {
     const bool backwards = to < from;
     const int64_t low = backwards ? to : from, high = backwards ? from : to;
@@ -321,7 +330,9 @@ static int64_t months_between(int64_t from, int64_t to, int64_t per_day) {
     const struct civil a = civil_of_days(low_day), b = civil_of_days(high_day);
     int64_t months = (b.year - a.year) * 12 + b.month - a.month;
     if (days_add_months(low_day, months) > high_day) { months--; }
-    if (days_add_months(low_day, months) == high_day && low - low_day * per_day > high - high_day * per_day) { months--; }
+    if (days_add_months(low_day, months) == high_day && low - low_day * per_day > high - high_day * per_day) {
+        months--;
+    }
     return backwards ? -months : months;
 }
 
@@ -359,7 +370,8 @@ sabot_status bind_timestamp_diff(const struct function *function, struct functio
     const enum unit unit = unit_of(binding, 0);
     struct type common;
     if ((unit_months(unit) == 0 && unit_ms(unit) == 0) ||
-        type_common((const struct type[]){binding->args[1]->type, binding->args[2]->type}, 2, &common, NULL) != SABOT_OK ||
+        type_common((const struct type[]){binding->args[1]->type, binding->args[2]->type}, 2, &common, NULL) !=
+            SABOT_OK ||
         (common.kind != TYPE_DATE && !is_timestamp(common))) {
         return binding_refuse(function, binding, err);
     }

@@ -25,7 +25,8 @@ static inline int64_t temporal_read(const struct temporal_reader *reader, int32_
 
 void iso_week(int64_t day, int64_t *year, int32_t *week);
 /* FLOOR(t TO unit) and CEIL, which share their names with the functions of numbers. */
-sabot_status bind_round_time(const struct function *function, struct function_binding *binding, struct sabot_error *err);
+sabot_status bind_round_time(const struct function *function, struct function_binding *binding,
+                             struct sabot_error *err);
 sabot_status bind_unix_now(struct function_binding *binding);
 
 #endif

@@ -184,8 +184,8 @@ sabot_status bind_element(const struct function *function, struct function_bindi
             *(const int64_t *)value > from.n_fields) {
             return EXPR_FAIL(err, SABOT_ERR_PLAN, binding->span, "row[n] needs a number from 1 to %d", from.n_fields);
         }
-        return expr_field(binding->arena, binding->args[0], from.fields[*(const int64_t *)value - 1].name, binding->span,
-                          &binding->replacement, err);
+        return expr_field(binding->arena, binding->args[0], from.fields[*(const int64_t *)value - 1].name,
+                          binding->span, &binding->replacement, err);
     }
     if (from.kind != TYPE_ARRAY && from.kind != TYPE_MAP) { return binding_refuse(function, binding, err); }
     const bool is_map = from.kind == TYPE_MAP;

@@ -195,7 +195,8 @@ static sabot_status make_comparable(const struct function *function, struct func
                                     int32_t b, struct sabot_error *err) {
     const struct type x = binding->args[a]->type, y = binding->args[b]->type;
     if (x.kind == TYPE_DECIMAL || y.kind == TYPE_DECIMAL) {
-        const bool exact = (x.kind == TYPE_DECIMAL || type_is_integer(x)) && (y.kind == TYPE_DECIMAL || type_is_integer(y));
+        const bool exact =
+            (x.kind == TYPE_DECIMAL || type_is_integer(x)) && (y.kind == TYPE_DECIMAL || type_is_integer(y));
         if (exact) {
             SABOT_TRY(binding_cast(binding, a, type_as_decimal(x), err));
             return binding_cast(binding, b, type_as_decimal(y), err);
@@ -387,7 +388,8 @@ static sabot_status in_set_make(struct function_binding *binding, struct in_set 
     *out = NULL;
     const struct type type = binding->args[0]->type;
     const enum phys phys = type_phys(type);
-    const bool integral = phys == PHYS_BOOL || phys == PHYS_I8 || phys == PHYS_I16 || phys == PHYS_I32 || phys == PHYS_I64;
+    const bool integral =
+        phys == PHYS_BOOL || phys == PHYS_I8 || phys == PHYS_I16 || phys == PHYS_I32 || phys == PHYS_I64;
     if (!integral && phys != PHYS_VIEW) { return SABOT_OK; }
     for (int32_t i = 1; i < binding->n_args; i++) {
         const bool same = phys == PHYS_VIEW ? binding->args[i]->type.kind == type.kind
@@ -440,7 +442,9 @@ static sabot_status in_cast_literals(struct function_binding *binding, struct sa
         if (common.kind == TYPE_STRING && binding->args[i]->type.kind == TYPE_STRING) { continue; }
         SABOT_TRY(binding_cast(binding, i, common, err));
         struct expr *folded;
-        if (i > 0 && expr_fold(binding->arena, binding->args[i], &folded, NULL) == SABOT_OK) { binding->args[i] = folded; }
+        if (i > 0 && expr_fold(binding->arena, binding->args[i], &folded, NULL) == SABOT_OK) {
+            binding->args[i] = folded;
+        }
     }
     return SABOT_OK;
 }

@@ -147,16 +147,19 @@ enum charset { CHARSET_ASCII, CHARSET_LATIN1, CHARSET_UTF8, CHARSET_UTF16BE, CHA
 static enum charset charset_find(struct slice name) {
     static const char *const names[CHARSETS] = {"US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16"};
     for (int i = 0; i < CHARSETS; i++) {
-        if (strlen(names[i]) == name.size && strncasecmp(names[i], name.data, name.size) == 0) { return (enum charset)i; }
+        if (strlen(names[i]) == name.size && strncasecmp(names[i], name.data, name.size) == 0) {
+            return (enum charset)i;
+        }
     }
     return CHARSETS;
 }
 
 static sabot_status unknown_charset(struct slice name, struct sabot_error *err) {
-    return SABOT_FAIL(err, SABOT_ERR_DATA,
-                      "'%.*s' is no character set that is known here: use US-ASCII, ISO-8859-1, UTF-8, UTF-16BE, UTF-16LE "
-                      "or UTF-16",
-                      shown(name), name.data);
+    return SABOT_FAIL(
+        err, SABOT_ERR_DATA,
+        "'%.*s' is no character set that is known here: use US-ASCII, ISO-8859-1, UTF-8, UTF-16BE, UTF-16LE "
+        "or UTF-16",
+        shown(name), name.data);
 }
 
 static size_t put_utf16(uint32_t unit, bool little, char *to) {
@@ -253,7 +256,8 @@ static sabot_status decode_kernel(struct kernel_call *call, struct sabot_error *
 /* ---- URLs -------------------------------------------------------------------------------------------------------- */
 
 static bool url_plain(char c) {
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '.' || c == '-' || c == '*' || c == '_';
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '.' || c == '-' || c == '*' ||
+           c == '_';
 }
 
 static sabot_status url_encode_kernel(struct kernel_call *call, struct sabot_error *err) {
@@ -308,7 +312,9 @@ struct url {
     struct slice protocol, authority, userinfo, host, path, query, ref, file;
 };
 
-static struct slice slice_between(const char *from, const char *to) { return (struct slice){from, (size_t)(to - from)}; }
+static struct slice slice_between(const char *from, const char *to) {
+    return (struct slice){from, (size_t)(to - from)};
+}
 
 static const char *find_in(struct slice text, char c) { return text.size ? memchr(text.data, c, text.size) : NULL; }
 
@@ -340,7 +346,8 @@ static bool url_parse(struct slice text, struct url *url) {
         const char *sign = find_in(url->authority, '@');
         if (sign) { url->userinfo = slice_between(at, sign); }
         const char *host = sign ? sign + 1 : at;
-        const char *bracket = host < authority_end && *host == '[' ? find_in(slice_between(host, authority_end), ']') : NULL;
+        const char *bracket =
+            host < authority_end && *host == '[' ? find_in(slice_between(host, authority_end), ']') : NULL;
         const char *port = find_in(slice_between(bracket ? bracket : host, authority_end), ':');
         url->host = slice_between(host, port ? port : authority_end);
         at = authority_end;

@@ -152,7 +152,9 @@ static sabot_status extreme(struct kernel_call *call, bool greatest, struct sabo
 static sabot_status greatest_kernel(struct kernel_call *call, struct sabot_error *err) {
     return extreme(call, true, err);
 }
-static sabot_status least_kernel(struct kernel_call *call, struct sabot_error *err) { return extreme(call, false, err); }
+static sabot_status least_kernel(struct kernel_call *call, struct sabot_error *err) {
+    return extreme(call, false, err);
+}
 
 sabot_status bind_extreme(const struct function *function, struct function_binding *binding, struct sabot_error *err) {
     struct type *types = arena_alloc(binding->arena, (size_t)binding->n_args * sizeof *types);

@@ -14,7 +14,8 @@ static sabot_status abs_overflow(const struct kernel_call *call, struct sabot_er
         if (kernel_row_counts(call, row) && least) {
             char type[64];
             type_print(type_nullable(call->expr->type), type, sizeof type);
-            return SABOT_FAIL(err, SABOT_ERR_DATA, "ABS of the least %s is out of range: cast it to a wider type", type);
+            return SABOT_FAIL(err, SABOT_ERR_DATA, "ABS of the least %s is out of range: cast it to a wider type",
+                              type);
         }
     }
     return SABOT_OK;
@@ -43,10 +44,12 @@ static sabot_status abs_kernel(struct kernel_call *call, struct sabot_error *err
     case PHYS_I64: ABS_LOOP(int64_t, uint64_t); break;
     case PHYS_I128: ABS_LOOP(__int128, unsigned __int128); return SABOT_OK;
     case PHYS_F32:
-        KERNEL_FOR(rows, n, row, ((float *)call->result->values)[row] = fabsf(((const float *)from->values)[row & mask]));
+        KERNEL_FOR(rows, n, row,
+                   ((float *)call->result->values)[row] = fabsf(((const float *)from->values)[row & mask]));
         return SABOT_OK;
     default:
-        KERNEL_FOR(rows, n, row, ((double *)call->result->values)[row] = fabs(((const double *)from->values)[row & mask]));
+        KERNEL_FOR(rows, n, row,
+                   ((double *)call->result->values)[row] = fabs(((const double *)from->values)[row & mask]));
         return SABOT_OK;
     }
     return bad && call->expr->type.kind != TYPE_DECIMAL ? abs_overflow(call, err) : SABOT_OK;

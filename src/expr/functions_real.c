@@ -88,9 +88,12 @@ sabot_status bind_real(const struct function *function, struct function_binding 
     static const struct signature to_base[] = {{"LOG", "DD", 'D', false, log_base_kernel}};
     const bool is_log = binding->n_args == 2 && strcmp(function->name, "LOG") == 0;
     for (int32_t i = 0; i < binding->n_args; i++) { /* DECIMAL is no implicit DOUBLE elsewhere, here it is */
-        if (type_is_numeric(binding->args[i]->type)) { SABOT_TRY(binding_cast(binding, i, type_of(TYPE_FLOAT64), err)); }
+        if (type_is_numeric(binding->args[i]->type)) {
+            SABOT_TRY(binding_cast(binding, i, type_of(TYPE_FLOAT64), err));
+        }
     }
-    return is_log ? BIND_SIGNATURE(function, binding, to_base, err) : BIND_SIGNATURE(function, binding, signatures, err);
+    return is_log ? BIND_SIGNATURE(function, binding, to_base, err)
+                  : BIND_SIGNATURE(function, binding, signatures, err);
 }
 
 /* ---- RAND, RAND_INTEGER ------------------------------------------------------------------------------------------ */
@@ -148,7 +151,9 @@ static sabot_status rand_integer_kernel(struct kernel_call *call, struct sabot_e
     SABOT_TRY(sequence_of(call, call->n_args == 2, &random, err));
     FOR_ROWS(call, row, {
         const int32_t bound = arg_int(call, call->n_args - 1, row);
-        if (bound <= 0) { return SABOT_FAIL(err, SABOT_ERR_DATA, "RAND_INTEGER: the bound must be positive, not %d", bound); }
+        if (bound <= 0) {
+            return SABOT_FAIL(err, SABOT_ERR_DATA, "RAND_INTEGER: the bound must be positive, not %d", bound);
+        }
         put_int(call, row, next_below(random, bound));
     })
     return SABOT_OK;

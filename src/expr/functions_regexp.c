@@ -207,7 +207,8 @@ static bool append_replacement(struct text *to, const struct regexp *regexp, str
         uint32_t group = 0;
         if (i + 1 < by.size && by.data[i + 1] == '{') {
             const char *close = memchr(by.data + i, '}', by.size - i);
-            const int named = close ? regexp_named(regexp, (struct slice){by.data + i + 2, (size_t)(close - by.data) - i - 2}) : -1;
+            const int named =
+                close ? regexp_named(regexp, (struct slice){by.data + i + 2, (size_t)(close - by.data) - i - 2}) : -1;
             if (named < 0) { return false; }
             group = (uint32_t)named;
             i = (size_t)(close - by.data);
@@ -227,8 +228,8 @@ static bool append_replacement(struct text *to, const struct regexp *regexp, str
 }
 
 /* *replaced false: nothing to replace; *good false: a replacement that means nothing. */
-static sabot_status replace_all(struct regexp *regexp, struct slice text, struct slice by, struct text *to, bool *replaced,
-                                bool *good, struct sabot_error *err) {
+static sabot_status replace_all(struct regexp *regexp, struct slice text, struct slice by, struct text *to,
+                                bool *replaced, bool *good, struct sabot_error *err) {
     size_t copied = 0;
     *replaced = false;
     *good = true;
@@ -343,8 +344,8 @@ static sabot_status split_kernel(struct kernel_call *call, struct sabot_error *e
     return status;
 }
 
-/* The part of the text in front of the next match of a delimiter; *rest.data NULL: there is none. An empty match is none,
- * but between characters (as in Java, where '' splits at each). */
+/* The part of the text in front of the next match of a delimiter; *rest.data NULL: there is none. An empty match is
+ * none, but between characters (as in Java, where '' splits at each). */
 static sabot_status cut_at(struct regexp *regexp, struct slice text, struct slice *part, struct slice *rest,
                            struct sabot_error *err) {
     bool found = false;
@@ -410,7 +411,9 @@ static sabot_status map_rows(struct kernel_call *call, struct string_lists *list
         const struct slice equals = call->n_args > 2 ? arg_string(call, 2, row) : (struct slice){"=", 1};
         SABOT_TRY(pattern_of(call, 0, comma, false, 0, &pairs, err));
         SABOT_TRY(pattern_of(call, 1, equals, false, 0, &values, err));
-        if (!pairs || !values) { return SABOT_FAIL(err, SABOT_ERR_DATA, "STR_TO_MAP: a delimiter is no regular expression"); }
+        if (!pairs || !values) {
+            return SABOT_FAIL(err, SABOT_ERR_DATA, "STR_TO_MAP: a delimiter is no regular expression");
+        }
         string_lists_row(lists, row);
         SABOT_TRY(map_row(lists, arg_string(call, 0, row), pairs, values, err));
     })

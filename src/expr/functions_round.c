@@ -1,4 +1,5 @@
-/* Functions that round numbers: FLOOR, CEIL, ROUND, TRUNCATE, and SIGN. Decimals have the types that Flink gives them. */
+/* Functions that round numbers: FLOOR, CEIL, ROUND, TRUNCATE, and SIGN. Decimals have the types that Flink gives them.
+ */
 #include "expr/decimal.h"
 #include "expr/functions_calendar.h"
 #include "expr/kernel.h"
@@ -44,7 +45,8 @@ static bool integer_fits(struct type type, __int128 value) {
 
 static double real_at(const struct column *column, int32_t row) {
     const int64_t at = column->constant ? 0 : row;
-    return column->phys == PHYS_F32 ? (double)((const float *)column->values)[at] : ((const double *)column->values)[at];
+    return column->phys == PHYS_F32 ? (double)((const float *)column->values)[at]
+                                    : ((const double *)column->values)[at];
 }
 
 static void put_real(struct kernel_call *call, int32_t row, double value) {
@@ -154,10 +156,13 @@ static sabot_status round_exact_kernel(struct kernel_call *call, struct sabot_er
     const int to_scale = to.kind == TYPE_DECIMAL ? to.scale : 0;
     FOR_ROWS(call, row, {
         int32_t places = call->n_args == 2 ? arg_int(call, 1, row) : 0;
-        places = places > from_scale ? from_scale : places < -DECIMAL_PRECISION_MAX - 1 ? -DECIMAL_PRECISION_MAX - 1 : places;
+        places = places > from_scale                   ? from_scale
+                 : places < -DECIMAL_PRECISION_MAX - 1 ? -DECIMAL_PRECISION_MAX - 1
+                                                       : places;
         __int128 value = cut(integer_at(call->args[0], row), from_scale - places, truncate);
         __int128 rounded = 0;
-        const bool fits = value == 0 || (places >= -DECIMAL_PRECISION_MAX && decimal_rescale(value, places, to_scale, &rounded));
+        const bool fits =
+            value == 0 || (places >= -DECIMAL_PRECISION_MAX && decimal_rescale(value, places, to_scale, &rounded));
         if (!fits || !integer_fits(to, rounded)) { return too_big(call, err); }
         put_integer(call, row, rounded);
     })
@@ -219,7 +224,8 @@ static sabot_status round_real_kernel(struct kernel_call *call, struct sabot_err
     return SABOT_OK;
 }
 
-/* Flink's rule: rounding may need one digit more in front; with a number of places that is no literal the type stays. */
+/* Flink's rule: rounding may need one digit more in front; with a number of places that is no literal the type stays.
+ */
 static struct type rounded_type(const struct function_binding *binding, struct type from) {
     const void *places_value = NULL;
     int32_t places = 0;

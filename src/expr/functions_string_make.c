@@ -90,7 +90,8 @@ static sabot_status replace_kernel(struct kernel_call *call, struct sabot_error 
             put_part(call, row, text.data, text.size);
             continue;
         }
-        const size_t most = by.size <= what.size ? text.size : text.size + (text.size / what.size) * (by.size - what.size);
+        const size_t most =
+            by.size <= what.size ? text.size : text.size + (text.size / what.size) * (by.size - what.size);
         char *bytes = NULL;
         SABOT_TRY(reserve_string(call, most, &bytes, err));
         char *at = bytes;

@@ -284,7 +284,8 @@ static sabot_status bind_trim_args(const struct function *function, struct funct
     return SABOT_OK;
 }
 
-/* TRIM(BOTH set FROM text) comes as [BOTH, set, text], TRIM(LEADING FROM text) as [LEADING, text], TRIM(text) as it is. */
+/* TRIM(BOTH set FROM text) comes as [BOTH, set, text], TRIM(LEADING FROM text) as [LEADING, text], TRIM(text) as it is.
+ */
 sabot_status bind_trim(const struct function *function, struct function_binding *binding, struct sabot_error *err) {
     const int32_t n = binding->n_args;
     struct trim how = {.sides = TRIM_LEFT | TRIM_RIGHT, .text = n - 1, .set = n == 3 ? 1 : -1};
@@ -402,7 +403,8 @@ static sabot_status is_kind_kernel(struct kernel_call *call, struct sabot_error 
             continue;
         }
         const struct slice text = arg_string(call, 0, row);
-        put_bool(call, row, kind == 'e' ? is_decimal(text) : all_codes(text, kind == 'a' ? code_is_letter : code_is_digit));
+        put_bool(call, row,
+                 kind == 'e' ? is_decimal(text) : all_codes(text, kind == 'a' ? code_is_letter : code_is_digit));
     })
     return SABOT_OK;
 }

@@ -96,10 +96,11 @@ static sabot_status date_plus_ms(struct kernel_call *call, struct sabot_error *e
 
 static sabot_status time_plus_ms(struct kernel_call *call, struct sabot_error *err) {
     (void)err;
-    KERNEL_FOR(call->rows, call->n_rows, row,
-               put_number(call, row,
-                          floor_mod(number_at(call->args[0], row) + sign_of(call) * (number_at(call->args[1], row) % DAY_MS),
-                                    DAY_MS)));
+    KERNEL_FOR(
+        call->rows, call->n_rows, row,
+        put_number(call, row,
+                   floor_mod(number_at(call->args[0], row) + sign_of(call) * (number_at(call->args[1], row) % DAY_MS),
+                             DAY_MS)));
     return SABOT_OK;
 }
 
@@ -115,7 +116,9 @@ static sabot_status plus_same(struct kernel_call *call, struct sabot_error *err)
         const __int128 sum = ((__int128)number_at(call->args[0], row) +
                               (__int128)sign_of(call) * number_at(call->args[1], row)) /
                              divide * multiply;
-        if (sum != (int64_t)sum || (call->result->phys == PHYS_I32 && sum != (int32_t)sum)) { return out_of_range(err); }
+        if (sum != (int64_t)sum || (call->result->phys == PHYS_I32 && sum != (int32_t)sum)) {
+            return out_of_range(err);
+        }
         put_number(call, row, (int64_t)sum);
     }
     return SABOT_OK;
@@ -159,7 +162,9 @@ sabot_status bind_temporal_arithmetic(const struct function *function, struct fu
         b = binding->args[1]->type;
     }
     if (b.kind == TYPE_NULL) {
-        b = is_interval(a) && (op == '*' || op == '/') ? type_of(TYPE_INT64) : is_interval(a) ? a : type_of(TYPE_INTERVAL_DAY);
+        b = is_interval(a) && (op == '*' || op == '/') ? type_of(TYPE_INT64)
+            : is_interval(a)                           ? a
+                                                       : type_of(TYPE_INTERVAL_DAY);
         SABOT_TRY(binding_cast(binding, 1, b, err));
     }
     binding->result = a;

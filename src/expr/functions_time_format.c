@@ -1,4 +1,5 @@
-/* Functions that write times as text by a pattern, and read them: DATE_FORMAT, TO_TIMESTAMP, UNIX_TIMESTAMP and so on. */
+/* Functions that write times as text by a pattern, and read them: DATE_FORMAT, TO_TIMESTAMP, UNIX_TIMESTAMP and so on.
+ */
 #include "arrow/calendar.h"
 #include "expr/functions_calendar.h"
 #include "expr/temporal_parse.h"
@@ -79,8 +80,8 @@ static sabot_status bind_pattern(struct function_binding *binding, int32_t arg, 
 
 /* ---- writing: DATE_FORMAT, FROM_UNIXTIME ------------------------------------------------------------------------- */
 
-/* A column is mostly in order, and most patterns change rarely (yyyy-MM-dd once a day): the text that was written last is
- * used again while the value stays in the span of time that it stands for. */
+/* A column is mostly in order, and most patterns change rarely (yyyy-MM-dd once a day): the text that was written last
+ * is used again while the value stays in the span of time that it stands for. */
 struct last_written {
     const struct time_format *format;
     int64_t low, high; /* [low, high) in units of the local value */
@@ -194,7 +195,9 @@ sabot_status bind_from_unixtime(const struct function *function, struct function
 
 /* ---- reading: TO_DATE, TO_TIMESTAMP, TO_TIMESTAMP_LTZ, UNIX_TIMESTAMP -------------------------------------------- */
 
-static int64_t local_ms(const struct time_parsed *parsed) { return parsed->parts.day * DAY_MS + parsed->parts.ns / 1000000; }
+static int64_t local_ms(const struct time_parsed *parsed) {
+    return parsed->parts.day * DAY_MS + parsed->parts.ns / 1000000;
+}
 
 static sabot_status to_date_kernel(struct kernel_call *call, struct sabot_error *err) {
     FOR_ROWS(call, row, {
@@ -275,7 +278,8 @@ static sabot_status number_to_ltz_kernel(struct kernel_call *call, struct sabot_
         const int32_t precision = call->n_args == 2 ? arg_int(call, 1, row) : 3;
         if (precision != 0 && precision != 3) {
             return SABOT_FAIL(err, SABOT_ERR_DATA,
-                              "TO_TIMESTAMP_LTZ takes seconds (precision 0) or milliseconds (precision 3), not %d", precision);
+                              "TO_TIMESTAMP_LTZ takes seconds (precision 0) or milliseconds (precision 3), not %d",
+                              precision);
         }
         int64_t value;
         bool fits = true;

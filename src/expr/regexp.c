@@ -151,7 +151,9 @@ static bool translate(struct translation *t) {
             translate_class(t);
         } else {
             for (size_t i = 0; c == '(' && i < sizeof foreign / sizeof foreign[0]; i++) {
-                if (at_text(t, foreign[i])) { t->reason = "it has a group that Java's regular expressions do not know"; }
+                if (at_text(t, foreign[i])) {
+                    t->reason = "it has a group that Java's regular expressions do not know";
+                }
             }
             text_append(&t->to, &c, 1);
             t->at++;
@@ -453,10 +455,11 @@ sabot_status regexp_find(struct regexp *regexp, struct slice text, size_t from, 
     if (code < 0) {
         char reason[160];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason);
-        return SABOT_FAIL(err, SABOT_ERR_DATA,
-                          "a regular expression gave up on a text of %zu bytes, '%.*s': %s; make the pattern less ambiguous "
-                          "(nested repetitions)",
-                          text.size, text.size > 40 ? 40 : (int)text.size, text.data, reason);
+        return SABOT_FAIL(
+            err, SABOT_ERR_DATA,
+            "a regular expression gave up on a text of %zu bytes, '%.*s': %s; make the pattern less ambiguous "
+            "(nested repetitions)",
+            text.size, text.size > 40 ? 40 : (int)text.size, text.data, reason);
     }
     *found = true;
     return SABOT_OK;

@@ -1,11 +1,11 @@
 /* Regular expressions with Java's syntax, run by PCRE2 with its JIT compiler.
  *
- * What is the same: classes, quantifiers (lazy, possessive), groups (named, atomic), lookaround, back references, flags,
- * \Q..\E, \b, \p{..} of Unicode. Translated: \uXXXX, \p{Alpha} and the other POSIX classes (ASCII, as in Java).
- * Refused with a reason: intersections and nested classes ([a-z&&[^x]]), which PCRE2 does not have, and PCRE2's own (*VERBS),
- * recursion and callouts, which Java does not have.
- * Other than in Java: '.' and '$' know \n, \r and \r\n as ends of a line but not \u0085, \u2028 and \u2029; a pattern may try
- * a million steps for a match from one place, then it is an error (Java goes on for hours or overflows its stack). */
+ * What is the same: classes, quantifiers (lazy, possessive), groups (named, atomic), lookaround, back references,
+ * flags, \Q..\E, \b, \p{..} of Unicode. Translated: \uXXXX, \p{Alpha} and the other POSIX classes (ASCII, as in Java).
+ * Refused with a reason: intersections and nested classes ([a-z&&[^x]]), which PCRE2 does not have, and PCRE2's own
+ * (*VERBS), recursion and callouts, which Java does not have. Other than in Java: '.' and '$' know \n, \r and \r\n as
+ * ends of a line but not \u0085, \u2028 and \u2029; a pattern may try a million steps for a match from one place, then
+ * it is an error (Java goes on for hours or overflows its stack). */
 #ifndef EXPR_REGEXP_H
 #define EXPR_REGEXP_H
 

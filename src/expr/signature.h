@@ -22,7 +22,8 @@ sabot_status bind_signature(const struct function *function, struct function_bin
     bind_signature((function), (binding), (table), sizeof(table) / sizeof(table)[0], (err))
 
 /* The value of an argument that is constant (a literal, or computed from literals): *value is the physical value, NULL
- * for SQL NULL. false: it is no constant. Ask before the argument is cast or behind: casts of constants are constant. */
+ * for SQL NULL. false: it is no constant. Ask before the argument is cast or behind: casts of constants are constant.
+ */
 bool binding_constant(const struct function_binding *binding, int32_t arg, const void **value);
 
 struct slice {

@@ -36,19 +36,24 @@ void string_lists_row(struct string_lists *lists, int32_t row) {
 static sabot_status grow(struct string_lists *lists, struct sabot_error *err) {
     if (lists->n < lists->capacity) { return SABOT_OK; }
     const size_t capacity = lists->capacity ? lists->capacity * 2 : 1024;
-    if (capacity > INT32_MAX) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "too many elements in the arrays of one batch"); }
+    if (capacity > INT32_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "too many elements in the arrays of one batch");
+    }
     struct string_view *keys = realloc(lists->items[0], capacity * sizeof *keys);
     if (keys) { lists->items[0] = keys; }
     struct string_view *values = realloc(lists->items[1], capacity * sizeof *values);
     if (values) { lists->items[1] = values; }
     uint8_t *is_null = realloc(lists->is_null, capacity);
     if (is_null) { lists->is_null = is_null; }
-    if (!keys || !values || !is_null) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for an array"); }
+    if (!keys || !values || !is_null) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for an array");
+    }
     lists->capacity = capacity;
     return SABOT_OK;
 }
 
-sabot_status string_lists_add(struct string_lists *lists, struct slice key, struct slice value, struct sabot_error *err) {
+sabot_status string_lists_add(struct string_lists *lists, struct slice key, struct slice value,
+                              struct sabot_error *err) {
     SABOT_TRY(grow(lists, err));
     lists->items[0][lists->n] = string_view_of(key.data ? key.data : "", (uint32_t)key.size);
     lists->items[1][lists->n] = string_view_of(value.data ? value.data : "", (uint32_t)value.size);
@@ -93,8 +98,8 @@ sabot_status string_lists_finish(struct string_lists *lists, struct kernel_call 
     }
     if (status == SABOT_OK) {
         struct buffer *owners[2] = {buffer_ref(lists->offsets), buffer_ref(lists->validity)};
-        status = column_new(PHYS_LIST, call->physical_rows, (const uint64_t *)(void *)lists->validity->data, offsets, owners, 2,
-                            &child, 1, &call->column, err);
+        status = column_new(PHYS_LIST, call->physical_rows, (const uint64_t *)(void *)lists->validity->data, offsets,
+                            owners, 2, &child, 1, &call->column, err);
     }
     column_unref(children[0]);
     column_unref(children[1]);

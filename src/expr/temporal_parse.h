@@ -10,8 +10,8 @@
 bool text_to_date(const char *text, size_t size, int32_t *days);
 /* 23:59:10.123, 23:59, 23; digits beyond ms are cut. */
 bool text_to_time(const char *text, size_t size, int32_t *ms_of_day);
-/* A date, or a date and a time with ' ' or 'T' between and up to 9 digits of a second, in the unit of the precision; more
- * digits are cut. *utc (may be NULL: not allowed): a Z stood at the end. */
+/* A date, or a date and a time with ' ' or 'T' between and up to 9 digits of a second, in the unit of the precision;
+ * more digits are cut. *utc (may be NULL: not allowed): a Z stood at the end. */
 bool text_to_timestamp(const char *text, size_t size, int precision, int64_t *value, bool *utc);
 
 #endif

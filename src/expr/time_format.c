@@ -35,7 +35,9 @@ static int64_t letter_resolution(char letter, int count) {
 }
 
 static bool is_numeric_op(const struct time_format_op *op) {
-    if (op->letter == LITERAL || op->letter == '[' || op->letter == ']' || strchr("GazVZXxE", op->letter)) { return false; }
+    if (op->letter == LITERAL || op->letter == '[' || op->letter == ']' || strchr("GazVZXxE", op->letter)) {
+        return false;
+    }
     return !(strchr("MLQqec", op->letter) && op->count >= 3);
 }
 

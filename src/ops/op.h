@@ -43,7 +43,7 @@ struct op_context {
     int64_t latency_target_ns;     /* nothing may be buffered longer */
     int64_t started_ms;            /* wall clock at the job's start, the same for all tasks; 0: take the clock */
     struct program_context program; /* for expressions */
-    struct state_tables *state;    /* declares and finds the operator's state tables (restored ones hold rows already) */
+    struct state_tables *state; /* declares and finds the operator's state tables (restored ones hold rows already) */
     bool bounded;                  /* all sources end: final results only */
     bool checkpoints;              /* barriers come, the last one behind the end: what is written is committed by
                                       on_complete(). Without: by on_end(); only job_stop sends a last barrier then */

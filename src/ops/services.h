@@ -1,6 +1,7 @@
 /* What a job does for its operators besides calling them: the dead letters and the late ledger.
  *
- * The runtime implements these (src/runtime/side.c); the header stands here because operators may not use the runtime. */
+ * The runtime implements these (src/runtime/side.c); the header stands here because operators may not use the runtime.
+ */
 #ifndef OPS_SERVICES_H
 #define OPS_SERVICES_H
 

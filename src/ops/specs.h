@@ -21,7 +21,7 @@ struct source_options {
     struct expr *const *columns;         /* one per output column, over table->schema; NULL = the same columns */
     enum watermark_kind watermark_kind;
     struct expr *watermark;              /* over the output columns */
-    struct expr *filter;                 /* pushed down, over the output columns; applied behind the watermark; or NULL */
+    struct expr *filter; /* pushed down, over the output columns; applied behind the watermark; or NULL */
     int64_t idle_timeout_ns;             /* 0 = a split without rows holds the watermark for ever */
     int64_t watermark_alignment_ms;      /* 0 = none */
 };
@@ -78,8 +78,8 @@ struct window_aggregate_options {
     const struct schema *raw_input; /* merges_partials: the input schema of window_local */
     const struct window_aggregate_options *local; /* merges_partials: the options of window_local, NULL else */
 };
-/* window_local: same options; emits partials: [slice_end BIGINT ms, rows BIGINT, keys..., accumulators...] whose schema is
- * made by window_partial_schema(); the global phase takes them. */
+/* window_local: same options; emits partials: [slice_end BIGINT ms, rows BIGINT, keys..., accumulators...] whose schema
+ * is made by window_partial_schema(); the global phase takes them. */
 sabot_status window_partial_schema(const struct window_aggregate_options *options, const struct schema *input,
                                    struct schema **out, struct sabot_error *err);
 
@@ -91,8 +91,8 @@ struct group_aggregate_options {
     const struct aggregate_call *calls;
     int32_t n_calls;
 };
-/* window_assign: a window TVF without aggregation above it: every row once per window, with window_start, window_end and
- * window_time appended. */
+/* window_assign: a window TVF without aggregation above it: every row once per window, with window_start, window_end
+ * and window_time appended. */
 struct window_assign_options {
     struct window_spec window;
 };
@@ -124,8 +124,8 @@ struct group_update_options {
 };
 
 enum join_kind { JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL, JOIN_SEMI, JOIN_ANTI };
-/* join: input 0 is the left side, 1 the right one. Output: left columns, right columns (SEMI, ANTI: left only). Both inputs
- * come by hash of their keys (or gathered where n_keys is 0). NULL keys match nothing. */
+/* join: input 0 is the left side, 1 the right one. Output: left columns, right columns (SEMI, ANTI: left only). Both
+ * inputs come by hash of their keys (or gathered where n_keys is 0). NULL keys match nothing. */
 struct join_options {
     enum join_kind kind;
     const int32_t *left_keys, *right_keys;
@@ -133,8 +133,9 @@ struct join_options {
     struct expr *condition; /* what remains of ON, over left columns then right columns; NULL = none */
     struct schema *left, *right;
     bool left_retracts, right_retracts;
-    /* INTERVAL: left[left_time] BETWEEN right[right_time] + lower_ms AND right[right_time] + upper_ms, both rowtimes; state
-     * leaves with the watermark; insert-only in and out, outer rows are emitted when they can't match any more. */
+    /* INTERVAL: left[left_time] BETWEEN right[right_time] + lower_ms AND right[right_time] + upper_ms, both rowtimes;
+     * state leaves with the watermark; insert-only in and out, outer rows are emitted when they can't match any more.
+     */
     bool interval;
     int32_t left_time, right_time;
     int64_t lower_ms, upper_ms;
@@ -144,8 +145,8 @@ struct join_options {
     int64_t ttl_ms; /* regular joins: 0 = for ever */
 };
 
-/* rank: ROW_NUMBER() OVER (PARTITION BY keys ORDER BY ...) <= limit, and deduplication (limit 1). Output: input columns,
- * then the rank as BIGINT where output_rank. */
+/* rank: ROW_NUMBER() OVER (PARTITION BY keys ORDER BY ...) <= limit, and deduplication (limit 1). Output: input
+ * columns, then the rank as BIGINT where output_rank. */
 struct rank_options {
     const int32_t *keys;
     int32_t n_keys;
@@ -158,8 +159,8 @@ struct rank_options {
     int64_t ttl_ms;
 };
 
-/* lookup: rows of the input joined with a bounded table that was read whole before the first row (connector 'filesystem'
- * etc.), by equality; LEFT keeps rows without a match. Output: input columns, table columns. */
+/* lookup: rows of the input joined with a bounded table that was read whole before the first row (connector
+ * 'filesystem' etc.), by equality; LEFT keeps rows without a match. Output: input columns, table columns. */
 struct lookup_options {
     const struct connector *connector;
     const struct connector_table *table;

@@ -39,7 +39,8 @@ static void explain_scan(const struct plan *node, struct text *target) {
     if (node->scan.exprs) {
         bool pruned = node->scan.n_reads < node->scan.table->n_columns;
         for (int32_t i = 0; i < node->scan.n_reads; i++) {
-            pruned = pruned || !type_same(node->scan.read_types[i], node->scan.table->columns[node->scan.reads[i]].type);
+            pruned =
+                pruned || !type_same(node->scan.read_types[i], node->scan.table->columns[node->scan.reads[i]].type);
         }
         if (pruned) {
             char type[512];
@@ -133,7 +134,8 @@ static void explain_window_aggregate(const struct plan *node, bool local, struct
         text_format(target, ", time_col=[%s]", input->fields[node->window_aggregate.spec.time_column].name);
     }
     text_add(target, "], select=[");
-    print_calls(node, node->window_aggregate.calls, node->window_aggregate.n_calls, node->window_aggregate.n_keys, target);
+    print_calls(node, node->window_aggregate.calls, node->window_aggregate.n_calls, node->window_aggregate.n_keys,
+                target);
     for (int32_t i = 0; i < node->window_aggregate.n_properties && !local; i++) {
         text_format(target, "%s%s", i || node->window_aggregate.n_calls ? ", " : "",
                     properties[node->window_aggregate.properties[i]]);

@@ -25,8 +25,8 @@ static int32_t field_again(struct type row, const char *name) {
     return -1;
 }
 
-sabot_status expr_rewrite(struct plan_arena *plans, const struct expr *expr, struct expr *const *replacements, int32_t n,
-                          struct expr **out, struct sabot_error *err) {
+sabot_status expr_rewrite(struct plan_arena *plans, const struct expr *expr, struct expr *const *replacements,
+                          int32_t n, struct expr **out, struct sabot_error *err) {
     if (expr->kind == EXPR_COLUMN) {
         assert(expr->index < n);
         struct expr *replacement = replacements[expr->index];

@@ -63,7 +63,8 @@ static sabot_status copy_schema(struct physical_plan *plan, const struct schema 
     return SABOT_OK;
 }
 
-/* ---- vertices ------------------------------------------------------------------------------------------------------ */
+/* ---- vertices ------------------------------------------------------------------------------------------------------
+ */
 
 static sabot_status vertex_new(struct physical_plan *plan, int32_t parallelism, int32_t *out, struct sabot_error *err) {
     if (plan->n_drafts >= VERTICES_MAX) {
@@ -138,7 +139,8 @@ static sabot_status add_node(struct physical_plan *plan, int32_t vertex, const s
     return status;
 }
 
-/* ---- exchanges ----------------------------------------------------------------------------------------------------- */
+/* ---- exchanges -----------------------------------------------------------------------------------------------------
+ */
 
 /* All rows in one task. */
 static sabot_status gather(struct physical_plan *plan, int32_t *vertex, struct sabot_error *err) {
@@ -159,7 +161,8 @@ static sabot_status hash(struct physical_plan *plan, const int32_t *keys, int32_
                     (struct job_edge){.from = from, .exchange = EXCHANGE_HASH, .keys = keys, .n_keys = n_keys}, err);
 }
 
-/* ---- sources and sinks ---------------------------------------------------------------------------------------------- */
+/* ---- sources and sinks ----------------------------------------------------------------------------------------------
+ */
 
 /* A schema of some columns of a table. */
 static sabot_status table_schema(struct physical_plan *plan, const struct plan_table *table, const int32_t *columns,
@@ -267,7 +270,8 @@ static sabot_status build_sink(struct physical_plan *plan, const struct plan *no
     return name ? add_node(plan, *vertex, &op_sink, options, node, name, err) : PLAN_NO_MEMORY(err);
 }
 
-/* ---- operators ------------------------------------------------------------------------------------------------------ */
+/* ---- operators ------------------------------------------------------------------------------------------------------
+ */
 
 static sabot_status build(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                           struct sabot_error *err);
@@ -320,7 +324,9 @@ static sabot_status build_aggregate(struct physical_plan *plan, const struct pla
 }
 
 static bool may_be_two_phase(const struct physical_plan *plan, const struct plan *node, int32_t vertex) {
-    if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger) { return false; }
+    if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger) {
+        return false;
+    }
     for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
         if (node->window_aggregate.calls[i].distinct) { return false; }
     }
@@ -446,7 +452,8 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     }
 }
 
-/* ---- the graph ------------------------------------------------------------------------------------------------------ */
+/* ---- the graph ------------------------------------------------------------------------------------------------------
+ */
 
 /* "source.bid -> project", for metrics and logs. */
 static const char *vertex_name(struct physical_plan *plan, const struct vertex *vertex) {
@@ -519,7 +526,8 @@ void physical_free(struct physical_plan *plan) {
     free(plan);
 }
 
-/* ---- EXPLAIN -------------------------------------------------------------------------------------------------------- */
+/* ---- EXPLAIN --------------------------------------------------------------------------------------------------------
+ */
 
 static void print_edge(const struct physical_plan *plan, const struct job_edge *edge, struct text *target) {
     const struct job_vertex *from = &plan->graph.vertices[edge->from];

@@ -18,8 +18,9 @@ struct physical_options {
     void *owner;
 };
 
-/* Builds one graph of all sinks (roots are SINK nodes after plan_optimize). Takes over *plans, which is empty afterwards,
- * on every path. uid_prefixes: one per root, unique, stable: operator uids are "<prefix>/<operator>[-n]". */
+/* Builds one graph of all sinks (roots are SINK nodes after plan_optimize). Takes over *plans, which is empty
+ * afterwards, on every path. uid_prefixes: one per root, unique, stable: operator uids are "<prefix>/<operator>[-n]".
+ */
 sabot_status physical_build(struct plan_arena *plans, struct plan *const *roots, const char *const *uid_prefixes,
                             int32_t n_roots, const struct physical_options *options, struct physical_plan **out,
                             struct sabot_error *err);

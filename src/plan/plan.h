@@ -126,7 +126,7 @@ struct plan {
             const enum window_property *properties;
             int32_t n_properties;
             int32_t window_id;
-            bool attached;       /* its input rows carry their window already; spec is a tumbling window over window_time */
+            bool attached; /* its input rows carry their window already; spec is a tumbling window over window_time */
         } window_aggregate;      /* output: keys, calls, properties */
         struct {
             const struct sort_key *keys;
@@ -160,8 +160,8 @@ void plan_arena_init(struct plan_arena *plans);
 void plan_arena_clear(struct plan_arena *plans);
 
 /* Every maker returns ERR_MEMORY when the arena is exhausted; arrays are borrowed from the same arena. */
-sabot_status plan_scan(struct plan_arena *plans, const struct plan_table *table, const int32_t *picked, int32_t n_picked,
-                       struct source_span span, struct plan **out, struct sabot_error *err);
+sabot_status plan_scan(struct plan_arena *plans, const struct plan_table *table, const int32_t *picked,
+                       int32_t n_picked, struct source_span span, struct plan **out, struct sabot_error *err);
 /* names: one per column; the types are the common ones of the rows (the cells are cast already). */
 sabot_status plan_values(struct plan_arena *plans, struct expr *const *cells, int32_t n_rows, const char *const *names,
                          int32_t n_columns, struct source_span span, struct plan **out, struct sabot_error *err);
@@ -216,8 +216,8 @@ bool expr_is_cheap(const struct expr *expr);
 int32_t expr_size(const struct expr *expr, int32_t limit);
 /* A copy in which column i is replacements[i] (NULL stays). Fields of rows are found again by name, so that a
  * replacement may be a row of fewer fields. */
-sabot_status expr_rewrite(struct plan_arena *plans, const struct expr *expr, struct expr *const *replacements, int32_t n,
-                          struct expr **out, struct sabot_error *err);
+sabot_status expr_rewrite(struct plan_arena *plans, const struct expr *expr, struct expr *const *replacements,
+                          int32_t n, struct expr **out, struct sabot_error *err);
 /* A copy in which column i becomes column map[i]; map[i] < 0 is a defect. */
 sabot_status expr_remap(struct plan_arena *plans, const struct expr *expr, const int32_t *map, struct expr **out,
                         struct sabot_error *err);

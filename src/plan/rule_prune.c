@@ -1,6 +1,6 @@
-/* Column pruning: what nobody reads is neither decoded nor computed nor carried, down to single fields of rows where the
- * connector can leave them out. Going down, `usage` says what is read of each column; going up, `map` says where each
- * old column is now. */
+/* Column pruning: what nobody reads is neither decoded nor computed nor carried, down to single fields of rows where
+ * the connector can leave them out. Going down, `usage` says what is read of each column; going up, `map` says where
+ * each old column is now. */
 #include "plan/rules.h"
 
 #include "expr/function.h"
@@ -35,8 +35,8 @@ static sabot_status map_new(struct plan_arena *plans, int32_t n, int32_t **out, 
 
 static void use_whole(struct usage *usage) { usage->any = usage->whole = true; }
 
-static sabot_status merge_usage(struct plan_arena *plans, struct usage *into, const struct usage *from, struct type type,
-                                struct sabot_error *err) {
+static sabot_status merge_usage(struct plan_arena *plans, struct usage *into, const struct usage *from,
+                                struct type type, struct sabot_error *err) {
     if (!from->any) { return SABOT_OK; }
     into->any = true;
     into->whole = into->whole || from->whole;
@@ -104,7 +104,8 @@ static sabot_status prune_type(struct plan_arena *plans, struct type type, const
     return SABOT_OK;
 }
 
-/* ---- through expressions ------------------------------------------------------------------------------------------ */
+/* ---- through expressions ------------------------------------------------------------------------------------------
+ */
 
 /* Replacements for the columns of the old input: references to the new ones. */
 static sabot_status new_columns(struct plan_arena *plans, const struct pruned *input, int32_t n_old, struct expr ***out,
@@ -123,7 +124,8 @@ static sabot_status new_columns(struct plan_arena *plans, const struct pruned *i
 static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
                           struct sabot_error *err);
 
-/* The input with exactly its old columns in their old order, those that `usage` does not name included where keep_all. */
+/* The input with exactly its old columns in their old order, those that `usage` does not name included where keep_all.
+ */
 static sabot_status prune_exactly(struct plan_arena *plans, struct plan *plan, struct plan **out,
                                   struct sabot_error *err) {
     const int32_t n = plan->schema->n_fields;
@@ -150,7 +152,8 @@ static sabot_status prune_exactly(struct plan_arena *plans, struct plan *plan, s
     return plan_project(plans, pruned.plan, exprs, names, n, out, err);
 }
 
-/* ---- scans -------------------------------------------------------------------------------------------------------- */
+/* ---- scans --------------------------------------------------------------------------------------------------------
+ */
 
 /* Which columns of the table are needed for the output, the filter and the watermark, and what of each. */
 static sabot_status table_usage(struct plan_arena *plans, const struct plan *scan, const struct usage *output,
@@ -291,7 +294,8 @@ static sabot_status prune_scan(struct plan_arena *plans, struct plan *plan, cons
     return expr_rewrite(plans, plan->scan.filter, renamed, n_old, &scan->scan.filter, err);
 }
 
-/* ---- the other nodes ----------------------------------------------------------------------------------------------- */
+/* ---- the other nodes -----------------------------------------------------------------------------------------------
+ */
 
 static sabot_status prune_filter(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
                                  struct sabot_error *err) {
@@ -425,7 +429,8 @@ static sabot_status prune_window_aggregate(struct plan_arena *plans, struct plan
     SABOT_TRY(map_new(plans, n, &out->map, err));
     use_whole(&below[plan->window_aggregate.spec.time_column]);
     SABOT_TRY(prune_calls(plans, usage, plan, plan->window_aggregate.keys, n_keys, plan->window_aggregate.calls,
-                          plan->window_aggregate.n_calls, &input, &keys, &calls, &n_calls, out->map, names, below, err));
+                          plan->window_aggregate.n_calls, &input, &keys, &calls, &n_calls, out->map, names, below,
+                          err));
     for (int32_t i = 0; i < plan->window_aggregate.n_properties; i++) {
         const int32_t at = n_keys + plan->window_aggregate.n_calls + i;
         if (!usage[at].any) { continue; }
@@ -531,7 +536,8 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a plan node of kind %d is not known", (int)plan->kind);
 }
 
-/* ---- watermarks ---------------------------------------------------------------------------------------------------- */
+/* ---- watermarks ----------------------------------------------------------------------------------------------------
+ */
 
 static bool reads_watermark(const struct expr *expr) {
     if (expr->kind == EXPR_CALL && expr->function && strcasecmp(expr->function->name, "CURRENT_WATERMARK") == 0) {

@@ -1,9 +1,10 @@
 /* GROUP BY window_start, window_end -> windowed aggregation.
  *
  * Where the window function stands right under the aggregation (but for a projection), both become one operator that
- * shares panes between overlapping windows. Elsewhere (aggregates of windowed aggregates, filters on window columns) the
- * rows carry their window already: they are grouped by its columns, and the group ends when the watermark passes the
- * window's end. That is a tumbling window over window_end, moved by 1 ms so that a bucket holds one window end only. */
+ * shares panes between overlapping windows. Elsewhere (aggregates of windowed aggregates, filters on window columns)
+ * the rows carry their window already: they are grouped by its columns, and the group ends when the watermark passes
+ * the window's end. That is a tumbling window over window_end, moved by 1 ms so that a bucket holds one window end
+ * only. */
 #include "plan/rules.h"
 
 #include <string.h>
@@ -44,7 +45,8 @@ static const struct window_spec *find_spec(const struct plan *plan, int32_t id) 
     return NULL;
 }
 
-/* ---- the window function right below ------------------------------------------------------------------------------ */
+/* ---- the window function right below ------------------------------------------------------------------------------
+ */
 
 /* What a column of the aggregation's input is: a column of the new input, or a property of the window. */
 struct origin {
@@ -208,7 +210,8 @@ static sabot_status fuse(struct plan_arena *plans, const struct plan *aggregate,
             from = n_keys + i - aggregate->aggregate.n_keys;
         } else {
             const struct origin *origin = &origins[aggregate->aggregate.keys[i]];
-            from = origin->is_property ? n_keys + n_calls + property_at(&parts, &n_properties, origin->property) : key++;
+            from =
+                origin->is_property ? n_keys + n_calls + property_at(&parts, &n_properties, origin->property) : key++;
         }
         parts.restored_names[i] = aggregate->schema->fields[i].name;
         SABOT_TRY(plan_column_ref(plans, node, from, aggregate->span, &parts.restored[i], err));
@@ -216,7 +219,8 @@ static sabot_status fuse(struct plan_arena *plans, const struct plan *aggregate,
     return plan_project(plans, node, parts.restored, parts.restored_names, n, out, err);
 }
 
-/* ---- rows that carry their window --------------------------------------------------------------------------------- */
+/* ---- rows that carry their window ---------------------------------------------------------------------------------
+ */
 
 static sabot_status attach(struct plan_arena *plans, const struct plan *aggregate, struct window_keys found,
                            struct plan **out, struct sabot_error *err) {
@@ -231,7 +235,8 @@ static sabot_status attach(struct plan_arena *plans, const struct plan *aggregat
         .time_column = aggregate->aggregate.keys[found.end],
     };
     if (spec->kind == WINDOW_HOP) {
-        /* Ends are at start + size: with a size that is no multiple of the slide they are shifted against the starts. */
+        /* Ends are at start + size: with a size that is no multiple of the slide they are shifted against the starts.
+         */
         model.window_aggregate.spec.offset_ms = (spec->offset_ms + spec->size_ms + 1) % spec->slide_ms;
     }
     model.window_aggregate.keys = aggregate->aggregate.keys;

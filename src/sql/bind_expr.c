@@ -255,10 +255,11 @@ static sabot_status bind_interval(const struct expr_scope *in, const struct sql_
     bool is_months = false;
     int64_t value = 0;
     if (!interval_parse(&expr->interval, &is_months, &value)) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span,
-                        "'%s' is no interval of %s%s%s (write INTERVAL '10' SECOND, INTERVAL '1 02:30:00' DAY TO SECOND)",
-                        expr->interval.text, sql_unit_name(expr->interval.from),
-                        expr->interval.to != SQL_UNIT_NONE ? " TO " : "", sql_unit_name(expr->interval.to));
+        return SQL_FAIL(
+            err, SABOT_ERR_PLAN, expr->span,
+            "'%s' is no interval of %s%s%s (write INTERVAL '10' SECOND, INTERVAL '1 02:30:00' DAY TO SECOND)",
+            expr->interval.text, sql_unit_name(expr->interval.from), expr->interval.to != SQL_UNIT_NONE ? " TO " : "",
+            sql_unit_name(expr->interval.to));
     }
     const int32_t months = (int32_t)value;
     const struct type type = type_not_null(type_of(is_months ? TYPE_INTERVAL_MONTH : TYPE_INTERVAL_DAY));
@@ -349,7 +350,8 @@ static sabot_status no_column(const struct scope *scope, const struct sql_name *
     char hint[128];
     nearest_hint(&nearest, hint, sizeof hint);
     if (columns == 0) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "there are no columns here, so \"%s\" means nothing", name->text);
+        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "there are no columns here, so \"%s\" means nothing",
+                        name->text);
     }
     if (of && of->name) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "\"%s\" has no column \"%s\"%s", of->name, name->text, hint);
@@ -409,8 +411,8 @@ static sabot_status bind_field(const struct expr_scope *in, struct expr *row, co
     if (row->type.kind != TYPE_ROW) {
         char type[160];
         type_print(row->type, type, sizeof type);
-        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "\"%s\" can't be taken from a value of type %s, only from a ROW",
-                        name->text, type);
+        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span,
+                        "\"%s\" can't be taken from a value of type %s, only from a ROW", name->text, type);
     }
     struct nearest nearest = {.wanted = name->text};
     for (int32_t i = 0; i < row->type.n_fields; i++) {
@@ -700,7 +702,9 @@ static sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_ex
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s can't be taken of %s", name_of(&expr->call), text);
     }
     if (type.kind == TYPE_DECIMAL && kind == AGGREGATE_SUM) { type = type_decimal(38, type.scale); }
-    if (type.kind == TYPE_DECIMAL && kind == AGGREGATE_AVG) { type = type_decimal(38, type.scale > 6 ? type.scale : 6); }
+    if (type.kind == TYPE_DECIMAL && kind == AGGREGATE_AVG) {
+        type = type_decimal(38, type.scale > 6 ? type.scale : 6);
+    }
     type.nullable = argument->type.nullable || may_be_empty;
     *out = type;
     return SABOT_OK;
@@ -874,13 +878,15 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     enum window_kind window = 0;
     bool supported = false;
     if (!is_user && window_kind_of(name_of(of), &window, &supported)) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s makes windows: it stands in FROM or in GROUP BY, not in %s",
-                        name_of(of), in->clause);
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span,
+                        "%s makes windows: it stands in FROM or in GROUP BY, not in %s", name_of(of), in->clause);
     }
     if (of->json && !json_clauses_are_default(of->json)) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                        "the ON EMPTY, ON ERROR, WRAPPER and NULL clauses of %s can't be used yet, but for NULL ON EMPTY "
-                        "NULL ON ERROR", name_of(of));
+        return SQL_FAIL(
+            err, SABOT_ERR_UNSUPPORTED, expr->span,
+            "the ON EMPTY, ON ERROR, WRAPPER and NULL clauses of %s can't be used yet, but for NULL ON EMPTY "
+            "NULL ON ERROR",
+            name_of(of));
     }
     SABOT_TRY(bind_scalar_call(in, expr, out, err));
     if (of->json && of->json->returning) {
@@ -966,7 +972,8 @@ sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr,
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "named arguments can be used in window functions only");
     case SQL_EXPR_TABLE_ARG:
     case SQL_EXPR_DESCRIPTOR:
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "TABLE and DESCRIPTOR are arguments of window functions in FROM");
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span,
+                        "TABLE and DESCRIPTOR are arguments of window functions in FROM");
     case SQL_EXPR_DEFAULT:
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "DEFAULT as an argument can't be used yet");
     }

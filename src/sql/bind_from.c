@@ -229,9 +229,11 @@ static sabot_status find_time_column(struct binder *binder, const struct plan *i
     const struct type column = schema->fields[at].type;
     type_print(column, type, sizeof type);
     if (input->columns[at].time == TIME_PROCTIME) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, name->span,
-                        "\"%s\" is a processing-time attribute: processing-time windows can't run yet; use an event time "
-                        "column with a WATERMARK", name->text);
+        return SQL_FAIL(
+            err, SABOT_ERR_UNSUPPORTED, name->span,
+            "\"%s\" is a processing-time attribute: processing-time windows can't run yet; use an event time "
+            "column with a WATERMARK",
+            name->text);
     }
     if (column.kind != TYPE_TIMESTAMP && column.kind != TYPE_TIMESTAMP_LTZ) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "%s needs a time attribute, but \"%s\" is %s", call_name(call),
@@ -239,10 +241,11 @@ static sabot_status find_time_column(struct binder *binder, const struct plan *i
     }
     const bool batch = settings_is(binder->settings, SETTING_runtime_mode, "batch");
     if (input->columns[at].time != TIME_ROWTIME && !(batch && input->bounded)) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, name->span,
-                        "%s needs a time attribute, but \"%s\" is an ordinary %s: declare WATERMARK FOR it on the source "
-                        "table and pass the column on unchanged (no computation, no CAST)", call_name(call), name->text,
-                        type);
+        return SQL_FAIL(
+            err, SABOT_ERR_PLAN, name->span,
+            "%s needs a time attribute, but \"%s\" is an ordinary %s: declare WATERMARK FOR it on the source "
+            "table and pass the column on unchanged (no computation, no CAST)",
+            call_name(call), name->text, type);
     }
     *out = at;
     return SABOT_OK;
@@ -254,9 +257,11 @@ static sabot_status check_zone(struct binder *binder, const struct plan *input, 
     const char *zone = settings_text(binder->settings, SETTING_time_zone);
     const bool utc = strcasecmp(zone, "UTC") == 0 || strcasecmp(zone, "Etc/UTC") == 0 || strcasecmp(zone, "GMT") == 0;
     if (utc || input->schema->fields[spec->time_column].type.kind != TYPE_TIMESTAMP_LTZ) { return SABOT_OK; }
-    return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
-                    "windows over TIMESTAMP_LTZ can run in time zone UTC only, not in %s; SET 'table.local-time-zone' = "
-                    "'UTC', or use a TIMESTAMP column", zone);
+    return SQL_FAIL(
+        err, SABOT_ERR_UNSUPPORTED, call->span,
+        "windows over TIMESTAMP_LTZ can run in time zone UTC only, not in %s; SET 'table.local-time-zone' = "
+        "'UTC', or use a TIMESTAMP column",
+        zone);
 }
 
 sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
@@ -281,7 +286,8 @@ sabot_status bind_window_call(struct binder *binder, const struct plan *input, c
     spec.kind = kind;
     SABOT_TRY(find_time_column(binder, input, call, column, &spec.time_column, err));
     if (needed == 2) {
-        SABOT_TRY(bind_interval_ms(binder, intervals[0], kind == WINDOW_HOP ? "the slide" : "the step", &spec.slide_ms, err));
+        SABOT_TRY(
+            bind_interval_ms(binder, intervals[0], kind == WINDOW_HOP ? "the slide" : "the step", &spec.slide_ms, err));
     }
     SABOT_TRY(bind_interval_ms(binder, intervals[needed - 1], size_names[kind], &spec.size_ms, err));
     if (needed == 1) { spec.slide_ms = spec.size_ms; }
@@ -396,7 +402,8 @@ static sabot_status bind_function_table(struct binder *binder, const struct sql_
         return SQL_FAIL(err, SABOT_ERR_PLAN, time->span, "DESCRIPTOR takes one column, not %u", time->path.count);
     }
     struct window_spec spec;
-    SABOT_TRY(bind_window_call(binder, input, call, &time->path.items[0], args.intervals, args.n_intervals, &spec, err));
+    SABOT_TRY(
+        bind_window_call(binder, input, call, &time->path.items[0], args.intervals, args.n_intervals, &spec, err));
     return plan_window(binder->plans, input, spec, binder->plans->next_window_id++, span_of(call->span), out, err);
 }
 

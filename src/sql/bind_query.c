@@ -151,7 +151,9 @@ static const struct sql_expr *key_meant(const struct sql_select *select, const s
         const long at = strtol(key->text, NULL, 10);
         return at >= 1 && at <= (long)select->items.count ? select->items.items[at - 1].expr : key;
     }
-    if (key->kind != SQL_EXPR_COLUMN || key->path.count != 1 || scope_has(scope, key->path.items[0].text)) { return key; }
+    if (key->kind != SQL_EXPR_COLUMN || key->path.count != 1 || scope_has(scope, key->path.items[0].text)) {
+        return key;
+    }
     const struct sql_expr *found = NULL;
     for (unsigned i = 0; i < select->items.count; i++) {
         const struct sql_item *item = &select->items.items[i];
@@ -292,7 +294,8 @@ static sabot_status build_aggregate(struct binder *binder, struct plan *input, c
                 inputs_add(&inputs, pending->argument, column_name(binder, input, pending->argument, "$arg", i));
         }
         if (pending->filter) {
-            calls[i].filter = inputs_add(&inputs, pending->filter, column_name(binder, input, pending->filter, "$filter", i));
+            calls[i].filter =
+                inputs_add(&inputs, pending->filter, column_name(binder, input, pending->filter, "$filter", i));
         }
         names[i] = call_name(binder, pending, i);
     }
@@ -324,7 +327,8 @@ static struct sort_key sort_key_of(const struct sql_order *order, int32_t column
 }
 
 static sabot_status bad_position(const struct sql_expr *written, int32_t n, struct sabot_error *err) {
-    return SQL_FAIL(err, SABOT_ERR_PLAN, written->span, "ORDER BY position %s is not between 1 and %d", written->text, n);
+    return SQL_FAIL(err, SABOT_ERR_PLAN, written->span, "ORDER BY position %s is not between 1 and %d", written->text,
+                    n);
 }
 
 /* ORDER BY, LIMIT and OFFSET over a plan whose sort keys are columns. */
@@ -540,8 +544,9 @@ static sabot_status bind_values(struct binder *binder, const struct sql_query *q
         const struct sql_expr *written = rows->items[row];
         const bool is_row = written->kind == SQL_EXPR_ROW;
         if ((is_row ? written->list.count : 1) != n_columns) {
-            return SQL_FAIL(err, SABOT_ERR_PLAN, written->span, "this row of VALUES has %u columns, the first one has %u",
-                            is_row ? written->list.count : 1, n_columns);
+            return SQL_FAIL(err, SABOT_ERR_PLAN, written->span,
+                            "this row of VALUES has %u columns, the first one has %u", is_row ? written->list.count : 1,
+                            n_columns);
         }
         for (unsigned i = 0; i < n_columns; i++) {
             SABOT_TRY(bind_expr(&in, is_row ? written->list.items[i] : written, &cells[row * n_columns + i], err));
@@ -554,7 +559,8 @@ static sabot_status bind_values(struct binder *binder, const struct sql_query *q
             types[row] = cells[row * n_columns + i]->type;
         }
         if (type_common(types, (int32_t)rows->count, &common, &reason) != SABOT_OK) {
-            return SQL_FAIL(err, SABOT_ERR_PLAN, rows->items[0]->span, "column %u of VALUES: %s", i + 1, reason.message);
+            return SQL_FAIL(err, SABOT_ERR_PLAN, rows->items[0]->span, "column %u of VALUES: %s", i + 1,
+                            reason.message);
         }
         for (unsigned row = 0; row < rows->count; row++) {
             struct expr **cell = &cells[row * n_columns + i];

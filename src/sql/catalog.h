@@ -1,8 +1,8 @@
 /* The catalogue: tables, views and functions of a session, by name.
  *
- * There is one catalogue and one database, default_catalog.default_database; names may be qualified with them. Objects are
- * immutable and reference-counted: a job keeps the tables that it reads, DROP TABLE takes away the name only.
- * A temporary object hides a permanent one of the same name, as in Flink. One thread at a time. */
+ * There is one catalogue and one database, default_catalog.default_database; names may be qualified with them. Objects
+ * are immutable and reference-counted: a job keeps the tables that it reads, DROP TABLE takes away the name only. A
+ * temporary object hides a permanent one of the same name, as in Flink. One thread at a time. */
 #ifndef SQL_CATALOG_H
 #define SQL_CATALOG_H
 

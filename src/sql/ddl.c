@@ -364,7 +364,9 @@ static sabot_status add_columns(struct table_draft *draft, const struct sql_colu
     draft->plans.arena = draft->object->arena;
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
-        if (sorted[i].computed) { status = expr_remap(&draft->plans, sorted[i].computed, map, &sorted[i].computed, err); }
+        if (sorted[i].computed) {
+            status = expr_remap(&draft->plans, sorted[i].computed, map, &sorted[i].computed, err);
+        }
     }
     draft->object->arena = draft->plans.arena;
     draft->columns = sorted;
@@ -396,7 +398,8 @@ static sabot_status set_primary_key(struct table_draft *draft, const struct sql_
         key[i] = find_column(draft, names[i].text);
         if (key[i] < 0) { return no_such_column(draft, &names[i], "PRIMARY KEY", err); }
         if (draft->columns[key[i]].kind != TABLE_COLUMN_PHYSICAL) {
-            return SQL_FAIL(err, SABOT_ERR_PLAN, names[i].span, "PRIMARY KEY: \"%s\" is no physical column", names[i].text);
+            return SQL_FAIL(err, SABOT_ERR_PLAN, names[i].span, "PRIMARY KEY: \"%s\" is no physical column",
+                            names[i].text);
         }
         draft->columns[key[i]].type.nullable = false;
     }
@@ -451,7 +454,8 @@ static sabot_status set_watermark(struct table_draft *draft, const struct sql_wa
     SABOT_TRY(bind_over(draft, watermark->expr, "WATERMARK", &table->watermark, err));
     if (!is_timestamp(table->watermark->type)) {
         type_print(table->watermark->type, text, sizeof text);
-        return SQL_FAIL(err, SABOT_ERR_PLAN, watermark->expr->span, "a watermark must be a TIMESTAMP, this is %s", text);
+        return SQL_FAIL(err, SABOT_ERR_PLAN, watermark->expr->span, "a watermark must be a TIMESTAMP, this is %s",
+                        text);
     }
     SABOT_TRY(keep_span(arena_of(draft), script, watermark->expr->span, &table->watermark_text, err));
     table->rowtime = column;
@@ -511,7 +515,8 @@ static sabot_status copy_like(struct table_draft *draft, const struct sql_create
     return SABOT_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------------------
+ */
 
 /* Columns that the connector knows by itself (nexmark), or those of CREATE TABLE AS. */
 static sabot_status add_from_schema(struct table_draft *draft, const struct schema *schema, struct sql_span span,

@@ -41,7 +41,8 @@ sabot_status settings_reset(struct settings *settings, const char *key, struct s
 
 /* Values are checked when they are set, so these can't fail. */
 const char *settings_text(const struct settings *settings, enum setting setting);
-int64_t settings_int(const struct settings *settings, enum setting setting); /* INT, BOOL; DURATION in ns; SIZE in bytes */
+int64_t settings_int(const struct settings *settings,
+                     enum setting setting); /* INT, BOOL; DURATION in ns; SIZE in bytes */
 bool settings_is(const struct settings *settings, enum setting setting, const char *value); /* ENUM, without case */
 
 #endif

@@ -114,7 +114,8 @@ sabot_status statement_text_rows(struct memory_pool *pool, const char *title, co
     return one_value(&context, title, text, out, err);
 }
 
-/* ---- SHOW CREATE ---------------------------------------------------------------------------------------------------- */
+/* ---- SHOW CREATE ----------------------------------------------------------------------------------------------------
+ */
 
 static void quote(const char *text, char mark, struct text *target) {
     text_append(target, &mark, 1);
@@ -148,7 +149,8 @@ static void print_column(const struct table_column *column, struct text *target)
 
 static void print_create_table(const struct catalog_object *object, struct text *target) {
     const struct plan_table *table = &object->table;
-    text_format(target, "CREATE %sTABLE `" CATALOG_NAME "`.`" DATABASE_NAME "`.", object->temporary ? "TEMPORARY " : "");
+    text_format(target, "CREATE %sTABLE `" CATALOG_NAME "`.`" DATABASE_NAME "`.",
+                object->temporary ? "TEMPORARY " : "");
     quote(table->name, '`', target);
     text_add(target, " (\n");
     for (int32_t i = 0; i < table->n_columns; i++) {
@@ -193,10 +195,12 @@ static sabot_status show_create(const struct statement_context *context, const s
     const struct sql_span span = show->name.items[show->name.count - 1].span;
     if ((object->kind == CATALOG_VIEW) != (show->kind == SQL_SHOW_CREATE_VIEW)) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, span, "\"%s\" is a %s: write SHOW CREATE %s", object->name,
-                        object->kind == CATALOG_VIEW ? "view" : "table", object->kind == CATALOG_VIEW ? "VIEW" : "TABLE");
+                        object->kind == CATALOG_VIEW ? "view" : "table",
+                        object->kind == CATALOG_VIEW ? "VIEW" : "TABLE");
     }
     if (object->kind == CATALOG_VIEW) {
-        text_format(&text, "CREATE %sVIEW `" CATALOG_NAME "`.`" DATABASE_NAME "`.", object->temporary ? "TEMPORARY " : "");
+        text_format(&text, "CREATE %sVIEW `" CATALOG_NAME "`.`" DATABASE_NAME "`.",
+                    object->temporary ? "TEMPORARY " : "");
         quote(object->name, '`', &text);
         for (int32_t i = 0; i < object->n_view_columns; i++) {
             text_add(&text, i ? ", " : " (");
@@ -211,7 +215,8 @@ static sabot_status show_create(const struct statement_context *context, const s
     return status;
 }
 
-/* ---- DESCRIBE ------------------------------------------------------------------------------------------------------- */
+/* ---- DESCRIBE -------------------------------------------------------------------------------------------------------
+ */
 
 static void describe_column(struct rows *rows, const struct table_column *column, const struct plan_table *table,
                             bool is_rowtime, const char *key) {
@@ -226,7 +231,8 @@ static void describe_column(struct rows *rows, const struct table_column *column
         snprintf(extras, sizeof extras, "AS %s", column->text);
         extra = extras;
     } else if (column->kind == TABLE_COLUMN_METADATA) {
-        snprintf(extras, sizeof extras, "METADATA FROM '%s'%s", column->metadata_key, column->is_virtual ? " VIRTUAL" : "");
+        snprintf(extras, sizeof extras, "METADATA FROM '%s'%s", column->metadata_key,
+                 column->is_virtual ? " VIRTUAL" : "");
         extra = extras;
     }
     rows_add(rows, (const char *const[]){column->name, type, column->type.nullable ? "TRUE" : "FALSE", key, extra,
@@ -342,7 +348,8 @@ sabot_status show_execute(const struct statement_context *context, const struct 
     case SQL_SHOW_JOBS: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, nowhere, "SHOW JOBS can't run yet");
     case SQL_SHOW_PARTITIONS: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, nowhere, "SHOW PARTITIONS can't run yet");
     case SQL_SHOW_CREATE_CATALOG:
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, nowhere, "SHOW CREATE CATALOG can't run: the only catalog is built in");
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, nowhere,
+                        "SHOW CREATE CATALOG can't run: the only catalog is built in");
     }
     return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "SHOW of kind %d is not known", (int)show->kind);
 }

@@ -44,7 +44,8 @@ void statement_job_options(const struct settings *settings, struct job_options *
     options->alignment_max_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }
 
-/* ---- plans ---------------------------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------------------------------
+ */
 
 /* What a plan is made with; binder->plans points to plans. */
 struct planning {
@@ -96,8 +97,9 @@ static sabot_status build_physical(const struct statement_context *context, stru
 static sabot_status check_mode(const struct statement_context *context, const struct plan *root,
                                struct sabot_error *err) {
     if (root->bounded || !settings_is(context->settings, SETTING_runtime_mode, "batch")) { return SABOT_OK; }
-    return SABOT_FAIL(err, SABOT_ERR_PLAN,
-                      "'execution.runtime-mode' = 'batch' needs sources that end, and one of this statement's does not");
+    return SABOT_FAIL(
+        err, SABOT_ERR_PLAN,
+        "'execution.runtime-mode' = 'batch' needs sources that end, and one of this statement's does not");
 }
 
 /* The query's rows go to the reader of its result. */
@@ -110,7 +112,8 @@ static sabot_status collect_sink(struct planning *planning, const struct stateme
     int32_t *picked = arena_alloc(arena, (size_t)(n + 1) * sizeof *picked);
     if (!table || !columns || !picked) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < n; i++) {
-        columns[i] = (struct table_column){.name = input->schema->fields[i].name, .type = input->schema->fields[i].type};
+        columns[i] =
+            (struct table_column){.name = input->schema->fields[i].name, .type = input->schema->fields[i].type};
         picked[i] = i;
     }
     *table = (struct plan_table){
@@ -124,13 +127,16 @@ static sabot_status collect_sink(struct planning *planning, const struct stateme
 /* A statement's logical plan as bound: a SINK. */
 static sabot_status bind_root(struct planning *planning, const struct statement_context *context,
                               const struct sql_statement *statement, struct plan **out, struct sabot_error *err) {
-    if (statement->kind == SQL_STATEMENT_INSERT) { return bind_insert(&planning->binder, &statement->insert, out, err); }
+    if (statement->kind == SQL_STATEMENT_INSERT) {
+        return bind_insert(&planning->binder, &statement->insert, out, err);
+    }
     struct plan *query = NULL;
     SABOT_TRY(bind_query(&planning->binder, statement->query, &query, err));
     return collect_sink(planning, context, query, out, err);
 }
 
-static const char *prefix_of(struct planning *planning, const struct plan *root, const char *const *earlier, int32_t n) {
+static const char *prefix_of(struct planning *planning, const struct plan *root, const char *const *earlier,
+                             int32_t n) {
     const char *name = root->sink.table->name;
     int32_t same = 1;
     const char *prefix = arena_format(&planning->plans.arena, "%s", name);
@@ -196,7 +202,8 @@ static sabot_status execute_inserts(const struct statement_context *context,
     return SABOT_OK;
 }
 
-/* ---- EXPLAIN --------------------------------------------------------------------------------------------------------- */
+/* ---- EXPLAIN
+ * --------------------------------------------------------------------------------------------------------- */
 
 static sabot_status explain_into(const struct statement_context *context, struct sql_statement *const *statements,
                                  int32_t n, struct planning *planning, struct text *target, struct sabot_error *err) {
@@ -208,7 +215,8 @@ static sabot_status explain_into(const struct statement_context *context, struct
         const bool known =
             statements[i]->kind == SQL_STATEMENT_QUERY || statements[i]->kind == SQL_STATEMENT_INSERT;
         if (!known) {
-            return SQL_FAIL(err, SABOT_ERR_PLAN, statements[i]->span, "EXPLAIN takes a query, an INSERT or a statement set");
+            return SQL_FAIL(err, SABOT_ERR_PLAN, statements[i]->span,
+                            "EXPLAIN takes a query, an INSERT or a statement set");
         }
         SABOT_TRY(bind_root(planning, context, statements[i], &roots[i], err));
         explain_tree(roots[i], EXPLAIN_LOGICAL, target);
@@ -248,7 +256,8 @@ static sabot_status execute_explain(const struct statement_context *context, con
     return status;
 }
 
-/* ---- CREATE, DROP ----------------------------------------------------------------------------------------------------- */
+/* ---- CREATE, DROP
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool exists(const struct statement_context *context, const struct sql_path *path, bool temporary) {
     const char *name = path->items[path->count - 1].text;
@@ -287,7 +296,8 @@ static sabot_status create_view(const struct statement_context *context, const s
     struct catalog_object *object = NULL;
     if (create->if_not_exists && exists(context, &create->name, create->temporary)) { return SABOT_OK; }
     SABOT_TRY(bind_create_view(&planning->binder, create, context->text, &object, err));
-    return catalog_add(context->catalog, object, create->or_replace, create->name.items[create->name.count - 1].span, err);
+    return catalog_add(context->catalog, object, create->or_replace, create->name.items[create->name.count - 1].span,
+                       err);
 }
 
 /* Scripts name Java classes. These are built in here under another name; no other class is guessed at. */

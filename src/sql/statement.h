@@ -44,8 +44,8 @@ void statement_result_clear(struct statement_result *result);
 sabot_status statement_execute(const struct statement_context *context, const struct sql_statement *statement,
                                struct statement_result *result, struct sabot_error *err);
 
-/* The job options that the settings ask for (name, parallelism limits, latency, checkpoints, ledgers ...); texts are borrowed
- * from the settings. `memory`, `bounded` are left to the caller. */
+/* The job options that the settings ask for (name, parallelism limits, latency, checkpoints, ledgers ...); texts are
+ * borrowed from the settings. `memory`, `bounded` are left to the caller. */
 struct job_options;
 void statement_job_options(const struct settings *settings, struct job_options *options);
 

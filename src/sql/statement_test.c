@@ -2,7 +2,8 @@
  *
  * A file is a list of cases:   ==== name / SQL script / ---- / the answer of its last statement.
  * A case named "setup" runs before each case that follows it. An answer is the rows (cells joined by " | "), "OK", or
- * "ERR_PLAN 1:8+5 message". SABOT_TEST_UPDATE=1 writes the answers that were got into the files: read the difference. */
+ * "ERR_PLAN 1:8+5 message". SABOT_TEST_UPDATE=1 writes the answers that were got into the files: read the difference.
+ */
 #include "sql/statement.h"
 
 #include <setjmp.h>
@@ -155,11 +156,11 @@ static void check_file(const char *name) {
         const size_t want = trimmed(test.answer, test.answer_size);
         if (!update && (got != want || memcmp(text_string(&answer), test.answer, got) != 0)) {
             failed++;
-            fprintf(stderr, "%s: %.*s\n--- got\n%.*s\n--- expected\n%.*s\n", name, (int)test.name_size, test.name, (int)got,
-                    text_string(&answer), (int)want, test.answer);
+            fprintf(stderr, "%s: %.*s\n--- got\n%.*s\n--- expected\n%.*s\n", name, (int)test.name_size, test.name,
+                    (int)got, text_string(&answer), (int)want, test.answer);
         }
-        text_format(&written, "==== %.*s\n%.*s----\n%.*s\n\n", (int)test.name_size, test.name, (int)test.sql_size, test.sql,
-                    (int)got, text_string(&answer));
+        text_format(&written, "==== %.*s\n%.*s----\n%.*s\n\n", (int)test.name_size, test.name, (int)test.sql_size,
+                    test.sql, (int)got, text_string(&answer));
         text_clear(&answer);
     }
     if (update) {

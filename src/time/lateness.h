@@ -19,8 +19,8 @@ static inline enum late_choice late_choose(int64_t closes_ms, int64_t lateness_m
     return has_side_output ? LATE_SIDE_OUTPUT : LATE_DROP;
 }
 
-/* Splits n rows by closes_ms[i], the end of rows[i]'s last window: those in time stay in `rows`, in order; those late go to
- * `late` (room for n). Returns how many stay. */
+/* Splits n rows by closes_ms[i], the end of rows[i]'s last window: those in time stay in `rows`, in order; those late
+ * go to `late` (room for n). Returns how many stay. */
 int32_t late_split(const int64_t *closes_ms, int64_t lateness_ms, int64_t watermark_ms, int32_t *rows, int32_t n,
                    int32_t *late);
 

@@ -136,8 +136,8 @@ enum watermark_event watermarks_combine(struct watermarks *watermarks, int64_t n
         least = split->watermark_ms < least ? split->watermark_ms : least;
     }
     if (n_counted == 0) {
-        /* Finished splits say nothing: the end of the input is an event of its own, and where others are idle, they may wake
-         * up with rows that are not late. */
+        /* Finished splits say nothing: the end of the input is an event of its own, and where others are idle, they may
+         * wake up with rows that are not late. */
         if (n_idle == 0 || watermarks->idle_given) { return WATERMARK_SAME; }
         watermarks->idle_given = true;
         return WATERMARK_IDLE;

@@ -1,8 +1,8 @@
 /* Watermarks of a source: one per split, combined to one that never moves back.
  *
- * A watermark W says that no row with a time <= W is expected any more. It is kept in milliseconds; a window [start, end)
- * fires when W >= end - 1. The combined watermark is the least of the splits that are neither idle nor finished. All is
- * plain state and arithmetic: the clock is a parameter. One thread. */
+ * A watermark W says that no row with a time <= W is expected any more. It is kept in milliseconds; a window [start,
+ * end) fires when W >= end - 1. The combined watermark is the least of the splits that are neither idle nor finished.
+ * All is plain state and arithmetic: the clock is a parameter. One thread. */
 #ifndef TIME_WATERMARK_H
 #define TIME_WATERMARK_H
 
@@ -17,10 +17,12 @@
 /* --- from rows to a watermark */
 /* The watermark in ms that a watermark in finer units stands for: the last ms that lies wholly behind it. */
 int64_t watermark_to_ms(int64_t watermark, int64_t units_per_ms);
-/* Least and largest value of a TIMESTAMP column at rows[0..n) (NULL = 0..n-1), NULLs skipped; false where there is none. */
+/* Least and largest value of a TIMESTAMP column at rows[0..n) (NULL = 0..n-1), NULLs skipped; false where there is
+ * none. */
 bool time_column_range(const struct column *column, const int32_t *rows, int32_t n, int64_t *min, int64_t *max);
 
-/* WATERMARK FOR ts AS <expression>: `ts` and `ts - INTERVAL ...` are taken from the column itself, all else is compiled. */
+/* WATERMARK FOR ts AS <expression>: `ts` and `ts - INTERVAL ...` are taken from the column itself, all else is
+ * compiled. */
 struct watermark_generator {
     int32_t column;          /* >= 0: watermark = max(column) - delay */
     int64_t delay;           /* in units of the column */
@@ -77,8 +79,8 @@ int32_t watermarks_holder(const struct watermarks *watermarks);
 /* Pauses splits that are ahead, resumes the others; calls `pause` for each that changes. */
 void watermarks_align(struct watermarks *watermarks, int64_t now_ns,
                       void (*pause)(void *arg, int32_t split, bool paused), void *arg);
-/* What this source tells those that align with it: its least watermark; INT64_MAX where nobody need wait for it (no splits,
- * all idle or finished), WATERMARK_NONE where a split has not begun. */
+/* What this source tells those that align with it: its least watermark; INT64_MAX where nobody need wait for it (no
+ * splits, all idle or finished), WATERMARK_NONE where a split has not begun. */
 int64_t watermarks_for_alignment(const struct watermarks *watermarks);
 /* The limit of a group: the least that its members told, plus the drift. INT64_MAX = none. */
 int64_t watermark_alignment_limit(const int64_t *told_ms, int32_t n, int64_t drift_ms);

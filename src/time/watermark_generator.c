@@ -25,8 +25,8 @@ sabot_status watermark_generator_init(struct watermark_generator *generator, con
     if (expression->type.kind != TYPE_TIMESTAMP && expression->type.kind != TYPE_TIMESTAMP_LTZ) {
         char type[128];
         type_print(expression->type, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "a watermark must be TIMESTAMP or TIMESTAMP_LTZ, this one is %s: cast it",
-                          type);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "a watermark must be TIMESTAMP or TIMESTAMP_LTZ, this one is %s: cast it", type);
     }
     if (expression->kind == EXPR_COLUMN) {
         generator->column = expression->index;

@@ -67,7 +67,8 @@ static void the_watermark_never_moves_back(void **state) {
     assert_int_equal(watermarks_combine(&w, 1), WATERMARK_ADVANCED);
     watermarks_rows(&w, 0, 40, 2);
     assert_int_equal(watermarks_combine(&w, 2), WATERMARK_SAME);
-    assert_int_equal(watermarks_resize(&w, 2, 2, &err), SABOT_OK); /* a split is discovered: it holds, it does not take back */
+    assert_int_equal(watermarks_resize(&w, 2, 2, &err),
+                     SABOT_OK); /* a split is discovered: it holds, it does not take back */
     assert_int_equal(watermarks_combine(&w, 2), WATERMARK_SAME);
     watermarks_rows(&w, 1, 10, 3);
     assert_int_equal(watermarks_combine(&w, 3), WATERMARK_SAME);
@@ -133,8 +134,8 @@ static void a_split_that_is_ahead_waits_for_the_others(void **state) {
 
 /* --- Flink's tracker */
 
-/* With alignment, a subtask that had no split reported a minimal watermark (or emitted from an uninitialised one), so the
- * whole group waited for a subtask that would never read anything, and the job hung. */
+/* With alignment, a subtask that had no split reported a minimal watermark (or emitted from an uninitialised one), so
+ * the whole group waited for a subtask that would never read anything, and the job hung. */
 static void flink_32414_a_subtask_without_splits_holds_nobody(void **state) {
     (void)state;
     struct watermarks none = make(0, 0, 10), busy = make(1, 0, 10);
@@ -151,8 +152,8 @@ static void flink_32414_a_subtask_without_splits_holds_nobody(void **state) {
     watermarks_clear(&busy);
 }
 
-/* A source that had become idle went on telling the group its old, low watermark, so the others, once paused, waited for a
- * source that had nothing to read. */
+/* A source that had become idle went on telling the group its old, low watermark, so the others, once paused, waited
+ * for a source that had nothing to read. */
 static void flink_32496_an_idle_source_does_not_keep_the_others_waiting(void **state) {
     (void)state;
     struct watermarks slow = make(1, SECOND, 10), fast = make(1, SECOND, 10);
@@ -176,8 +177,8 @@ static void flink_32496_an_idle_source_does_not_keep_the_others_waiting(void **s
     watermarks_clear(&fast);
 }
 
-/* When all sources were idle the group's least watermark was the largest number there is; adding the drift overflowed to a
- * negative limit, and no source could ever go on. */
+/* When all sources were idle the group's least watermark was the largest number there is; adding the drift overflowed
+ * to a negative limit, and no source could ever go on. */
 static void flink_31632_the_limit_of_idle_sources_does_not_overflow(void **state) {
     (void)state;
     const int64_t told[] = {INT64_MAX, INT64_MAX};
@@ -221,8 +222,8 @@ static void flink_35886_time_blocked_is_not_idle_time(void **state) {
     watermarks_clear(&w);
 }
 
-/* When there were no more splits to assign, limits of alignment were not sent any more: sources that had been paused stayed
- * so for ever. Here a finished split must free those that waited for it. */
+/* When there were no more splits to assign, limits of alignment were not sent any more: sources that had been paused
+ * stayed so for ever. Here a finished split must free those that waited for it. */
 static void flink_37670_a_finished_split_frees_those_that_waited_for_it(void **state) {
     (void)state;
     struct watermarks w = make(2, 0, 10);
@@ -241,8 +242,9 @@ static void flink_37670_a_finished_split_frees_those_that_waited_for_it(void **s
     watermarks_clear(&w);
 }
 
-/* A finished input sent the largest watermark; while the others were idle that made the combined watermark jump to the end,
- * and all their later rows were late. Finished is a status of its own: it neither holds nor lifts the watermark. */
+/* A finished input sent the largest watermark; while the others were idle that made the combined watermark jump to the
+ * end, and all their later rows were late. Finished is a status of its own: it neither holds nor lifts the watermark.
+ */
 static void flink_38477_a_finished_split_does_not_lift_the_watermark_over_idle_ones(void **state) {
     (void)state;
     struct watermarks w = make(2, SECOND, 0);
@@ -264,8 +266,8 @@ static void flink_38477_a_finished_split_does_not_lift_the_watermark_over_idle_o
     watermarks_clear(&w);
 }
 
-/* A split that alignment paused and that was marked idle at the same time was left out when splits were resumed, and gave no
- * rows ever after. */
+/* A split that alignment paused and that was marked idle at the same time was left out when splits were resumed, and
+ * gave no rows ever after. */
 static void flink_40093_a_split_that_is_paused_and_idle_is_resumed(void **state) {
     (void)state;
     struct watermarks w = make(2, SECOND, 10);
@@ -284,8 +286,9 @@ static void flink_40093_a_split_that_is_paused_and_idle_is_resumed(void **state)
     watermarks_clear(&w);
 }
 
-/* At the start, rows of the first split moved the watermark on before the other splits of the reader were known; their older
- * rows were late for nothing. All splits are announced before the first row is read, and each holds the watermark. */
+/* At the start, rows of the first split moved the watermark on before the other splits of the reader were known; their
+ * older rows were late for nothing. All splits are announced before the first row is read, and each holds the
+ * watermark. */
 static void flink_26018_no_row_is_late_because_its_split_is_read_last(void **state) {
     (void)state;
     struct watermarks w = make(4, 0, 0);

@@ -131,7 +131,8 @@ void harness_restart(struct op_harness *harness, int64_t checkpoint_id) {
     harness->tables = new_tables(harness);
     for (int32_t i = 0; i < n; i++) {
         if (!snapshots[i].rows) { continue; }
-        check(state_tables_load(harness->tables, snapshots[i].name, snapshots[i].kind, batch_ref(snapshots[i].rows), &err),
+        check(state_tables_load(harness->tables, snapshots[i].name, snapshots[i].kind, batch_ref(snapshots[i].rows),
+                                &err),
               &err);
     }
     state_snapshots_free(snapshots, n);

@@ -1,4 +1,5 @@
-/* The source "batches": immutable batches that stand in memory, read by reference (benchmarks replay recorded input). */
+/* The source "batches": immutable batches that stand in memory, read by reference (benchmarks replay recorded input).
+ */
 #include "base/text.h"
 #include "connect/memory/memory.h"
 
@@ -92,7 +93,9 @@ static int32_t batches_n_splits(const struct source *source) {
     return 1;
 }
 
-static void batches_pause(struct source *source, int32_t split, bool paused) { (void)source, (void)split, (void)paused; }
+static void batches_pause(struct source *source, int32_t split, bool paused) {
+    (void)source, (void)split, (void)paused;
+}
 
 static sabot_status batches_position(struct source *source, int32_t split, struct text *position,
                                      struct sabot_error *err) {

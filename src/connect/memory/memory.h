@@ -1,7 +1,7 @@
 /* The ends of a job in this process: rows collected for a reader, rows from an Arrow stream, rows that stand in memory.
  *
- * Connectors "collect" (sink), "stream" and "batches" (sources); they find their object in connector_table.memory. They can't
- * be named in SQL's WITH: the engine makes tables of them. */
+ * Connectors "collect" (sink), "stream" and "batches" (sources); they find their object in connector_table.memory. They
+ * can't be named in SQL's WITH: the engine makes tables of them. */
 #ifndef CONNECT_MEMORY_MEMORY_H
 #define CONNECT_MEMORY_MEMORY_H
 
@@ -13,7 +13,11 @@ struct ArrowArrayStream;
 struct collect;
 /* At most batches_max batches wait; then the sink's tasks do (back-pressure). */
 sabot_status collect_new(struct env *env, int32_t batches_max, struct collect **out, struct sabot_error *err);
-enum collect_state { COLLECT_BATCH, COLLECT_WAIT /* nothing within the time */, COLLECT_END /* all tasks have finished */ };
+enum collect_state {
+    COLLECT_BATCH,
+    COLLECT_WAIT /* nothing within the time */,
+    COLLECT_END /* all tasks have finished */
+};
 /* Waits at most timeout_ns (negative: no limit). A batch is the caller's. One thread at a time. */
 enum collect_state collect_next(struct collect *collect, int64_t timeout_ns, struct batch **out);
 /* The reader is gone: what waits is dropped, and what comes is taken and dropped. Any thread. */
@@ -25,8 +29,8 @@ void collect_free(struct collect *collect); /* NULL is allowed */
 struct stream_table;
 /* Takes over `stream` on every path. */
 sabot_status stream_table_new(struct ArrowArrayStream *stream, struct stream_table **out, struct sabot_error *err);
-/* True (the default): get_next is called on a helper thread; else the task itself calls it, which saves two thread switches a
- * batch. */
+/* True (the default): get_next is called on a helper thread; else the task itself calls it, which saves two thread
+ * switches a batch. */
 void stream_table_set_blocking(struct stream_table *table, bool may_block);
 struct schema *stream_table_schema(const struct stream_table *table); /* borrowed */
 void stream_table_free(void *table);                                  /* struct stream_table *; NULL is allowed */

@@ -1,7 +1,7 @@
 /* The source "stream": an ArrowArrayStream, read once by subtask 0.
  *
- * A stream can't be wound back: its position is the number of rows handed out, and a restored job skips so many rows of the
- * stream that it is given, which must be the same one from its start. */
+ * A stream can't be wound back: its position is the number of rows handed out, and a restored job skips so many rows of
+ * the stream that it is given, which must be the same one from its start. */
 #include "arrow/import.h"
 #include "base/text.h"
 #include "connect/memory/memory.h"
@@ -78,7 +78,8 @@ static sabot_status stream_open(const struct connector_context *context, struct 
     if (context->subtask == 0) {
         if (atomic_exchange(&table->taken, true)) {
             free(source);
-            return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": its stream has been read already; register a new one",
+            return SABOT_FAIL(err, SABOT_ERR_STATE,
+                              "table \"%s\": its stream has been read already; register a new one",
                               context->table->name);
         }
         source->table = table;

@@ -17,7 +17,8 @@ static sabot_status plan_cell(struct accumulators *plan, struct cell cell, int32
         }
     }
     if (plan->n_cells == CELLS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d accumulators: split it in two", CELLS_MAX);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d accumulators: split it in two",
+                          CELLS_MAX);
     }
     plan->cells[plan->n_cells] = cell;
     *out = plan->n_cells++;
@@ -93,7 +94,8 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
                                uint32_t flags, struct accumulators *out, struct sabot_error *err) {
     *out = (struct accumulators){.specs = calls, .n_calls = n_calls, .flags = flags};
     if (n_calls > CELLS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d aggregates: split it in two", CELLS_MAX);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a query with more than %d aggregates: split it in two",
+                          CELLS_MAX);
     }
     if (flags & ACCUMULATE_ROWS) {
         int32_t cell;
@@ -380,7 +382,8 @@ static sabot_status narrow(const struct accumulators *accumulators, const int64_
     default: memcpy(builder->values, sums, (size_t)n * 8); break;
     }
     if (out_of_range && !(accumulators->flags & ACCUMULATE_WRAP)) {
-        return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of its type, which is that of its argument: cast the "
+        return SABOT_FAIL(err, SABOT_ERR_DATA,
+                          "a SUM passes the range of its type, which is that of its argument: cast the "
                           "argument to BIGINT");
     }
     return SABOT_OK;
@@ -441,7 +444,9 @@ static sabot_status fill_result(const struct accumulators *accumulators, int32_t
             return average_decimal(cell, value->values, counts, n, type, builder);
         }
         if (builder->phys == PHYS_I64) {
-            for (int32_t i = 0; i < n; i++) { ((int64_t *)builder->values)[i] = (int64_t)((const __int128 *)value->values)[i]; }
+            for (int32_t i = 0; i < n; i++) {
+                ((int64_t *)builder->values)[i] = (int64_t)((const __int128 *)value->values)[i];
+            }
             return SABOT_OK;
         }
         if (cell->op == CELL_SUM) {
@@ -449,7 +454,8 @@ static sabot_status fill_result(const struct accumulators *accumulators, int32_t
             for (int32_t i = 0; i < n; i++) {
                 const __int128 sum = ((const __int128 *)value->values)[i];
                 if (sum <= -limit || sum >= limit) {
-                    return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of DECIMAL(38, %d)", cell->type.scale);
+                    return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of DECIMAL(38, %d)",
+                                      cell->type.scale);
                 }
             }
         }

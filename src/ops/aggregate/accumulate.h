@@ -1,8 +1,9 @@
-/* Accumulators: what an aggregate keeps per group, as typed state columns, and the vectorised loops that fold rows into them.
+/* Accumulators: what an aggregate keeps per group, as typed state columns, and the vectorised loops that fold rows into
+ * them.
  *
- * A call is made of cells. AVG(x) is SUM(x) and COUNT(x); SUM, MIN and MAX of a column with NULLs (or with a FILTER) also
- * count what they took, because of nothing they are NULL. Calls share equal cells. A cell is one value column of a state
- * table, in the order of `cells`. */
+ * A call is made of cells. AVG(x) is SUM(x) and COUNT(x); SUM, MIN and MAX of a column with NULLs (or with a FILTER)
+ * also count what they took, because of nothing they are NULL. Calls share equal cells. A cell is one value column of a
+ * state table, in the order of `cells`. */
 #ifndef OPS_AGGREGATE_ACCUMULATE_H
 #define OPS_AGGREGATE_ACCUMULATE_H
 

@@ -1,4 +1,5 @@
-/* An aggregation over state tables: groups by namespace (a pane) and key. What the window and the group operators share. */
+/* An aggregation over state tables: groups by namespace (a pane) and key. What the window and the group operators
+ * share. */
 #ifndef OPS_AGGREGATE_AGGREGATOR_H
 #define OPS_AGGREGATE_AGGREGATOR_H
 

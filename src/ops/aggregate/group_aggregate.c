@@ -1,4 +1,5 @@
-/* GROUP BY without a window over bounded input: the result is given out once, at the end. Without calls it is DISTINCT. */
+/* GROUP BY without a window over bounded input: the result is given out once, at the end. Without calls it is DISTINCT.
+ */
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"

@@ -1,5 +1,5 @@
-/* GROUP BY over bounded input: each aggregate over each type against folds written row by row; NULL rules; DISTINCT, FILTER;
- * no rows at all; overflow. */
+/* GROUP BY over bounded input: each aggregate over each type against folds written row by row; NULL rules; DISTINCT,
+ * FILTER; no rows at all; overflow. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,8 +67,10 @@ static void of_no_rows_counts_are_zero_and_all_else_is_null(void **state) {
                                  type_of(TYPE_INT64), type_of(TYPE_INT64)};
     struct schema *output = results_of(types, 6);
     const struct aggregate_call calls[] = {
-        {.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1}, {.kind = AGGREGATE_SUM, .argument = 0, .filter = -1},
-        {.kind = AGGREGATE_AVG, .argument = 0, .filter = -1},         {.kind = AGGREGATE_MAX, .argument = 1, .filter = -1},
+        {.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1},
+        {.kind = AGGREGATE_SUM, .argument = 0, .filter = -1},
+        {.kind = AGGREGATE_AVG, .argument = 0, .filter = -1},
+        {.kind = AGGREGATE_MAX, .argument = 1, .filter = -1},
         {.kind = AGGREGATE_COUNT, .argument = 0, .filter = -1},
         {.kind = AGGREGATE_SUM, .argument = 0, .filter = -1, .distinct = true},
     };
@@ -118,7 +120,8 @@ static void decimals_are_summed_in_38_digits_and_average_has_six_places(void **s
 static void nan_is_the_largest_number_and_sums_are_nan_with_it(void **state) {
     (void)state;
     struct schema *input = test_schema((struct field[]){{"k", type_of(TYPE_INT64)}, {"v", type_of(TYPE_FLOAT64)}}, 2);
-    const struct type types[] = {type_of(TYPE_INT64), type_of(TYPE_FLOAT64), type_of(TYPE_FLOAT64), type_of(TYPE_FLOAT64)};
+    const struct type types[] = {type_of(TYPE_INT64), type_of(TYPE_FLOAT64), type_of(TYPE_FLOAT64),
+                                 type_of(TYPE_FLOAT64)};
     struct schema *output = results_of(types, 4);
     const struct aggregate_call calls[] = {{.kind = AGGREGATE_MIN, .argument = 1, .filter = -1},
                                            {.kind = AGGREGATE_MAX, .argument = 1, .filter = -1},

@@ -1,5 +1,5 @@
-/* Limit: the first rows that come, without an order. Runs with parallelism 1. How many rows have passed is state, so that a
- * restored job does not give more of them. */
+/* Limit: the first rows that come, without an order. Runs with parallelism 1. How many rows have passed is state, so
+ * that a restored job does not give more of them. */
 #include <stdlib.h>
 
 #include "ops/specs.h"

@@ -1,5 +1,5 @@
-/* Sink: writes rows through a connector, in two phases where there are checkpoints: what was written before a barrier is
- * prepared when the barrier comes and committed when the checkpoint is complete. */
+/* Sink: writes rows through a connector, in two phases where there are checkpoints: what was written before a barrier
+ * is prepared when the barrier comes and committed when the checkpoint is complete. */
 #include <stdlib.h>
 
 #include "base/text.h"
@@ -86,9 +86,10 @@ static sabot_status check_not_null(const struct sink_op *self, const struct batc
         if (table->schema->fields[c].type.nullable || (!column->validity && column->phys != PHYS_NULL)) { continue; }
         for (int32_t i = 0; i < batch->selected; i++) {
             if (!column_is_null(column, batch_row(batch, i))) { continue; }
-            return SABOT_FAIL(err, SABOT_ERR_DATA, "table %s: a row has NULL in column %s, which is NOT NULL: filter such "
-                              "rows out with WHERE %s IS NOT NULL, or declare the column without NOT NULL", table->name,
-                              table->schema->fields[c].name, table->schema->fields[c].name);
+            return SABOT_FAIL(err, SABOT_ERR_DATA,
+                              "table %s: a row has NULL in column %s, which is NOT NULL: filter such "
+                              "rows out with WHERE %s IS NOT NULL, or declare the column without NOT NULL",
+                              table->name, table->schema->fields[c].name, table->schema->fields[c].name);
         }
     }
     return SABOT_OK;
@@ -148,8 +149,8 @@ static sabot_status sink_on_end(struct op *op, struct op_out *out, struct sabot_
     return self->own.checkpoints ? out->end(out, err) : sink_finish(self, out, err);
 }
 
-/* What the commit needs goes into the checkpoint; a row also where it is nothing, so that a restore calls the connector and
- * it can remove what was left behind. */
+/* What the commit needs goes into the checkpoint; a row also where it is nothing, so that a restore calls the connector
+ * and it can remove what was left behind. */
 static sabot_status keep_pending(struct sink_op *self, const struct text *pending, struct sabot_error *err) {
     if (pending->failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for pending commits"); }
     const struct string_view view = string_view_of(pending->data ? pending->data : "", (uint32_t)pending->size);

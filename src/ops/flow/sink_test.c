@@ -1,5 +1,5 @@
-/* The sink operator with a connector that is sometimes full: nothing is lost or doubled, rows become visible only when a
- * checkpoint is complete, a restore finishes what was prepared, NULLs in NOT NULL columns are refused. */
+/* The sink operator with a connector that is sometimes full: nothing is lost or doubled, rows become visible only when
+ * a checkpoint is complete, a restore finishes what was prepared, NULLs in NOT NULL columns are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

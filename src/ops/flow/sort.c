@@ -96,7 +96,8 @@ static void sort_rows(const struct sort *sort, const struct batch *batch, int32_
     int32_t *from = rows, *to = spare;
     for (int64_t width = 16; width < n; width *= 2) {
         for (int64_t start = 0; start < n; start += 2 * width) {
-            const int64_t middle = start + width < n ? start + width : n, end = start + 2 * width < n ? start + 2 * width : n;
+            const int64_t middle = start + width < n ? start + width : n,
+                          end = start + 2 * width < n ? start + 2 * width : n;
             int64_t a = start, b = middle;
             for (int64_t at = start; at < end; at++) {
                 const bool take_b = a == middle || (b < end && row_order(sort, batch, from[b], from[a]) < 0);
@@ -159,7 +160,8 @@ static sabot_status give_sorted(struct sort *sort, struct op_out *out, struct sa
     const int64_t end = sort->sorted ? sort->sorted->rows : 0;
     while (sort->given < end) {
         if (out_is_full(out)) { return SABOT_OK; }
-        const int32_t n = end - sort->given < sort->own.batch_rows ? (int32_t)(end - sort->given) : sort->own.batch_rows;
+        const int32_t n =
+            end - sort->given < sort->own.batch_rows ? (int32_t)(end - sort->given) : sort->own.batch_rows;
         int32_t *rows;
         SABOT_TRY(memory_alloc(sort->own.pool, (size_t)n * sizeof *rows, (void **)&rows, err));
         for (int32_t i = 0; i < n; i++) { rows[i] = (int32_t)sort->given + i; }

@@ -55,7 +55,8 @@ static void run(uint64_t seed, const struct sort_options *options, int32_t batch
             text[i] = rows[n].b;
             sequence[i] = n++;
         }
-        struct column *columns[] = {test_column_i64(&harness->pool, a, nulls, m), test_column_text(&harness->pool, text, m),
+        struct column *columns[] = {test_column_i64(&harness->pool, a, nulls, m),
+                                    test_column_text(&harness->pool, text, m),
                                     test_column_i64(&harness->pool, sequence, NULL, m)};
         harness_batch(harness, test_batch(schema, columns, 3));
         if (test_below(&random, 5) == 0) { harness_restart(harness, b); }

@@ -1,7 +1,7 @@
 /* Source: reads a connector, computes the computed columns, and makes watermarks per split.
  *
- * Rows go out before the watermark that they make. Positions are written into the state table "positions" when a barrier
- * comes: what was given out before it is before it, nothing else. */
+ * Rows go out before the watermark that they make. Positions are written into the state table "positions" when a
+ * barrier comes: what was given out before it is before it, nothing else. */
 #include "ops/source.h"
 
 #include <assert.h>

@@ -83,7 +83,8 @@ static void fake_split(const struct source *source, int32_t i, struct source_spl
     out->finished = source->finished[i];
 }
 static void fake_pause(struct source *source, int32_t split, bool paused) { source->paused[split] = paused; }
-static sabot_status fake_position(struct source *source, int32_t split, struct text *position, struct sabot_error *err) {
+static sabot_status fake_position(struct source *source, int32_t split, struct text *position,
+                                  struct sabot_error *err) {
     (void)err;
     text_format(position, "%d batches", source->read[split]);
     return SABOT_OK;

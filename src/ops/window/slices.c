@@ -14,12 +14,15 @@ sabot_status slices_init(struct slices *slices, const struct window_spec *window
     const int64_t slide = window->kind == WINDOW_TUMBLE ? window->size_ms : window->slide_ms;
     if (window->size_ms <= 0 || slide <= 0 || window->size_ms > SLICE_TIME_MAX / 1000000 ||
         slide > SLICE_TIME_MAX / 1000000) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "a window of %lld ms with a slide or step of %lld ms: both must be positive",
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "a window of %lld ms with a slide or step of %lld ms: both must be positive",
                           (long long)window->size_ms, (long long)slide);
     }
     if (window->kind == WINDOW_CUMULATE && window->size_ms % slide != 0) {
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "CUMULATE needs a size that is a multiple of its step: %lld ms is not one of "
-                          "%lld ms", (long long)window->size_ms, (long long)slide);
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "CUMULATE needs a size that is a multiple of its step: %lld ms is not one of "
+                          "%lld ms",
+                          (long long)window->size_ms, (long long)slide);
     }
     const int64_t period = window->kind == WINDOW_CUMULATE ? window->size_ms : slide;
     *slices = (struct slices){

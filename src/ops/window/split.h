@@ -1,4 +1,5 @@
-/* Splits the rows of a batch by slice. Rows of a batch mostly fall into one slice or two, so that is looked for first. */
+/* Splits the rows of a batch by slice. Rows of a batch mostly fall into one slice or two, so that is looked for first.
+ */
 #ifndef OPS_WINDOW_SPLIT_H
 #define OPS_WINDOW_SPLIT_H
 

@@ -1,13 +1,13 @@
 /* Window aggregation: groups rows by key and slice, and gives out a window when the watermark reaches its end.
  *
- * Overlapping windows share slices: a row is counted once, whatever the overlap; when a window fires its slices are merged
- * into working space (a tumble has one slice and is read where it stands; a cumulate goes on with what the window before it
- * had). There is one timer per window, not per key: the sorted list of slices is the list of timers. Windows fire in order of
- * their ends; the watermark is passed on behind the last. Results go out in batches: when the output is full the operator
- * stops between two of them and goes on in resume().
+ * Overlapping windows share slices: a row is counted once, whatever the overlap; when a window fires its slices are
+ * merged into working space (a tumble has one slice and is read where it stands; a cumulate goes on with what the
+ * window before it had). There is one timer per window, not per key: the sorted list of slices is the list of timers.
+ * Windows fire in order of their ends; the watermark is passed on behind the last. Results go out in batches: when the
+ * output is full the operator stops between two of them and goes on in resume().
  *
- * State: table "panes" (namespace = end of a slice) and the list "progress": the watermark up to which windows have fired, so
- * that a restored job fires no window twice and takes no late row that it refused before. */
+ * State: table "panes" (namespace = end of a slice) and the list "progress": the watermark up to which windows have
+ * fired, so that a restored job fires no window twice and takes no late row that it refused before. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -51,7 +51,8 @@ static sabot_status open_progress(struct window_aggregate *self, struct sabot_er
     const struct state_spec spec = {.name = "progress", .kind = STATE_LIST, .schema = self->progress_schema};
     SABOT_TRY(state_table_open(self->own.state, &spec, &self->progress, err));
     const struct batch *rows = state_list_rows(self->progress);
-    /* Barriers are aligned, so all subtasks had the same watermark; were it not so, firing twice is better than never. */
+    /* Barriers are aligned, so all subtasks had the same watermark; were it not so, firing twice is better than never.
+     */
     for (int32_t i = 0; rows && i < rows->selected; i++) {
         const struct column *column = rows->columns[0];
         const int64_t watermark = ((const int64_t *)column->values)[column_at(column, batch_row(rows, i))];
@@ -71,13 +72,15 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
     if (time.kind != TYPE_TIMESTAMP && time.kind != TYPE_TIMESTAMP_LTZ) {
         char type[128];
         type_print(time, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_PLAN, "a window needs a time column of type TIMESTAMP or TIMESTAMP_LTZ, %s is %s",
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "a window needs a time column of type TIMESTAMP or TIMESTAMP_LTZ, %s is %s",
                           raw->fields[plan->window.time_column].name, type);
     }
     self->time_column = partial ? 0 : plan->window.time_column;
     self->lateness_ms = plan->window.allowed_lateness_ms;
     if (self->lateness_ms) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "allowed lateness would give a window out twice: the windows of SQL "
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
+                          "allowed lateness would give a window out twice: the windows of SQL "
                           "have none");
     }
     splitter_init(&self->splitter, context->pool, &self->slices, partial ? 1 : timestamp_units_per_ms_num(time),
@@ -162,7 +165,8 @@ static sabot_status window_on_batch(struct op *op, int32_t input, struct batch *
     SABOT_TRY(splitter_split(&self->splitter, batch, self->time_column, err));
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
     if (self->splitter.n_timeless) {
-        SABOT_TRY(give_late(self, batch, self->splitter.timeless, self->splitter.n_timeless, "no time", INT64_MAX, err));
+        SABOT_TRY(
+            give_late(self, batch, self->splitter.timeless, self->splitter.n_timeless, "no time", INT64_MAX, err));
     }
     for (int32_t i = 0; i < self->splitter.n_runs; i++) {
         SABOT_TRY(take_run(self, batch, &self->splitter.runs[i], err));
@@ -204,8 +208,8 @@ static sabot_status give_results(struct window_aggregate *self, int32_t n, struc
     return out_emit(out, batch, err);
 }
 
-/* The least end of a window that holds rows and ends behind `after`; INT64_MAX = none. Slices are sorted and so are the ends of
- * the first windows that hold them, so the first that has one has the least. */
+/* The least end of a window that holds rows and ends behind `after`; INT64_MAX = none. Slices are sorted and so are the
+ * ends of the first windows that hold them, so the first that has one has the least. */
 static sabot_status next_window(struct window_aggregate *self, int64_t after, int64_t *window_end,
                                 struct sabot_error *err) {
     const int64_t *ends;
@@ -231,8 +235,8 @@ static sabot_status window_slices(struct window_aggregate *self, const int64_t *
     return SABOT_OK;
 }
 
-/* A cumulate's window is the one before it and one slice more: all slices so far are folded into the largest, which from now
- * on is that of this window. */
+/* A cumulate's window is the one before it and one slice more: all slices so far are folded into the largest, which
+ * from now on is that of this window. */
 static sabot_status gather_cumulate(struct window_aggregate *self, const int64_t *ends, int32_t n,
                                     struct sabot_error *err) {
     int64_t into = ends[0], most = -1;

@@ -1,6 +1,6 @@
-/* Window aggregation against a naive model: every row into a list per window and key, folded when the window is due. Random
- * kinds of windows, random rows out of order, random watermarks, restarts from snapshots, full outputs; one phase and two.
- * A failing run names its seed; give it as the argument to run it again. */
+/* Window aggregation against a naive model: every row into a list per window and key, folded when the window is due.
+ * Random kinds of windows, random rows out of order, random watermarks, restarts from snapshots, full outputs; one
+ * phase and two. A failing run names its seed; give it as the argument to run it again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ struct scenario {
 };
 
 static uint64_t seed_given;
-static const char *const names[] = {"", "a", "b", "a name that is longer than twelve bytes", "another long name, later"};
+static const char *const names[] = {"", "a", "b", "a name that is longer than twelve bytes",
+                                    "another long name, later"};
 
 /* --- the model: windows by their definition, one by one */
 static bool window_holds(const struct window_spec *w, int64_t start, int64_t end, int64_t ts) {
@@ -136,7 +137,8 @@ static char **model_results(const struct scenario *scenario, const struct model_
         }
         ADD("%lld|%lld|", (long long)group->rows, (long long)group->amounts);
         ADD("%s|", NULLABLE(group->amounts == 0, "%lld", (long long)group->sum));
-        ADD("%s|", NULLABLE(group->amounts == 0, "%lld", (long long)(group->amounts ? group->sum / group->amounts : 0)));
+        ADD("%s|",
+            NULLABLE(group->amounts == 0, "%lld", (long long)(group->amounts ? group->sum / group->amounts : 0)));
         ADD("%s|", NULLABLE(group->amounts == 0, "%lld", (long long)group->min));
         ADD("%.12g|", group->max_real);
         ADD("%s|", group->min_name < 0 ? "NULL" : names[group->min_name]);
@@ -315,7 +317,8 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
     int64_t now = (int64_t)test_below(&random, 100000) - 50000, watermark = INT64_MIN;
     for (int32_t step = 0; step < 30; step++) {
         const int64_t spread = 1 + scenario.window.size_ms * test_below(&random, 30) / 10;
-        harness_batch(first, random_rows(&random, &scenario, &first->pool, input, now, spread, watermark, model, &n_model));
+        harness_batch(first,
+                      random_rows(&random, &scenario, &first->pool, input, now, spread, watermark, model, &n_model));
         now += test_below(&random, (int32_t)scenario.window.size_ms + 10);
         if (test_below(&random, 2)) {
             const int64_t to = now - test_below(&random, 3 * (int32_t)scenario.window.size_ms);
@@ -376,7 +379,9 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
             fail_msg("seed %llu, row %d: got %s, expected %s", (unsigned long long)seed, i, rows[i], expected[i]);
         }
     }
-    if (n_rows != n_expected) { fail_msg("seed %llu: %d rows, expected %d", (unsigned long long)seed, n_rows, n_expected); }
+    if (n_rows != n_expected) {
+        fail_msg("seed %llu: %d rows, expected %d", (unsigned long long)seed, n_rows, n_expected);
+    }
     assert_int_equal(last->metrics.rows_late, late);
     test_rows_free(rows, n_rows);
     test_rows_free(expected, n_expected);
@@ -406,14 +411,17 @@ static void tumbling_windows_with_an_offset_equal_the_model(void **state) {
 }
 static void hopping_windows_equal_the_model(void **state) {
     (void)state;
-    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 200}, .units = 1, .with_keys = true});
+    run((struct scenario){
+        .window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 200}, .units = 1, .with_keys = true});
     run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 250, .offset_ms = 33},
                           .units = 1000000, .with_keys = true, .distinct = true});
 }
 static void a_hop_whose_size_is_no_multiple_of_its_slide_equals_the_model(void **state) {
     (void)state;
-    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 300}, .units = 1, .with_keys = true});
-    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 300, .slide_ms = 1000}, .units = 1, .with_keys = true});
+    run((struct scenario){
+        .window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 300}, .units = 1, .with_keys = true});
+    run((struct scenario){
+        .window = {.kind = WINDOW_HOP, .size_ms = 300, .slide_ms = 1000}, .units = 1, .with_keys = true});
 }
 static void cumulating_windows_equal_the_model(void **state) {
     (void)state;
@@ -426,14 +434,17 @@ static void two_phases_give_what_one_gives(void **state) {
     (void)state;
     run((struct scenario){.window = {.kind = WINDOW_TUMBLE, .size_ms = 1000, .slide_ms = 1000}, .units = 1,
                           .with_keys = true, .two_phase = true});
-    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 200, .offset_ms = 7}, .units = 1000,
-                          .with_keys = true, .two_phase = true});
+    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 200, .offset_ms = 7},
+                          .units = 1000,
+                          .with_keys = true,
+                          .two_phase = true});
     run((struct scenario){.window = {.kind = WINDOW_CUMULATE, .size_ms = 1000, .slide_ms = 250}, .units = 1,
                           .two_phase = true});
 }
 static void windows_of_many_slices_in_a_batch_equal_the_model(void **state) {
     (void)state;
-    run((struct scenario){.window = {.kind = WINDOW_TUMBLE, .size_ms = 3, .slide_ms = 3}, .units = 1, .with_keys = true});
+    run((struct scenario){
+        .window = {.kind = WINDOW_TUMBLE, .size_ms = 3, .slide_ms = 3}, .units = 1, .with_keys = true});
 }
 
 /* --- single promises */

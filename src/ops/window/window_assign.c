@@ -1,5 +1,5 @@
-/* A window function without an aggregation: every row once for each window that holds it, with window_start, window_end and
- * window_time behind its columns. Keeps nothing. */
+/* A window function without an aggregation: every row once for each window that holds it, with window_start, window_end
+ * and window_time behind its columns. Keeps nothing. */
 #include <stdlib.h>
 
 #include "ops/window/slices.h"
@@ -57,8 +57,8 @@ struct assigned {
     int32_t n;
 };
 
-static sabot_status give_assigned(struct window_assign *self, const struct batch *batch, const struct assigned *assigned,
-                                  struct op_out *out, struct sabot_error *err) {
+static sabot_status give_assigned(struct window_assign *self, const struct batch *batch,
+                                  const struct assigned *assigned, struct op_out *out, struct sabot_error *err) {
     const struct schema *schema = self->own.spec->output;
     const int32_t n_input = batch->n_columns, n = assigned->n;
     BATCH_OWNED struct batch *rows = NULL;

@@ -1,4 +1,5 @@
-/* Window functions without aggregation: every row once for each window that holds it, by the definition of the window. */
+/* Window functions without aggregation: every row once for each window that holds it, by the definition of the window.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

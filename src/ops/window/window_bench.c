@@ -69,7 +69,8 @@ static struct batch *batch_at(const struct data *data, int64_t b) {
     struct column *columns[COLUMNS];
     for (int c = 0; c < COLUMNS; c++) {
         struct buffer *owner = buffer_ref(data->buffers[c]);
-        ok(column_new(PHYS_I64, BATCH, NULL, data->columns[c] + b * BATCH, &owner, 1, NULL, 0, &columns[c], &err), &err);
+        ok(column_new(PHYS_I64, BATCH, NULL, data->columns[c] + b * BATCH, &owner, 1, NULL, 0, &columns[c], &err),
+           &err);
     }
     struct batch *batch;
     ok(batch_new(data->schema, columns, COLUMNS, BATCH, &batch, &err), &err);
@@ -113,8 +114,13 @@ static int64_t run_operator(const struct data *data, struct window_spec window, 
     struct sabot_error err = {0};
     const int32_t key = AUCTION;
     window.time_column = TS;
-    const struct window_aggregate_options options = {.window = window, .keys = &key, .n_keys = 1, .calls = count_sum_max,
-                                                     .n_calls = n_calls, .properties = window_columns, .n_properties = 2};
+    const struct window_aggregate_options options = {.window = window,
+                                                     .keys = &key,
+                                                     .n_keys = 1,
+                                                     .calls = count_sum_max,
+                                                     .n_calls = n_calls,
+                                                     .properties = window_columns,
+                                                     .n_properties = 2};
     struct field fields[8] = {{"auction", type_not_null(type_of(TYPE_INT64))}};
     for (int32_t i = 0; i < n_calls; i++) { fields[1 + i] = (struct field){"a", type_of(TYPE_INT64)}; }
     fields[1 + n_calls] = (struct field){"window_start", type_timestamp(3)};
@@ -147,7 +153,8 @@ static int64_t tumble(const struct data *data) {
                                                    .slide_ms = 10 * SECOND}, 3);
 }
 static int64_t hop(const struct data *data) {
-    return run_operator(data, (struct window_spec){.kind = WINDOW_HOP, .size_ms = 10 * SECOND, .slide_ms = 2 * SECOND}, 1);
+    return run_operator(data, (struct window_spec){.kind = WINDOW_HOP, .size_ms = 10 * SECOND, .slide_ms = 2 * SECOND},
+                        1);
 }
 
 /* --- the limit: what somebody would write by hand for these keys (dense numbers, so an array is enough) */
@@ -248,7 +255,8 @@ static int64_t step_assign(const struct data *data, struct window_spec window) {
     return runs;
 }
 static int64_t step_tumble_assign(const struct data *data) {
-    return step_assign(data, (struct window_spec){.kind = WINDOW_TUMBLE, .size_ms = 10 * SECOND, .slide_ms = 10 * SECOND});
+    return step_assign(data,
+                       (struct window_spec){.kind = WINDOW_TUMBLE, .size_ms = 10 * SECOND, .slide_ms = 10 * SECOND});
 }
 static int64_t step_hop_assign(const struct data *data) {
     return step_assign(data, (struct window_spec){.kind = WINDOW_HOP, .size_ms = 10 * SECOND, .slide_ms = 2500});
@@ -283,9 +291,11 @@ static int64_t step_state(const struct data *data) {
     struct state_tables *tables;
     struct state_table *table;
     struct schema *schema;
-    const struct field fields[] = {{"key", type_not_null(type_of(TYPE_INT64))}, {"n", type_not_null(type_of(TYPE_INT64))}};
+    const struct field fields[] = {{"key", type_not_null(type_of(TYPE_INT64))},
+                                   {"n", type_not_null(type_of(TYPE_INT64))}};
     ok(schema_new(fields, 2, &schema, &err), &err);
-    ok(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables, &err),
+    ok(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables,
+                        &err),
        &err);
     ok(state_table_open(tables, &(struct state_spec){.name = "t", .kind = STATE_KEYED, .schema = schema, .n_keys = 1},
                         &table, &err), &err);
@@ -345,7 +355,8 @@ static void measure(int64_t keys) {
             if (only && !strstr(lines[l].name, only)) { continue; }
             const int64_t start = env_cpu_ns(env_real());
             results[l] = lines[l].run(&data);
-            ns[l][run] = (double)(env_cpu_ns(env_real()) - start) / (double)(lines[l].per_batch ? n_batches : data.rows);
+            ns[l][run] =
+                (double)(env_cpu_ns(env_real()) - start) / (double)(lines[l].per_batch ? n_batches : data.rows);
         }
     }
     printf("\n%lld keys, %.1f M rows            ns/row   M rows/s   of the limit   (results)\n", (long long)keys,

@@ -1,9 +1,9 @@
-/* The local phase of a two-phase window aggregation: folds rows by key and slice before they are sent by key, so that few
- * partial results travel instead of many rows.
+/* The local phase of a two-phase window aggregation: folds rows by key and slice before they are sent by key, so that
+ * few partial results travel instead of many rows.
  *
- * It keeps nothing across a barrier: what it holds goes out before one, when the watermark passes the end of a slice, and when
- * it holds too many groups. It drops no late row; the global phase judges, by the rows that each partial result stands for.
- * Output: slice_end, rows, keys, then the accumulators' cells but for the first, which is `rows`. */
+ * It keeps nothing across a barrier: what it holds goes out before one, when the watermark passes the end of a slice,
+ * and when it holds too many groups. It drops no late row; the global phase judges, by the rows that each partial
+ * result stands for. Output: slice_end, rows, keys, then the accumulators' cells but for the first, which is `rows`. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,8 +50,8 @@ sabot_status window_partial_schema(const struct window_aggregate_options *option
     struct field fields[2 + AGGREGATOR_KEYS_MAX + CELLS_MAX];
     char names[CELLS_MAX][16];
     if (options->n_keys > AGGREGATOR_KEYS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible", options->n_keys,
-                          AGGREGATOR_KEYS_MAX);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible",
+                          options->n_keys, AGGREGATOR_KEYS_MAX);
     }
     int32_t n = 0;
     fields[n++] = (struct field){"slice_end", type_not_null(type_of(TYPE_INT64))};
@@ -227,8 +227,8 @@ static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *t
     if (timeless && self->own.job) {
         int64_t *lateness = calloc((size_t)timeless, sizeof *lateness);
         if (!lateness) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger"); }
-        const sabot_status status = job_late(self->own.job, &self->own, batch, self->splitter.timeless, timeless, "no time",
-                                             WATERMARK_NONE, lateness, err);
+        const sabot_status status = job_late(self->own.job, &self->own, batch, self->splitter.timeless, timeless,
+                                             "no time", WATERMARK_NONE, lateness, err);
         free(lateness);
         if (status != SABOT_OK) { return status; }
     }
