@@ -21,7 +21,7 @@ test: ## install what is missing, build, run every test; SUITE=name for one suit
 	@. tools/env && tools/test $(SUITE)
 
 demo: build ## a SQL job over a live stream, for some seconds
-	@build/sabot run --summary demo/demo.sql
+	@build/sabot run --live --summary --output table demo/demo.sql
 
 bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test

@@ -8,7 +8,7 @@
 /* X(name, unit, summary): the counters that every operator has; shown by the command, the C API and the metrics
  * page. */
 #define METRICS_COUNTERS(X)                                                                                            \
-    X(rows_in, "rows", "rows taken in")                                                                                \
+    X(rows_in, "rows", "rows taken in; of a source: read, before a filter that was pushed down to it")                 \
     X(rows_out, "rows", "rows given out")                                                                              \
     X(batches_in, "batches", "batches taken in")                                                                       \
     X(batches_out, "batches", "batches given out")                                                                     \

@@ -82,7 +82,7 @@ void job_totals(const struct session_job *job, struct job_totals *out) {
 #define VALUE(name) atomic_load_explicit(&metrics->name, memory_order_relaxed)
         out->rows_late += VALUE(rows_late);
         out->rows_malformed += VALUE(rows_malformed);
-        if (at.is_source) { out->events += VALUE(rows_out); }
+        if (at.is_source) { out->events += VALUE(rows_in) ? VALUE(rows_in) : VALUE(rows_out); }
         if (!at.is_sink) { continue; }
         out->rows_written += VALUE(rows_in);
         if (VALUE(watermark_ms) < out->watermark_ms) { out->watermark_ms = VALUE(watermark_ms); }

@@ -21,7 +21,7 @@ void console_signals_clear(void);
 
 /* Sums over the operators of a job. */
 struct job_totals {
-    int64_t events;        /* rows out of the sources */
+    int64_t events;        /* rows that the sources read */
     int64_t rows_written;  /* rows into the sinks */
     int64_t rows_late, rows_malformed;
     int64_t watermark_ms;  /* least of the sinks', INT64_MIN: none */

@@ -1,6 +1,7 @@
 /* sabot run: runs a script. Rows of its queries go to standard output, everything else to standard error. */
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/live.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ struct run {
     struct env *env;
     struct session *session;
     enum output_kind output;
-    bool output_given, summary, quiet;
+    bool output_given, summary, quiet, live;
     int64_t deadline_ns;      /* INT64_MAX = none */
     int stops;                /* signals that were acted on */
     bool progress;            /* standard error is a terminal */
@@ -37,6 +38,7 @@ static const char help[] =
     "  -o, --output KIND            table, csv, json or arrow (default: table on a terminal, else csv)\n"
     "      --timeout T              stop after so long: 10s\n"
     "      --summary                events, rows/s, memory and latency at the end, also without a terminal\n"
+    "      --live                   on a terminal: the newest rows of a query in a table that is drawn again and again\n"
     "  -q, --quiet                  no progress line\n";
 
 /* --- progress and summary */
@@ -140,7 +142,23 @@ static sabot_status write_query(struct run *run, struct session_job *job, struct
     return output_end(output, err);
 }
 
+struct live_run {
+    struct run *run;
+    struct session_job *job;
+};
+
+/* For live_show: acts on signals; a stopped query still gives what it had. */
+static bool live_stop(void *arg) {
+    struct live_run *live = arg;
+    check_stop(live->run, live->job);
+    return false;
+}
+
 static sabot_status run_query(struct run *run, struct session_job *job, struct sabot_error *err) {
+    if (run->live && run->output == OUTPUT_TABLE && env_is_terminal(env_stdout(run->env))) {
+        struct live_run live = {run, job};
+        return live_show(run->env, job, live_stop, &live, err);
+    }
     struct output *output = NULL;
     const struct output_options options = {.kind = run->output, .updating = job->updating,
                                            .fold = job->updating && job->bounded, .upsert_key = job->upsert_key,
@@ -214,6 +232,7 @@ enum {
     OPT_FROM,
     OPT_TIMEOUT,
     OPT_SUMMARY,
+    OPT_LIVE,
     OPT_HELP
 };
 
@@ -228,6 +247,7 @@ static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"summary", no_argument, NULL, OPT_SUMMARY},
+    {"live", no_argument, NULL, OPT_LIVE},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -253,6 +273,7 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case OPT_CHECKPOINT_INTERVAL: add_setting(arguments, "execution.checkpointing.interval", optarg); return -1;
     case OPT_FROM: add_setting(arguments, "execution.savepoint.path", optarg); return -1;
     case OPT_SUMMARY: run->summary = true; return -1;
+    case OPT_LIVE: run->live = true; return -1;
     case OPT_HELP: fputs(help, stdout); return 0;
     case 'o':
         if (!output_kind_parse(optarg, &run->output)) {

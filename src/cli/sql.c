@@ -2,6 +2,7 @@
  * Ctrl-C. */
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/live.h"
 #include "expr/function.h"
 
 #include <getopt.h>
@@ -11,8 +12,6 @@
 #include <strings.h>
 
 #define HISTORY_LINES 10000
-#define LIVE_ROWS 20           /* of a live result on a terminal */
-#define LIVE_REFRESH_NS 100000000
 #define POLL_NS 50000000
 
 static const char help[] =
@@ -179,70 +178,9 @@ static unsigned char complete(EditLine *editor, int key) {
 
 /* --- results */
 
-/* The newest rows, drawn over the last drawing. */
-static sabot_status draw_live(struct shell *shell, struct session_job *job, struct batch *const *rows, int n_rows,
-                              int *drawn, struct sabot_error *err) {
-    if (*drawn > 0) { printf("\033[%dA\033[J", *drawn); }
-    struct output *output = NULL;
-    const struct output_options options = {.kind = OUTPUT_TABLE, .updating = job->updating};
-    SABOT_TRY(output_new(shell->env, &shell->session->pool, job->schema, &options, &output, err));
-    fflush(stdout);
-    sabot_status status = SABOT_OK;
-    for (int i = 0; i < n_rows && status == SABOT_OK; i++) { status = output_write(output, rows[i], err); }
-    if (status == SABOT_OK) { status = output_end(output, err); }
-    *drawn = (int)output_rows(output) + 5;
-    output_free(output);
-    return status;
-}
-
-/* Keeps the last LIVE_ROWS rows of what has come, as batches of one row. */
-static sabot_status keep_newest(struct shell *shell, struct batch *batch, struct batch **kept, int *n_kept,
-                                struct sabot_error *err) {
-    const int32_t first = batch->selected > LIVE_ROWS ? batch->selected - LIVE_ROWS : 0;
-    for (int32_t i = first; i < batch->selected; i++) {
-        const int32_t row = batch_row(batch, i);
-        struct batch *one = NULL, *detached = NULL;
-        SABOT_TRY(batch_take(&shell->session->pool, batch, &row, 1, &one, err));
-        const sabot_status status = batch_detach(&shell->session->pool, one, &detached, err);
-        batch_unref(one);
-        if (status != SABOT_OK) { return status; }
-        if (*n_kept == LIVE_ROWS) {
-            batch_unref(kept[0]);
-            memmove(kept, kept + 1, sizeof *kept * (LIVE_ROWS - 1));
-            --*n_kept;
-        }
-        kept[(*n_kept)++] = detached;
-    }
-    return SABOT_OK;
-}
-
-static sabot_status show_live(struct shell *shell, struct session_job *job, struct sabot_error *err) {
-    struct batch *kept[LIVE_ROWS];
-    int n_kept = 0, drawn = 0;
-    int64_t draw_at_ns = 0;
-    bool end = false, changed = false;
-    sabot_status status = SABOT_OK;
-    while (!end && status == SABOT_OK && console_signals() == 0) {
-        BATCH_OWNED struct batch *batch = NULL;
-        status = session_job_next(job, POLL_NS, &batch, &end, err);
-        if (status == SABOT_OK && batch) {
-            status = keep_newest(shell, batch, kept, &n_kept, err);
-            changed = true;
-        }
-        if (status == SABOT_OK && changed && (end || env_now_ns(shell->env) >= draw_at_ns)) {
-            status = draw_live(shell, job, kept, n_kept, &drawn, err);
-            draw_at_ns = env_now_ns(shell->env) + LIVE_REFRESH_NS;
-            changed = false;
-        }
-    }
-    for (int i = 0; i < n_kept; i++) { batch_unref(kept[i]); }
-    if (console_signals() > 0) { puts("stopped"); }
-    return status;
-}
-
 static sabot_status show_rows(struct shell *shell, struct session_result *result, struct sabot_error *err) {
     struct session_job *job = result->job;
-    if (job && !job->bounded && shell->editor && shell->output == OUTPUT_TABLE) { return show_live(shell, job, err); }
+    if (job && !job->bounded && shell->editor && shell->output == OUTPUT_TABLE) { return live_show(shell->env, job, NULL, NULL, err); }
     struct output *output = NULL;
     const struct output_options options = {.kind = shell->output, .updating = job && job->updating,
                                            .fold = job && job->updating && job->bounded,

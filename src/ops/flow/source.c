@@ -239,7 +239,10 @@ static sabot_status source_resume(struct op *op, struct op_out *out, struct sabo
             return watched;
         }
         switch (state) {
-        case SOURCE_BATCH: SABOT_TRY(give_rows(self, &result, now_ns, out, err)); break;
+        case SOURCE_BATCH:
+            metric_add(&self->own.metrics->rows_in, result.batch->selected);
+            SABOT_TRY(give_rows(self, &result, now_ns, out, err));
+            break;
         case SOURCE_WAIT:
             waits = true;
             self->source.wake_at_ns = result.wake_at_ns;
