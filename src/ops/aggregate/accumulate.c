@@ -67,7 +67,8 @@ static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct
     const enum phys phys = type_phys(from);
     const bool is_extreme = call->kind == AGGREGATE_MIN || call->kind == AGGREGATE_MAX;
     count.from = from;
-    if (call->distinct && !is_extreme) { count.set = plan_set(plan, call->argument, call->filter); }
+    const bool retracts = plan->flags & ACCUMULATE_RETRACTS;
+    if (is_extreme ? retracts : call->distinct) { count.set = plan_set(plan, call->argument, call->filter); }
     if (call->kind == AGGREGATE_COUNT) {
         /* a column that is never NULL counts as rows do: one cell for both */
         if (!from.nullable && count.set < 0) { count.argument = -1; }
@@ -84,7 +85,8 @@ static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct
                           value.op == CELL_SUM ? "SUM or AVG" : "MIN or MAX", type);
     }
     if (!from.nullable && count.set < 0) { count.argument = -1; }
-    const bool needs_count = call->kind == AGGREGATE_AVG || from.nullable || call->filter >= 0 || phys == PHYS_VIEW;
+    const bool needs_count = call->kind == AGGREGATE_AVG || from.nullable || call->filter >= 0 ||
+                             phys == PHYS_VIEW || (retracts && is_extreme);
     if (needs_count) { SABOT_TRY(plan_cell(plan, count, &plan->calls[i].count, err)); }
     if (is_extreme && phys == PHYS_VIEW) { value.guard = plan->calls[i].count; }
     return plan_cell(plan, value, &plan->calls[i].value, err);
@@ -114,30 +116,44 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
         type_ *values = column;                                                                                        \
         for (int64_t s = first; s < end; s++) { values[s] = (value_); }                                                \
     } while (0)
+static bool is_extreme_cell(const struct cell *cell) { return cell->op == CELL_MIN || cell->op == CELL_MAX; }
+
+static void init_extreme(const struct cell *cell, void *column, int64_t first, int64_t end) {
+    const bool min = cell->op == CELL_MIN;
+    switch (type_phys(cell->type)) {
+    case PHYS_BOOL: FILL(uint8_t, min); break;
+    case PHYS_I8: FILL(int8_t, min ? INT8_MAX : INT8_MIN); break;
+    case PHYS_I16: FILL(int16_t, min ? INT16_MAX : INT16_MIN); break;
+    case PHYS_I32: FILL(int32_t, min ? INT32_MAX : INT32_MIN); break;
+    case PHYS_I64: FILL(int64_t, min ? INT64_MAX : INT64_MIN); break;
+    case PHYS_I128: {
+        const __int128 most = (__int128)(~(unsigned __int128)0 >> 1);
+        FILL(__int128, min ? most : -most - 1);
+        break;
+    }
+    /* NaN is the largest of all: the least of nothing is NaN */
+    case PHYS_F32: FILL(float, min ? NAN : -INFINITY); break;
+    case PHYS_F64: FILL(double, min ? (double)NAN : -(double)INFINITY); break;
+    default: FILL(struct string_view, (struct string_view){0}); break; /* strings: zero bytes, and the guard is 0 */
+    }
+}
+
 void accumulators_init(const struct accumulators *accumulators, struct state_table *table, int64_t namespace_,
                        int64_t first, int64_t end) {
     if (first >= end) { return; }
     for (int32_t c = 0; c < accumulators->n_cells; c++) {
         const struct cell *cell = &accumulators->cells[c];
-        if (cell->op != CELL_MIN && cell->op != CELL_MAX) { continue; }
-        const bool min = cell->op == CELL_MIN;
+        if (is_extreme_cell(cell)) { init_extreme(cell, state_values(table, namespace_, c), first, end); }
+    }
+}
+
+void accumulators_reset_extremes(const struct accumulators *accumulators, int32_t set, struct state_table *table,
+                                 int64_t namespace_, const int32_t *slots, int32_t n) {
+    for (int32_t c = 0; c < accumulators->n_cells; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (cell->set != set || !is_extreme_cell(cell)) { continue; }
         void *column = state_values(table, namespace_, c);
-        switch (type_phys(cell->type)) {
-        case PHYS_BOOL: FILL(uint8_t, min); break;
-        case PHYS_I8: FILL(int8_t, min ? INT8_MAX : INT8_MIN); break;
-        case PHYS_I16: FILL(int16_t, min ? INT16_MAX : INT16_MIN); break;
-        case PHYS_I32: FILL(int32_t, min ? INT32_MAX : INT32_MIN); break;
-        case PHYS_I64: FILL(int64_t, min ? INT64_MAX : INT64_MIN); break;
-        case PHYS_I128: {
-            const __int128 most = (__int128)(~(unsigned __int128)0 >> 1);
-            FILL(__int128, min ? most : -most - 1);
-            break;
-        }
-        /* NaN is the largest of all: the least of nothing is NaN */
-        case PHYS_F32: FILL(float, min ? NAN : -INFINITY); break;
-        case PHYS_F64: FILL(double, min ? (double)NAN : -(double)INFINITY); break;
-        default: break; /* strings: zero bytes, and the guard is 0 */
-        }
+        for (int32_t i = 0; i < n; i++) { init_extreme(cell, column, slots[i], (int64_t)slots[i] + 1); }
     }
 }
 
@@ -214,6 +230,38 @@ static sabot_status fold_sum(const struct accumulators *accumulators, enum phys 
     return SABOT_OK;
 }
 
+#define UNFOLD(source_type)                                                                                            \
+    FOLD(source_type, int64_t, overflow |= __builtin_sub_overflow(*cell, (int64_t)v, cell))
+#define UNFOLD_WIDE(source_type)                                                                                       \
+    FOLD(source_type, __int128, overflow |= __builtin_sub_overflow(*cell, (__int128)v, cell))
+#define UNFOLD_REAL(source_type) FOLD(source_type, double, *cell -= (double)v)
+/* What fold_sum has added is taken away. */
+static sabot_status unfold_sum(const struct accumulators *accumulators, enum phys to, void *target,
+                               const struct column *column, const int32_t *rows, const int32_t *slots, int32_t n,
+                               struct sabot_error *err) {
+    bool overflow = false;
+    switch ((enum phys)column->phys) {
+    case PHYS_I8: UNFOLD(int8_t); break;
+    case PHYS_I16: UNFOLD(int16_t); break;
+    case PHYS_I32: UNFOLD(int32_t); break;
+    case PHYS_I64:
+        if (to == PHYS_I128) {
+            UNFOLD_WIDE(int64_t);
+        } else {
+            UNFOLD(int64_t);
+        }
+        break;
+    case PHYS_I128: UNFOLD_WIDE(__int128); break;
+    case PHYS_F32: UNFOLD_REAL(float); break;
+    default: UNFOLD_REAL(double); break;
+    }
+    if (overflow && (to == PHYS_I128 || !(accumulators->flags & ACCUMULATE_WRAP))) {
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM or AVG passes the range of its type when a row is retracted: cast the "
+                          "argument to a wider type");
+    }
+    return SABOT_OK;
+}
+
 static void fold_min(void *target, const struct column *column, const int32_t *rows, const int32_t *slots, int32_t n) {
     switch ((enum phys)column->phys) {
     case PHYS_BOOL: FOLD_MIN(uint8_t); break;
@@ -243,7 +291,7 @@ static void fold_max(void *target, const struct column *column, const int32_t *r
 /* An empty string that was set differs from zero bytes ("none yet") until the guard has been counted up. */
 static bool view_is_unset(const struct string_view *view, const int64_t *guard, int32_t slot) {
     static const struct string_view zero;
-    return view->size == 0 && guard[slot] == 0 && memcmp(view, &zero, sizeof zero) == 0;
+    return view->size == 0 && (!guard || guard[slot] == 0) && memcmp(view, &zero, sizeof zero) == 0;
 }
 
 static sabot_status fold_view(const struct cell *cell, int32_t value_column, struct state_table *table,
@@ -253,7 +301,8 @@ static sabot_status fold_view(const struct cell *cell, int32_t value_column, str
     for (int32_t i = 0; i < n; i++) {
         const struct string_view *view = &source[column_at(column, rows ? rows[i] : i)];
         const struct string_view *now = (struct string_view *)state_values(table, namespace_, value_column) + slots[i];
-        if (!view_is_unset(now, state_values(table, namespace_, cell->guard), slots[i])) {
+        const int64_t *guard = cell->guard >= 0 ? state_values(table, namespace_, cell->guard) : NULL;
+        if (!view_is_unset(now, guard, slots[i])) {
             const int order = string_view_compare(view, now);
             if (cell->op == CELL_MIN ? order >= 0 : order <= 0) { continue; }
         }
@@ -264,11 +313,19 @@ static sabot_status fold_view(const struct cell *cell, int32_t value_column, str
     return SABOT_OK;
 }
 
-static sabot_status fold_cell(const struct accumulators *accumulators, int32_t c, struct state_table *table,
+static sabot_status fold_cell(const struct accumulators *accumulators, bool minus, int32_t c, struct state_table *table,
                               int64_t namespace_, const struct column *column, const int32_t *rows,
                               const int32_t *slots, int32_t n, struct sabot_error *err) {
     const struct cell *cell = &accumulators->cells[c];
     void *target = state_values(table, namespace_, c);
+    if (minus) {
+        assert(!is_extreme_cell(cell));
+        if (cell->op == CELL_SUM) {
+            return unfold_sum(accumulators, type_phys(cell->type), target, column, rows, slots, n, err);
+        }
+        for (int32_t i = 0; i < n; i++) { ((int64_t *)target)[slots[i]]--; }
+        return SABOT_OK;
+    }
     switch (cell->op) {
     case CELL_COUNT:
         if (column) { return fold_sum(accumulators, PHYS_I64, target, column, rows, slots, n, err); } /* of partials */
@@ -290,7 +347,7 @@ static sabot_status fold_cell(const struct accumulators *accumulators, int32_t c
 }
 
 #define QUALIFY_ROWS 1024
-static sabot_status update_cell(const struct accumulators *accumulators, int32_t c, struct state_table *table,
+static sabot_status update_cell(const struct accumulators *accumulators, bool minus, int32_t c, struct state_table *table,
                                 int64_t namespace_, const struct batch *batch, int32_t partial_column,
                                 const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err) {
     const struct cell *cell = &accumulators->cells[c];
@@ -300,7 +357,7 @@ static sabot_status update_cell(const struct accumulators *accumulators, int32_t
     const struct column *column = argument >= 0 ? batch->columns[argument] : NULL;
     const struct column *values = cell->op == CELL_COUNT && !is_partial ? NULL : column;
     if (filter < 0 && (!column || (!column->validity && column->phys != PHYS_NULL))) {
-        return fold_cell(accumulators, c, table, namespace_, values, rows, slots, n, err);
+        return fold_cell(accumulators, minus, c, table, namespace_, values, rows, slots, n, err);
     }
     /* NULLs and filtered rows are taken out first, so that the loops need not ask. */
     int32_t kept[QUALIFY_ROWS], kept_slots[QUALIFY_ROWS], plain[QUALIFY_ROWS];
@@ -309,7 +366,7 @@ static sabot_status update_cell(const struct accumulators *accumulators, int32_t
         const int32_t *part = rows ? rows + done : plain;
         for (int32_t i = 0; !rows && i < m; i++) { plain[i] = done + i; }
         const int32_t k = rows_qualify(batch, argument, filter, part, slots + done, m, kept, kept_slots);
-        SABOT_TRY(fold_cell(accumulators, c, table, namespace_, values, kept, kept_slots, k, err));
+        SABOT_TRY(fold_cell(accumulators, minus, c, table, namespace_, values, kept, kept_slots, k, err));
     }
     return SABOT_OK;
 }
@@ -323,9 +380,37 @@ sabot_status accumulators_update(const struct accumulators *accumulators, int32_
         for (int32_t c = 0; c < accumulators->n_cells; c++) {
             const struct cell *cell = &accumulators->cells[c];
             if (cell->set != set || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
-            SABOT_TRY(update_cell(accumulators, c, table, namespace_, batch,
+            SABOT_TRY(update_cell(accumulators, false, c, table, namespace_, batch,
                                   partial_columns ? partial_columns[c] : -1, rows, slots, n, err));
         }
+    }
+    return SABOT_OK;
+}
+
+sabot_status accumulators_retract(const struct accumulators *accumulators, int32_t set, struct state_table *table,
+                                  int64_t namespace_, const struct batch *batch, const int32_t *rows,
+                                  const int32_t *slots, int32_t n, struct sabot_error *err) {
+    for (int32_t c = 0; c < accumulators->n_cells && n; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (cell->set != set || is_extreme_cell(cell)) { continue; }
+        SABOT_TRY(update_cell(accumulators, true, c, table, namespace_, batch, -1, rows, slots, n, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status accumulators_refold_extremes(const struct accumulators *accumulators, int32_t set,
+                                          struct state_table *table, int64_t namespace_, const struct column *values,
+                                          const int32_t *slots, int32_t n, struct sabot_error *err) {
+    for (int32_t c = 0; c < accumulators->n_cells && n; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (cell->set != set || !is_extreme_cell(cell)) { continue; }
+        if (values->phys != PHYS_VIEW) {
+            SABOT_TRY(fold_cell(accumulators, false, c, table, namespace_, values, NULL, slots, n, err));
+            continue;
+        }
+        struct cell unguarded = *cell; /* the guard counts the values already: zero bytes tell "none yet" */
+        unguarded.guard = -1;
+        SABOT_TRY(fold_view(&unguarded, c, table, namespace_, values, NULL, slots, n, err));
     }
     return SABOT_OK;
 }
@@ -342,7 +427,7 @@ sabot_status accumulators_merge(const struct accumulators *accumulators, struct 
             struct column column = {.phys = (uint8_t)phys, .length = n,
                                     .values = values + (size_t)first * phys_size(phys)};
             if (phys != PHYS_VIEW) {
-                SABOT_TRY(fold_cell(accumulators, c, table, into, &column, NULL, slots, n, err));
+                SABOT_TRY(fold_cell(accumulators, false, c, table, into, &column, NULL, slots, n, err));
                 continue;
             }
             const int64_t *guard = (const int64_t *)state_values(table, from, cell->guard) + first;

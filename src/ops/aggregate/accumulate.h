@@ -42,6 +42,7 @@ struct accumulators {
 #define ACCUMULATE_ROWS 1u          /* cell 0 counts all rows: for partial results */
 #define ACCUMULATE_MAY_BE_EMPTY 2u  /* there may be a group without rows */
 #define ACCUMULATE_WRAP 4u          /* integer sums wrap instead of failing */
+#define ACCUMULATE_RETRACTS 8u          /* rows may be taken back: MIN and MAX are fed by sets of values too */
 sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_calls, const struct schema *input,
                                uint32_t flags, struct accumulators *out, struct sabot_error *err);
 /* Sets the cells of new slots first..end to what folding nothing gives. */
@@ -52,6 +53,16 @@ void accumulators_init(const struct accumulators *accumulators, struct state_tab
 sabot_status accumulators_update(const struct accumulators *accumulators, int32_t set, struct state_table *table,
                                  int64_t namespace_, const struct batch *batch, const int32_t *partial_columns,
                                  const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err);
+/* Takes rows back that were folded in: COUNT and SUM cells of the set; MIN and MAX are left as they are. */
+sabot_status accumulators_retract(const struct accumulators *accumulators, int32_t set, struct state_table *table,
+                                  int64_t namespace_, const struct batch *batch, const int32_t *rows,
+                                  const int32_t *slots, int32_t n, struct sabot_error *err);
+/* MIN and MAX of a set anew: empties them at slots[], then folds values[i] into slots[i]. */
+void accumulators_reset_extremes(const struct accumulators *accumulators, int32_t set, struct state_table *table,
+                                 int64_t namespace_, const int32_t *slots, int32_t n);
+sabot_status accumulators_refold_extremes(const struct accumulators *accumulators, int32_t set,
+                                          struct state_table *table, int64_t namespace_, const struct column *values,
+                                          const int32_t *slots, int32_t n, struct sabot_error *err);
 /* Folds slots first..first+n of a namespace into slots[] of another; cells of DISTINCT sets are left out. */
 sabot_status accumulators_merge(const struct accumulators *accumulators, struct state_table *table, int64_t from,
                                 int64_t first, int32_t n, int64_t into, const int32_t *slots, struct sabot_error *err);

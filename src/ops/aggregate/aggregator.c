@@ -27,10 +27,12 @@ static sabot_status open_table(struct aggregator *aggregator, const struct schem
 
 static sabot_status open_set(struct aggregator *aggregator, int32_t s, const struct schema *input,
                              struct state_tables *tables, const char *table_name, struct sabot_error *err) {
-    struct field fields[AGGREGATOR_KEYS_MAX + 1];
+    struct field fields[AGGREGATOR_KEYS_MAX + 2];
     for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
     fields[aggregator->n_keys] = input->fields[aggregator->accumulators.sets[s].argument];
-    SABOT_TRY(schema_new(fields, aggregator->n_keys + 1, &aggregator->sets[s].schema, err));
+    const bool retracts = aggregator->accumulators.flags & ACCUMULATE_RETRACTS;
+    fields[aggregator->n_keys + 1] = (struct field){"count", type_not_null(type_of(TYPE_INT64))};
+    SABOT_TRY(schema_new(fields, aggregator->n_keys + (retracts ? 2 : 1), &aggregator->sets[s].schema, err));
     char name[64];
     snprintf(name, sizeof name, "%.40s_distinct%d", table_name, s);
     const struct state_spec spec = {
@@ -169,15 +171,42 @@ static sabot_status add_distinct(struct aggregator *aggregator, int32_t s, int64
                                aggregator->kept, aggregator->kept_slots, fresh, err);
 }
 
-sabot_status aggregator_add(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
-                            const int32_t *rows, int32_t n, struct sabot_error *err) {
-    if (n == 0) { return SABOT_OK; }
+sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64_t namespace_, const struct batch *batch,
+                                 const int32_t *rows, int32_t n, int32_t *kept, int32_t *set_slots,
+                                 struct sabot_error *err) {
+    const struct distinct_set *set = &aggregator->accumulators.sets[s];
+    int32_t keys[AGGREGATOR_KEYS_MAX + 1];
+    memcpy(keys, aggregator->keys, sizeof aggregator->keys);
+    keys[aggregator->n_keys] = set->argument;
+    *kept = rows_qualify(batch, set->argument, set->filter, rows, aggregator->slots, n, aggregator->kept,
+                         aggregator->kept_slots);
+    if (*kept == 0) { return SABOT_OK; }
+    BATCH_OWNED struct batch *hashed = NULL;
+    SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, &hashed, err));
+    return state_find_or_insert(aggregator->sets[s].table, namespace_, hashed, keys, aggregator->kept, *kept, set_slots,
+                                err);
+}
+
+sabot_status aggregator_find(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
+                             const int32_t *rows, int32_t n, struct sabot_error *err) {
     SABOT_TRY(reserve_scratch(aggregator, n, err));
     const int64_t before = state_count(aggregator->table, namespace_);
     SABOT_TRY(state_find_or_insert(aggregator->table, namespace_, batch, aggregator->keys, rows, n, aggregator->slots,
                                    err));
     accumulators_init(&aggregator->accumulators, aggregator->table, namespace_, before,
                       state_count(aggregator->table, namespace_));
+    return SABOT_OK;
+}
+
+sabot_status aggregator_add(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
+                            const int32_t *rows, int32_t n, struct sabot_error *err) {
+    if (n == 0) { return SABOT_OK; }
+    SABOT_TRY(aggregator_find(aggregator, namespace_, batch, rows, n, err));
+    return aggregator_fold(aggregator, namespace_, batch, rows, n, err);
+}
+
+sabot_status aggregator_fold(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
+                             const int32_t *rows, int32_t n, struct sabot_error *err) {
     SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, namespace_, batch,
                                   aggregator->takes_partials ? aggregator->partial_columns : NULL, rows,
                                   aggregator->slots, n, err));
