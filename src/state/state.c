@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "state/multimap.h"
 #include "state/state_backend.h"
 
 #define TABLES_MAX 32 /* per operator */
@@ -148,7 +149,8 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     SABOT_TRY(batch_copy(shared, &rows, err));
     int32_t keys[64];
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
-    if (table->n_keys) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
+    const bool is_multimap = table->backend->restore != NULL;
+    if (table->n_keys || is_multimap) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
 
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
     int32_t at[1024], slots[1024];
@@ -160,8 +162,12 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
         const int32_t row = end ? 0 : batch_row(rows, i);
         const int64_t namespace_ = end ? 0 : namespaces[column_at(rows->columns[1], row)];
         if (n && (end || n == 1024 || namespace_ != current)) {
-            SABOT_TRY(table->backend->find_or_insert(table, current, rows, keys, at, n, slots, err));
-            SABOT_TRY(values_restore(table, current, rows, at, slots, n, err));
+            if (is_multimap) {
+                SABOT_TRY(table->backend->restore(table, current, rows, at, n, err));
+            } else {
+                SABOT_TRY(table->backend->find_or_insert(table, current, rows, keys, at, n, slots, err));
+                SABOT_TRY(values_restore(table, current, rows, at, slots, n, err));
+            }
             n = 0;
         }
         if (end) { break; }
@@ -231,9 +237,11 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
 }
 
 /* --- open */
-static sabot_status table_make(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
-                               struct sabot_error *err) {
-    if (spec->kind == STATE_KEYED) {
+static sabot_status table_make(struct state_tables *tables, const struct state_spec *spec,
+                               const struct multimap_spec *multimap, struct state_table **out, struct sabot_error *err) {
+    if (multimap) {
+        SABOT_TRY(state_multimap_make(&tables->context, multimap, out, err));
+    } else if (spec->kind == STATE_KEYED) {
         SABOT_TRY(tables->backend->open(&tables->context, spec, out, err));
         (*out)->backend = tables->backend;
     } else {
@@ -251,8 +259,8 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     return spec->kind == STATE_KEYED ? snapshot_schema(spec->schema, &table->snapshot, err) : SABOT_OK;
 }
 
-sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
-                              struct sabot_error *err) {
+static sabot_status table_add(struct state_tables *tables, const struct state_spec *spec,
+                              const struct multimap_spec *multimap, struct state_table **out, struct sabot_error *err) {
     *out = NULL;
     for (int32_t i = 0; i < tables->n_tables; i++) {
         if (strcmp(tables->tables[i]->name, spec->name) == 0) {
@@ -264,7 +272,7 @@ sabot_status state_table_open(struct state_tables *tables, const struct state_sp
                           "63 bytes", spec->name, TABLES_MAX);
     }
     struct state_table *table = NULL;
-    sabot_status status = table_make(tables, spec, &table, err);
+    sabot_status status = table_make(tables, spec, multimap, &table, err);
     if (status == SABOT_OK) { status = table_restore(tables, table, err); }
     if (status != SABOT_OK) {
         if (table) { table_free(table); }
@@ -273,6 +281,33 @@ sabot_status state_table_open(struct state_tables *tables, const struct state_sp
     tables->tables[tables->n_tables++] = table;
     *out = table;
     return SABOT_OK;
+}
+
+sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
+                              struct sabot_error *err) {
+    return table_add(tables, spec, NULL, out, err);
+}
+
+sabot_status state_multimap_open(struct state_tables *tables, const struct multimap_spec *spec,
+                                 struct state_multimap **out, struct sabot_error *err) {
+    /* In a checkpoint, count and matches of a row stand behind its columns. */
+    const int32_t n = spec->schema->n_fields;
+    *out = NULL;
+    struct field *fields = malloc((size_t)(n + 2) * sizeof *fields);
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a schema"); }
+    for (int32_t i = 0; i < n; i++) { fields[i] = spec->schema->fields[i]; }
+    fields[n] = (struct field){"row_count", type_not_null(type_of(TYPE_INT64))};
+    fields[n + 1] = (struct field){"row_matches", type_not_null(type_of(TYPE_INT64))};
+    struct schema *schema;
+    sabot_status status = schema_new(fields, n + 2, &schema, err);
+    free(fields);
+    if (status != SABOT_OK) { return status; }
+    const struct state_spec table = {.name = spec->name, .kind = STATE_KEYED, .schema = schema, .n_keys = spec->n_keys};
+    struct state_table *opened;
+    status = table_add(tables, &table, spec, &opened, err);
+    schema_unref(schema);
+    *out = (struct state_multimap *)opened; /* which begins with its table */
+    return status;
 }
 
 /* --- keyed access */

@@ -45,8 +45,16 @@ struct state_backend {
     void (*rename)(struct state_table *table, int64_t from, int64_t to);
     /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group; NULL = no rows. */
     sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
+    /* Multimaps only (NULL else): takes in rows at[0..n) of a snapshot, all of one namespace. */
+    sabot_status (*restore)(struct state_table *table, int64_t namespace_, const struct batch *rows, const int32_t *at,
+                            int32_t n, struct sabot_error *err);
 };
 
 extern const struct state_backend state_memory;
+
+/* multimap.c: sets what is its own, and table->backend. */
+struct multimap_spec;
+sabot_status state_multimap_make(const struct state_context *context, const struct multimap_spec *spec,
+                                 struct state_table **out, struct sabot_error *err);
 
 #endif
