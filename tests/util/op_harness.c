@@ -95,7 +95,7 @@ void harness_resume(struct op_harness *harness) {
     }
 }
 sabot_status harness_try_batch(struct op_harness *harness, struct batch *batch, struct sabot_error *err) {
-    return harness->spec.type->on_batch(harness->op, 0, batch, &harness->out, err);
+    return harness->spec.type->on_batch(harness->op, harness->input, batch, &harness->out, err);
 }
 void harness_batch(struct op_harness *harness, struct batch *batch) {
     struct sabot_error err = {0};

@@ -23,6 +23,7 @@ struct op_harness {
     struct harness_event events[HARNESS_EVENTS_MAX];
     int32_t n_events;
     int32_t room;        /* batches until is_full() says so; negative: never */
+    int32_t input;       /* of the operator, that harness_batch feeds */
     struct op_out *next; /* where events go instead of the list, or NULL */
 };
 
