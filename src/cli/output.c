@@ -1,8 +1,9 @@
-/* Rows on standard output. JSON and Arrow come from the formats that connectors write too. */
+/* Rows on standard output. JSON comes from the format, Arrow from the writer, that connectors use too. */
 #include "cli/output.h"
 
 #include "base/text.h"
 #include "cli/fold.h"
+#include "connect/file/file.h"
 #include "format/format.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct output {
     struct schema *schema; /* of what is written: with `op` where a changelog is shown */
     const struct format_type *format;
     struct encoder *encoder;
+    struct columnar_writer *arrow;
     struct text text; /* not yet written */
     int64_t rows;
     bool begun;
@@ -58,13 +60,20 @@ static sabot_status schema_with_op(const struct schema *from, struct schema **ou
     return status;
 }
 
+static sabot_status arrow_write(void *arg, const void *data, size_t size, struct sabot_error *err) {
+    struct output *output = arg;
+    return env_write(env_stdout(output->env), data, size, err);
+}
+
 static sabot_status encoder_open(struct output *output, struct sabot_error *err) {
-    const char *const name = output->options.kind == OUTPUT_JSON ? "json" : "arrow";
-    output->format = format_find(name);
-    if (!output->format) { return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "this build has no format %s", name); }
     const struct connector_table table = {.name = "(output)", .schema = output->schema, .declared = output->schema};
     const struct connector_context context = {.env = output->env, .pool = output->pool, .table = &table,
                                               .parallelism = 1, .batch_rows = BATCH_ROWS_DEFAULT};
+    if (output->options.kind == OUTPUT_ARROW) {
+        return columnar_writer_open(&context, FILE_ARROW_STREAM, "none", arrow_write, output, &output->arrow, err);
+    }
+    output->format = format_find("json");
+    if (!output->format) { return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "this build has no format json"); }
     return output->format->encoder_new(&context, &output->encoder, err);
 }
 
@@ -76,6 +85,9 @@ sabot_status output_new(struct env *env, struct memory_pool *pool, struct schema
     output->env = env;
     output->pool = pool;
     output->options = *options;
+    /* a fold keeps rows as text: Arrow shows the changelog itself, with its `op` */
+    if (options->kind == OUTPUT_ARROW) { output->options.fold = false; }
+    options = &output->options;
     sabot_status status = SABOT_OK;
     if (options->updating && !options->fold) {
         status = schema_with_op(schema, &output->schema, err);
@@ -104,6 +116,7 @@ sabot_status output_new(struct env *env, struct memory_pool *pool, struct schema
 void output_free(struct output *output) {
     if (!output) { return; }
     if (output->encoder) { output->format->encoder_free(output->encoder); }
+    columnar_writer_close(output->arrow);
     schema_unref(output->schema);
     fold_free(output->fold);
     text_clear(&output->text);
@@ -337,6 +350,10 @@ sabot_status output_write(struct output *output, struct batch *batch, struct sab
         shown = batch_ref(batch);
     }
     if (output->options.kind == OUTPUT_TABLE) { return table_write(output, shown, err); }
+    if (output->arrow) {
+        output->rows += shown->selected;
+        return columnar_writer_add(output->arrow, shown, err);
+    }
     SABOT_TRY(begin(output, err));
     SABOT_TRY(encode(output, shown, &output->text, NULL, err));
     output->rows += shown->selected;
@@ -359,6 +376,7 @@ sabot_status output_end(struct output *output, struct sabot_error *err) {
         text_format(&output->text, "%lld row%s\n", (long long)output->rows, output->rows == 1 ? "" : "s");
         return flush(output, err);
     }
+    if (output->arrow) { return columnar_writer_finish(output->arrow, err); }
     SABOT_TRY(begin(output, err));
     if (output->fold) { SABOT_TRY(fold_finish(output->fold, &output->text, &output->rows, err)); }
     if (output->encoder) { SABOT_TRY(output->format->end(output->encoder, &output->text, err)); }

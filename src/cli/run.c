@@ -74,13 +74,18 @@ static void latency_text(const struct histogram *latency, char *target, size_t s
 static void summarize(struct run *run, const struct session_job *job) {
     struct job_totals totals;
     job_totals(job, &totals);
+    const char *late = settings_text(&run->session->settings, SETTING_late_path);
+    const char *dead = settings_text(&run->session->settings, SETTING_dead_letter_path);
+    const bool kept = settings_is(&run->session->settings, SETTING_on_error, "dead-letter");
     if (totals.rows_late) {
-        fprintf(stderr, "sabot: %lld rows came behind the watermark and were left out; "
-                "SET 'sabot.late.path' keeps them\n", (long long)totals.rows_late);
+        fprintf(stderr, "sabot: %lld rows came behind the watermark and were left out; %s%s\n",
+                (long long)totals.rows_late, late[0] ? "they are in " : "SET 'sabot.late.path' keeps them", late);
     }
     if (totals.rows_malformed) {
-        fprintf(stderr, "sabot: %lld records could not be decoded and were left out; SET 'sabot.dead-letter.path' and "
-                "'sabot.on-error' = 'dead-letter' keep them\n", (long long)totals.rows_malformed);
+        fprintf(stderr, "sabot: %lld records could not be decoded and were left out; %s%s\n",
+                (long long)totals.rows_malformed,
+                kept ? "they are in " : "SET 'sabot.dead-letter.path' and 'sabot.on-error' = 'dead-letter' keep them",
+                kept ? dead : "");
     }
     if (run->summary || run->progress) {
         const double seconds = (double)(env_now_ns(run->env) - run->started_ns) / 1e9;

@@ -192,10 +192,17 @@ static sabot_status show_rows(struct shell *shell, struct session_result *result
     if (!job) {
         status = output_write(output, result->rows, err);
     } else {
-        for (bool end = false; !end && status == SABOT_OK && console_signals() == 0;) {
+        bool end = false, waiting = false;
+        while (!end && status == SABOT_OK && console_signals() == 0) {
             BATCH_OWNED struct batch *batch = NULL;
-            status = session_job_next(job, POLL_NS, &batch, &end, err);
-            if (status == SABOT_OK) { status = batch ? output_write(output, batch, err) : output_flush(output, err); }
+            status = session_job_next(job, waiting ? POLL_NS : 0, &batch, &end, err);
+            if (status != SABOT_OK) { break; }
+            if (batch) {
+                status = output_write(output, batch, err);
+            } else if (!waiting) {
+                status = output_flush(output, err);
+            }
+            waiting = !batch;
         }
     }
     if (status == SABOT_OK) { status = output_end(output, err); }

@@ -144,7 +144,9 @@ sabot_status columnar_writer_open(const struct connector_context *context, enum 
         int32_t code;
     } codes[] = {{'n', BRIDGE_COMPRESSION_NONE}, {'s', BRIDGE_COMPRESSION_SNAPPY}, {'z', BRIDGE_COMPRESSION_ZSTD},
                  {'l', BRIDGE_COMPRESSION_LZ4}, {'g', BRIDGE_COMPRESSION_GZIP}};
-    struct bridge_write_options options = {.format = kind == FILE_PARQUET ? BRIDGE_PARQUET : BRIDGE_IPC_FILE};
+    struct bridge_write_options options = {.format = kind == FILE_PARQUET        ? BRIDGE_PARQUET
+                                                     : kind == FILE_ARROW_STREAM ? BRIDGE_IPC_STREAM
+                                                                                 : BRIDGE_IPC_FILE};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if ((compression[0] | 0x20) == codes[i].first) { options.compression = codes[i].code; }
     }

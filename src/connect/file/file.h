@@ -8,7 +8,7 @@
 
 extern const struct connector_option file_options[];
 
-enum file_kind { FILE_RECORDS, FILE_PARQUET, FILE_ARROW };
+enum file_kind { FILE_RECORDS, FILE_PARQUET, FILE_ARROW, FILE_ARROW_STREAM /* written only: standard output */ };
 
 /* The options of a table that both read. */
 struct file_table {
