@@ -1,6 +1,8 @@
 /* Argument types from a short text, values in, values out: see signature.h. */
 #include "expr/signature.h"
 
+#include "expr/bytes.h"
+
 #include <locale.h>
 #include <stdatomic.h>
 #include <strings.h>
@@ -138,11 +140,36 @@ size_t utf8_offset(struct slice text, int64_t n) {
     return at;
 }
 
+#define SHORT_TEXT 512
+
+/* The first and the last byte of `what` are looked for at their distance, 16 places at once; what lies between is compared where
+ * both stand. Both have at least two bytes here, and `text` is not shorter than `what`. */
+static const char *find_short(struct slice text, struct slice what) {
+    const size_t places = text.size - what.size + 1, last = what.size - 1;
+    const byte_vector first_byte = (byte_vector){0} + what.data[0], last_byte = (byte_vector){0} + what.data[last];
+    size_t at = 0;
+    for (; at + 16 <= places; at += 16) {
+        uint32_t bits = bytes_equal(text.data + at, first_byte) & bytes_equal(text.data + at + last, last_byte);
+        for (; bits; bits &= bits - 1) {
+            const char *place = text.data + at + __builtin_ctz(bits);
+            if (memcmp(place + 1, what.data + 1, last - 1) == 0) { return place; }
+        }
+    }
+    for (; at < places; at++) {
+        const char *place = text.data + at;
+        if (*place == what.data[0] && memcmp(place + 1, what.data + 1, last) == 0) { return place; }
+    }
+    return NULL;
+}
+
 const char *slice_find(struct slice text, struct slice what) {
     if (what.size == 0) { return text.data; }
     if (what.size > text.size) { return NULL; }
     if (what.size == 1) { return memchr(text.data, what.data[0], text.size); }
-    return memmem(text.data, text.size, what.data, what.size);
+    /* The C library prepares a table for every call, which costs more than a short text. Long ones keep its bound: the pairs
+     * below could be looked at once per byte of `what`. */
+    if (text.size > SHORT_TEXT) { return memmem(text.data, text.size, what.data, what.size); }
+    return find_short(text, what);
 }
 
 static locale_t unicode_locale(void) {
