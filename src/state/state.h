@@ -42,7 +42,7 @@ sabot_status state_table_open(struct state_tables *tables, const struct state_sp
 
 /* --- keyed access, vectorised */
 /* For n physical rows of `batch`, finds or inserts (namespace, keys of row). slots[i] gets the slot number of rows[i];
- * slots of one namespace are dense 0..count-1 and stay valid until the namespace is dropped: the slots that a call has made
+ * slots of one namespace are dense 0..count-1 and stay valid until rows of it are removed: the slots that a call has made
  * are state_count() before it .. state_count() after it (in any order among them). Value columns of new slots are zero
  * bytes (validity: not NULL). batch->hashes must be cached for `keys`; with n_keys 0 nothing is read of the batch. */
 sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,

@@ -85,7 +85,9 @@ static void apply_row(struct fleet *fleet, enum row_kind kind, const char *row) 
         fleet->table[at] = fleet->table[--fleet->n_table];
         return;
     }
-    if (upsert && (kind == ROW_INSERT) != (at < 0)) { fail_msg("kind %d, but the key is%s there: %s", kind, at < 0 ? " not" : "", row); }
+    if (upsert && (kind == ROW_INSERT) != (at < 0)) {
+        fail_msg("kind %d, but the key is%s there: %s", kind, at < 0 ? " not" : "", row);
+    }
     if (upsert && at >= 0) {
         if (strcmp(fleet->table[at], row) == 0) { fail_msg("an update that changes nothing: %s", row); }
         free(fleet->table[at]);
@@ -111,7 +113,9 @@ void fleet_apply(struct fleet *fleet) {
                 if (pending && (kind != ROW_UPDATE_AFTER || strcmp(before, text) == 0)) {
                     fail_msg("-U %s is followed by kind %d %s", before, kind, text);
                 }
-                if (!pending && fleet->n_upsert_keys < 0 && kind == ROW_UPDATE_AFTER) { fail_msg("+U without -U: %s", text); }
+                if (!pending && fleet->n_upsert_keys < 0 && kind == ROW_UPDATE_AFTER) {
+                    fail_msg("+U without -U: %s", text);
+                }
                 pending = kind == ROW_UPDATE_BEFORE;
                 strcpy(before, text);
                 apply_row(fleet, kind, text);

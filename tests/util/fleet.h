@@ -1,5 +1,6 @@
-/* Several subtasks of one keyed operator: rows go to the subtask that owns their key's group, and a rescale takes the state
- * of all of them through a snapshot into another number of subtasks. What comes out is a changelog, applied to a table. */
+/* Several subtasks of one keyed operator: rows go to the subtask that owns their key's group, and a rescale takes the
+ * state of all of them through a snapshot into another number of subtasks. What comes out is a changelog, applied to
+ * a table. */
 #ifndef TESTS_UTIL_FLEET_H
 #define TESTS_UTIL_FLEET_H
 

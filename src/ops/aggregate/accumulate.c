@@ -256,7 +256,8 @@ static sabot_status unfold_sum(const struct accumulators *accumulators, enum phy
     default: UNFOLD_REAL(double); break;
     }
     if (overflow && (to == PHYS_I128 || !(accumulators->flags & ACCUMULATE_WRAP))) {
-        return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM or AVG passes the range of its type when a row is retracted: cast the "
+        return SABOT_FAIL(err, SABOT_ERR_DATA,
+                          "a SUM or AVG passes the range of its type when a row is retracted: cast the "
                           "argument to a wider type");
     }
     return SABOT_OK;
@@ -347,7 +348,8 @@ static sabot_status fold_cell(const struct accumulators *accumulators, bool minu
 }
 
 #define QUALIFY_ROWS 1024
-static sabot_status update_cell(const struct accumulators *accumulators, bool minus, int32_t c, struct state_table *table,
+static sabot_status update_cell(const struct accumulators *accumulators, bool minus, int32_t c,
+                                struct state_table *table,
                                 int64_t namespace_, const struct batch *batch, int32_t partial_column,
                                 const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err) {
     const struct cell *cell = &accumulators->cells[c];

@@ -47,14 +47,16 @@ sabot_status aggregator_prepare(struct aggregator *aggregator, struct batch **ba
 /* Folds physical rows (NULL = 0..n-1) into their groups of a namespace. */
 sabot_status aggregator_add(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
                             const int32_t *rows, int32_t n, struct sabot_error *err);
-/* The two halves of aggregator_add: aggregator->slots gets the group of each row; then the rows are folded into them. */
+/* The two halves of aggregator_add: aggregator->slots gets the group of each row; then the rows are folded into them.
+ * */
 sabot_status aggregator_find(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
                              const int32_t *rows, int32_t n, struct sabot_error *err);
 sabot_status aggregator_fold(struct aggregator *aggregator, int64_t namespace_, const struct batch *batch,
                              const int32_t *rows, int32_t n, struct sabot_error *err);
-/* Behind aggregator_find: of the rows that a set takes, aggregator->kept gets the row, kept_slots its group, and set_slots
- * where its value stands in the set (new ones are made). */
-sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64_t namespace_, const struct batch *batch,
+/* Behind aggregator_find: of the rows that a set takes, aggregator->kept gets the row, kept_slots its group, and
+ * set_slots where its value stands in the set (new ones are made). */
+sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64_t namespace_,
+                                 const struct batch *batch,
                                  const int32_t *rows, int32_t n, int32_t *kept, int32_t *set_slots,
                                  struct sabot_error *err);
 /* Folds all groups of a namespace into those of another. */

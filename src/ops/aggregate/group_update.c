@@ -1,13 +1,14 @@
 /* GROUP BY whose result changes while rows come: a changelog of each group's result.
  *
- * A mini-batch is one input batch: every group that it touches is given out at most once, behind it, so that nothing waits
- * for a watermark or a barrier. The results of the touched groups are computed from the accumulators before the batch is
- * folded in and again afterwards. Keeping the results given out last in the state instead would save the first computation
- * (a gather of the touched cells), and cost as much memory again as the accumulators, in every snapshot too.
+ * A mini-batch is one input batch: every group that it touches is given out at most once, behind it, so that nothing
+ * waits for a watermark or a barrier. The results of the touched groups are computed from the accumulators before the
+ * batch is folded in and again afterwards. Keeping the results given out last in the state instead would save the
+ * first computation (a gather of the touched cells), and cost as much memory again as the accumulators, in every
+ * snapshot too.
  *
- * Retraction: COUNT, SUM and AVG subtract. MIN, MAX and DISTINCT keep a count per value in tables of their own; the values
- * of a group hang together in chains, from which MIN and MAX are found again when the extreme itself went. The chains are no
- * state: they are made anew from the tables when the operator opens. */
+ * Retraction: COUNT, SUM and AVG subtract. MIN, MAX and DISTINCT keep a count per value in tables of their own; the
+ * values of a group hang together in chains, from which MIN and MAX are found again when the extreme itself went. The
+ * chains are no state: they are made anew from the tables when the operator opens. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -109,7 +110,9 @@ static sabot_status chains_open(struct group_update *self, int32_t s, struct sab
         const int32_t n = count - first < REFOLD_VALUES ? (int32_t)(count - first) : REFOLD_VALUES;
         BATCH_OWNED struct batch *values = NULL;
         SABOT_TRY(state_read(set, 0, first, n, &values, err));
-        if (aggregator->n_keys) { SABOT_TRY(batch_cache_hashes(self->own.pool, values, keys, aggregator->n_keys, err)); }
+        if (aggregator->n_keys) {
+            SABOT_TRY(batch_cache_hashes(self->own.pool, values, keys, aggregator->n_keys, err));
+        }
         int32_t *slots = self->lists[0].items;
         SABOT_TRY(state_find_or_insert(aggregator->table, 0, values, keys, NULL, n, slots, err));
         if (state_count(aggregator->table, 0) != groups) {
@@ -177,7 +180,8 @@ static sabot_status refold(struct group_update *self, int32_t s, const int32_t *
     return SABOT_OK;
 }
 
-/* Counts the values of a batch up and down. Those that are new in the set are folded in, those that went are taken back. */
+/* Counts the values of a batch up and down. Those that are new in the set are folded in, those that went are taken
+ * back. */
 static sabot_status set_update(struct group_update *self, int32_t s, const struct batch *batch, const int32_t *rows,
                                int32_t n, struct sabot_error *err) {
     struct aggregator *aggregator = &self->aggregator;
@@ -278,10 +282,13 @@ static sabot_status apply(struct group_update *self, const struct batch *batch, 
         }
         SABOT_TRY(accumulators_retract(&aggregator->accumulators, -1, aggregator->table, 0, batch, self->minus.items,
                                        self->minus_slots.items, n_minus, err));
-        SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL, self->plus.items,
+        SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL,
+                                      self->plus.items,
                                       self->plus_slots.items, n_plus, err));
     }
-    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) { SABOT_TRY(set_update(self, s, batch, rows, n, err)); }
+    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
+        SABOT_TRY(set_update(self, s, batch, rows, n, err));
+    }
     clear_residues(self, self->touched.items, n_touched);
     return SABOT_OK;
 }

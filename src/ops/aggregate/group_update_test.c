@@ -84,7 +84,8 @@ static bool model_group(const struct model *model, int32_t key, char *target, si
     number(cells[3], count == 0, max);
     number(cells[4], count == 0, distinct_sum);
     number(cells[5], filtered_null, filtered);
-    snprintf(target, size, "%s%s%lld|%lld|%s|%s|%s|%s|%s|%s|%lld|%s|%lld|%s", key == -2 ? "" : key_text, key == -2 ? "" : "|",
+    snprintf(target, size, "%s%s%lld|%lld|%s|%s|%s|%s|%s|%s|%lld|%s|%lld|%s", key == -2 ? "" : key_text,
+             key == -2 ? "" : "|",
              (long long)rows, (long long)count, cells[0], cells[1], cells[2], cells[3], min_text ? min_text : "NULL",
              max_text ? max_text : "NULL", (long long)distinct, cells[4], (long long)texts, cells[5]);
     return rows > 0;
@@ -132,7 +133,8 @@ static struct batch *batch_of(struct fleet *fleet, const struct model_row *rows,
     return test_changes(&fleet->pool, fleet->input, columns, 4, kinds);
 }
 
-static void random_step(struct fleet *fleet, struct model *model, struct test_random *random, bool retracts, int32_t grow) {
+static void random_step(struct fleet *fleet, struct model *model, struct test_random *random, bool retracts,
+                        int32_t grow) {
     struct model_row rows[BATCH_MAX + 2];
     uint8_t kinds[BATCH_MAX + 2];
     int32_t n = 0;
@@ -176,7 +178,8 @@ static const struct aggregate_call calls[] = {
     {.kind = AGGREGATE_SUM, .argument = 1, .filter = 3},
 };
 static struct schema *schema_of_input(void) {
-    return test_schema((struct field[]){{"k", type_of(TYPE_INT64)}, {"v", type_of(TYPE_INT64)}, {"t", type_of(TYPE_STRING)},
+    return test_schema((struct field[]){{"k", type_of(TYPE_INT64)}, {"v", type_of(TYPE_INT64)}, {"t",
+                                                                                                 type_of(TYPE_STRING)},
                                         {"f", type_of(TYPE_BOOL)}}, 4);
 }
 static struct schema *schema_of_output(int32_t n_keys) {
@@ -274,7 +277,8 @@ static void a_group_is_given_out_once_per_batch_and_only_if_it_changed(void **st
     const struct group_update_options options = {.keys = &key, .n_keys = 1, .calls = &max, .n_calls = 1};
     struct fleet *fleet = calloc(1, sizeof *fleet);
     *fleet = (struct fleet){.type = &op_group_update, .options = &options, .input = schema_of_input(), .keys = &key,
-                            .output = test_schema((struct field[]){{"k", type_of(TYPE_INT64)}, {"m", type_of(TYPE_INT64)}}, 2),
+                            .output = test_schema((struct field[]){{"k", type_of(TYPE_INT64)},
+                                                   {"m", type_of(TYPE_INT64)}}, 2),
                             .n_keys = 1, .n_upsert_keys = 1};
     fleet_open(fleet, 1);
     const struct model_row first[] = {{.key = 1, .v = 5}, {.key = 1, .v = 9}, {.key = 2, .v = 1}, {.key = 1, .v = 7}};

@@ -1,13 +1,13 @@
 /* ROW_NUMBER() <= n, and deduplication: per partition the rows that rank first, given out as a changelog.
  *
- * The state is one table: (partition keys, place) -> row. A place is a number that is never used twice; a row that enters
- * takes the place of one that leaves, so that a full partition costs no hashing of rows. In memory each partition has a run:
- * its rows in order, as a word that orders like the first sort column and the slot of the row. Runs are no state: they are
- * made anew from the table when the operator opens (rows keep their arrival for that: of equal rows the earlier one ranks
- * first, with keep_last the later one).
+ * The state is one table: (partition keys, place) -> row. A place is a number that is never used twice; a row that
+ * enters takes the place of one that leaves, so that a full partition costs no hashing of rows. In memory each
+ * partition has a run: its rows in order, as a word that orders like the first sort column and the slot of the row.
+ * Runs are no state: they are made anew from the table when the operator opens (rows keep their arrival for that: of
+ * equal rows the earlier one ranks first, with keep_last the later one).
  *
- * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it was,
- * and only what differs in the end is given out and written. */
+ * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
+ * was, and only what differs in the end is given out and written. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -278,7 +278,8 @@ static sabot_status take_out(struct rank *self, int32_t partition, int32_t posit
     return SABOT_OK;
 }
 
-static sabot_status row_enter(struct rank *self, int32_t row, int32_t partition, uint64_t word, struct sabot_error *err) {
+static sabot_status row_enter(struct rank *self, int32_t row, int32_t partition, uint64_t word,
+                              struct sabot_error *err) {
     const struct rank_options *options = self->options;
     struct run *run = run_of(self, partition);
     const bool full = !options->input_retracts && run->count == self->limit;
@@ -294,7 +295,8 @@ static sabot_status row_enter(struct rank *self, int32_t row, int32_t partition,
     return run_insert(self, partition, position, word, ~row, err);
 }
 
-static sabot_status row_leave(struct rank *self, int32_t row, int32_t partition, uint64_t word, struct sabot_error *err) {
+static sabot_status row_leave(struct rank *self, int32_t row, int32_t partition, uint64_t word,
+                              struct sabot_error *err) {
     const struct run *run = run_of(self, partition);
     for (int32_t at = run_bound(self, run, word, ~row, false); at < run->count; at++) {
         const struct item *item = &items_of(self, run)[at];
@@ -323,14 +325,17 @@ static sabot_status changes_by_rank(struct rank *self, const struct item *old, i
             SABOT_TRY(change(self, ROW_INSERT, now[i].ref, i + 1, err));
         } else if (old[i].ref != now[i].ref &&
                    !(old[i].word == now[i].word && rows_equal(self, old[i].ref, now[i].ref))) {
-            if (self->options->emit_update_before) { SABOT_TRY(change(self, ROW_UPDATE_BEFORE, old[i].ref, i + 1, err)); }
+            if (self->options->emit_update_before) {
+                SABOT_TRY(change(self, ROW_UPDATE_BEFORE, old[i].ref, i + 1, err));
+            }
             SABOT_TRY(change(self, ROW_UPDATE_AFTER, now[i].ref, i + 1, err));
         }
     }
     return SABOT_OK;
 }
 
-/* Rows that stay keep their order, so both lists are walked at once. `enters` false: those that go, else those that come. */
+/* Rows that stay keep their order, so both lists are walked at once. `enters` false: those that go, else those that
+ * come. */
 static sabot_status changes_by_row(struct rank *self, const struct item *old, int32_t n_old, const struct item *now,
                                    int32_t n_now, bool enters, struct sabot_error *err) {
     const int32_t first = (int32_t)self->options->first - 1;
@@ -496,14 +501,15 @@ static sabot_status write_column(struct rank *self, int32_t c, const int32_t *ro
         default: WRITE(__int128); break;
         }
     }
+    if (!self->own.input->fields[c].type.nullable && column->phys != PHYS_VIEW) { return SABOT_OK; }
     uint64_t *mask = state_values(self->rows, 0, 1 + c / 64);
     const uint64_t bit = UINT64_C(1) << (c & 63);
     for (int32_t i = 0; i < n; i++) {
         const bool is_null = column_is_null(column, rows[i]);
         mask[slots[i]] = is_null ? mask[slots[i]] | bit : mask[slots[i]] & ~bit;
         if (column->phys != PHYS_VIEW) { continue; }
-        const struct string_view view =
-            is_null ? (struct string_view){0} : ((const struct string_view *)column->values)[column_at(column, rows[i])];
+        struct string_view view = {0};
+        if (!is_null) { view = ((const struct string_view *)column->values)[column_at(column, rows[i])]; }
         SABOT_TRY(state_set_view(self->rows, 0, value, slots[i], view, err));
     }
     return SABOT_OK;
@@ -647,7 +653,8 @@ static void look_at_state(struct rank *self, const struct batch *batch) {
     for (int32_t c = 0; c < self->own.input->n_fields; c++) {
         if (is_key(self, c)) { continue; }
         self->state_columns[c] = (struct column){.phys = (uint8_t)type_phys(self->own.input->fields[c].type),
-                                                 .values = state_values(self->rows, 0, self->place_of[c] - first_value)};
+                                                 .values = state_values(self->rows, 0,
+                                                                        self->place_of[c] - first_value)};
     }
 }
 
@@ -678,14 +685,16 @@ static sabot_status find_partitions(struct rank *self, struct batch **batch, str
         if (atomic_load_explicit(&(*batch)->refs, memory_order_relaxed) > 1) {
             /* others may read this batch at the same time: the hashes go into one of our own */
             struct batch *own;
-            SABOT_TRY(batch_with_selection(*batch, buffer_ref((*batch)->selection_buffer), (*batch)->selected, &own, err));
+            SABOT_TRY(batch_with_selection(*batch, buffer_ref((*batch)->selection_buffer), (*batch)->selected, &own,
+                                           err));
             batch_unref(*batch);
             *batch = own;
         }
         SABOT_TRY(batch_cache_hashes(self->own.pool, *batch, options->keys, options->n_keys, err));
     }
     SABOT_TRY(reserve(self, &self->slots, (*batch)->selected, sizeof(int32_t), err));
-    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, *batch, options->keys, (*batch)->selection,
+    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, *batch, options->keys,
+                                   (*batch)->selection,
                                    (*batch)->selected, self->slots.items, err));
     return runs_reserve(self, err);
 }
@@ -734,7 +743,8 @@ static sabot_status rank_on_batch(struct op *op, int32_t input, struct batch *ta
 }
 
 /* --- open and close */
-static int compare_restored(const struct rank *self, const struct item *a, const struct item *b, const int64_t *arrivals) {
+static int compare_restored(const struct rank *self, const struct item *a, const struct item *b,
+                            const int64_t *arrivals) {
     const int order = compare_items(self, a->word, a->ref, b->word, b->ref);
     if (order) { return order; }
     const int earlier = arrivals[a->ref] < arrivals[b->ref] ? -1 : 1;
@@ -772,7 +782,8 @@ static sabot_status restore_rows(struct rank *self, int64_t first, int32_t n, st
     if (options->n_keys) { SABOT_TRY(batch_cache_hashes(self->own.pool, rows, keys, options->n_keys, err)); }
     SABOT_TRY(reserve(self, &self->slots, n, sizeof(int32_t), err));
     const int32_t *partitions = self->slots.items;
-    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, rows, keys, NULL, n, self->slots.items, err));
+    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, rows, keys, NULL, n, self->slots.items,
+                                   err));
     SABOT_TRY(runs_reserve(self, err));
     const struct sort_key *key = options->n_order ? &options->order[0] : NULL;
     const int64_t *arrivals = rows->columns[options->n_keys + 1]->values;
@@ -801,7 +812,8 @@ static sabot_status restore(struct rank *self, struct sabot_error *err) {
     SABOT_TRY(reserve(self, &self->owners, count, sizeof(int32_t), err));
     SABOT_TRY(reserve(self, &self->words, count, sizeof(uint64_t), err));
     for (int64_t first = 0; first < count; first += RESTORE_ROWS) {
-        SABOT_TRY(restore_rows(self, first, count - first < RESTORE_ROWS ? (int32_t)(count - first) : RESTORE_ROWS, err));
+        SABOT_TRY(restore_rows(self, first, count - first < RESTORE_ROWS ? (int32_t)(count - first) : RESTORE_ROWS,
+                               err));
     }
     const int64_t *arrivals = state_values(self->rows, 0, 0);
     for (int32_t p = 0; p < (int32_t)self->runs.n; p++) { run_sort(self, run_of(self, p), arrivals); }
@@ -829,10 +841,12 @@ static void rank_close(struct op *op) {
 static sabot_status check_options(const struct op_context *context, struct sabot_error *err) {
     const struct rank_options *options = context->spec->options;
     if (options->ttl_ms) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "ROW_NUMBER can't forget partitions yet: unset table.exec.state.ttl");
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
+                          "ROW_NUMBER can't forget partitions yet: unset table.exec.state.ttl");
     }
     if (options->n_keys > KEYS_MAX || context->input->n_fields > COLUMNS_MAX - options->n_keys - 3) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "ROW_NUMBER over rows of %d columns by %d of them: at most %d columns "
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
+                          "ROW_NUMBER over rows of %d columns by %d of them: at most %d columns "
                           "and %d keys are possible; select fewer columns in the subquery", context->input->n_fields,
                           options->n_keys, COLUMNS_MAX - options->n_keys - 3, KEYS_MAX);
     }

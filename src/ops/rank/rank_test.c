@@ -1,5 +1,5 @@
-/* ROW_NUMBER against a model that keeps every row and sorts each partition anew: ranks and no ranks, ties, NULLs, strings,
- * retractions, restores at other parallelisms. */
+/* ROW_NUMBER against a model that keeps every row and sorts each partition anew: ranks and no ranks, ties, NULLs,
+ * strings, retractions, restores at other parallelisms. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,12 +110,14 @@ static struct batch *batch_of(struct fleet *fleet, const struct model_row *rows,
         cells[i] = text_of(rows[i].s, texts[i]);
     }
     struct column *columns[] = {
-        test_column_i64(&fleet->pool, columns_of[0], nulls[0], n), test_column_i64(&fleet->pool, columns_of[1], nulls[1], n),
+        test_column_i64(&fleet->pool, columns_of[0], nulls[0], n), test_column_i64(&fleet->pool, columns_of[1],
+                                                                                   nulls[1], n),
         test_column_i64(&fleet->pool, columns_of[2], NULL, n), test_column_text(&fleet->pool, cells, n),
         test_column_i64(&fleet->pool, columns_of[3], NULL, n)};
     return test_changes(&fleet->pool, fleet->input, columns, 5, kinds);
 }
-static void random_step(struct fleet *fleet, struct model *model, struct test_random *random, bool retracts, int32_t grow) {
+static void random_step(struct fleet *fleet, struct model *model, struct test_random *random, bool retracts,
+                        int32_t grow) {
     struct model_row rows[BATCH_MAX + 2];
     uint8_t kinds[BATCH_MAX + 2];
     int32_t n = 0;
@@ -169,7 +171,8 @@ static void run(struct config config) {
         config.options.n_keys = !config.global;
         config.options.order = orders[seed % 5].keys;
         config.options.n_order = orders[seed % 5].n;
-        const bool upsert = config.options.limit == 1 && !config.options.emit_update_before && !config.options.output_rank;
+        const struct rank_options *o = &config.options;
+        const bool upsert = o->limit == 1 && !o->emit_update_before && !o->output_rank;
         struct fleet *fleet = calloc(1, sizeof *fleet);
         struct model *model = calloc(1, sizeof *model);
         *fleet = (struct fleet){.type = &op_rank, .options = &config.options, .input = schema_of(false),
@@ -219,9 +222,11 @@ static void retractions_bring_evicted_rows_back(void **state) {
     run((struct config){{.first = 1, .limit = 1, .input_retracts = true}, false});
     run((struct config){{.first = 1, .limit = 3, .input_retracts = true}, false});
     run((struct config){{.first = 2, .limit = 3, .input_retracts = true, .emit_update_before = true}, false});
-    run((struct config){{.first = 1, .limit = 3, .input_retracts = true, .emit_update_before = true, .output_rank = true},
+    run((struct config){{.first = 1, .limit = 3, .input_retracts = true, .emit_update_before = true,
+                         .output_rank = true},
                         false});
-    run((struct config){{.first = 1, .limit = 5, .input_retracts = true, .emit_update_before = true, .output_rank = true},
+    run((struct config){{.first = 1, .limit = 5, .input_retracts = true, .emit_update_before = true,
+                         .output_rank = true},
                         true});
 }
 
@@ -229,15 +234,19 @@ static void state_holds_the_rows_that_rank_and_no_more(void **state) {
     (void)state;
     static const int32_t key = 0;
     for (int32_t retracts = 0; retracts < 2; retracts++) {
-        const struct rank_options options = {.keys = &key, .n_keys = 1, .order = by_p, .n_order = 1, .first = 1, .limit = 3,
+        const struct rank_options options = {.keys = &key, .n_keys = 1, .order = by_p, .n_order = 1, .first = 1,
+                                             .limit = 3,
                                              .input_retracts = retracts};
         struct fleet *fleet = calloc(1, sizeof *fleet);
-        *fleet = (struct fleet){.type = &op_rank, .options = &options, .input = schema_of(false), .output = schema_of(false),
+        *fleet = (struct fleet){.type = &op_rank, .options = &options, .input = schema_of(false),
+                                .output = schema_of(false),
                                 .keys = &key, .n_keys = 1, .n_upsert_keys = -1};
         fleet_open(fleet, 1);
         struct model_row rows[BATCH_MAX];
         uint8_t kinds[BATCH_MAX];
-        for (int32_t i = 0; i < BATCH_MAX; i++) { rows[i] = (struct model_row){.k = i % 4, .o = 1, .p = i, .s = 1, .id = i}; }
+        for (int32_t i = 0; i < BATCH_MAX; i++) {
+            rows[i] = (struct model_row){.k = i % 4, .o = 1, .p = i, .s = 1, .id = i};
+        }
         fleet_batch(fleet, batch_of(fleet, rows, NULL, BATCH_MAX));
         assert_int_equal(fleet->members[0]->metrics.state_rows, retracts ? BATCH_MAX + 4 : 4 * 3 + 4);
         if (retracts) {
