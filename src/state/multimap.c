@@ -1,6 +1,6 @@
-/* The multimap of multimap.h in memory: columns by slot, an open-addressing index from key hashes to the first row of a key,
- * chains through the rows of a key and of a namespace. Where rows are counted, a second index finds a row by the hash of all
- * its columns, so that a retraction costs the same in a chain of one row and of a million. */
+/* The multimap of multimap.h in memory: columns by slot, an open-addressing index from key hashes to the first row
+ * of a key, chains through the rows of a key and of a namespace. Where rows are counted, a second index finds a
+ * row by the hash of all its columns, so that a retraction costs the same in a chain of one row and of a million. */
 #include "state/multimap.h"
 
 #include <assert.h>
@@ -135,7 +135,9 @@ static sabot_status heap_grow(struct state_multimap *map, struct heap *heap, siz
     if (heap->n_blocks == heap->blocks_capacity) {
         const int32_t capacity = heap->blocks_capacity ? heap->blocks_capacity * 2 : 4;
         struct buffer **blocks = realloc(heap->blocks, (size_t)capacity * sizeof(struct buffer *));
-        if (!blocks) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps"); }
+        if (!blocks) {
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps");
+        }
         heap->blocks = blocks;
         heap->blocks_capacity = capacity;
     }
@@ -461,7 +463,8 @@ static sabot_status put_column(struct state_multimap *map, const struct column *
 static void slots_release(struct state_multimap *map, const int32_t *slots, int32_t n) {
     for (int32_t i = n - 1; i >= 0; i--) {
         for (int32_t c = 0; c < map->n_columns; c++) {
-            if (map->phys[c] == PHYS_VIEW) { ((struct string_view *)map->columns[c].data)[slots[i]] = (struct string_view){0}; }
+            if (map->phys[c] != PHYS_VIEW) { continue; }
+            ((struct string_view *)map->columns[c].data)[slots[i]] = (struct string_view){0};
         }
         PREV(map)[slots[i]] = PREV_FREE;
         NEXT(map)[slots[i]] = map->free_head;
@@ -530,7 +533,8 @@ static void row_index_add(struct state_multimap *map, int32_t slot) {
 }
 
 /* The slot of an equal row; -1 = there is none. */
-static int32_t row_find(const struct state_multimap *map, const struct multimap_rows *rows, int32_t row, uint64_t hash) {
+static int32_t row_find(const struct state_multimap *map, const struct multimap_rows *rows, int32_t row,
+                        uint64_t hash) {
     if (map->live == 0) { return -1; }
     const struct entry *entries = ENTRIES(&map->rows);
     const uint32_t mask = map->rows.capacity - 1;
@@ -674,17 +678,19 @@ static sabot_status compact_if_worth(struct state_multimap *map, struct sabot_er
 
 /* counts: how often each row is put in, NULL = once. */
 static sabot_status apply(struct state_multimap *map, const struct multimap_rows *rows, bool by_kind,
-                          const int64_t *counts, const int64_t *namespaces, const int64_t *matches, struct sabot_error *err) {
+                          const int64_t *counts, const int64_t *namespaces, const int64_t *matches,
+                          struct sabot_error *err) {
     struct buffer *buffer = NULL;
-    SABOT_TRY(batch_hash(map->pool, (struct batch *)(uintptr_t)rows->batch, rows->columns, map->n_columns, &buffer, err));
+    struct batch *batch = (struct batch *)(uintptr_t)rows->batch; /* batch_hash only reads it */
+    SABOT_TRY(batch_hash(map->pool, batch, rows->columns, map->n_columns, &buffer, err));
     const uint64_t *row_hashes = (const uint64_t *)(const void *)buffer->data;
     const uint8_t *kinds = by_kind ? rows->batch->row_kinds : NULL;
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < rows->n && status == SABOT_OK; i++) {
         const int32_t row = row_at(rows, i);
         if (!kinds || kinds[row] == ROW_INSERT || kinds[row] == ROW_UPDATE_AFTER) {
-            status = add_counted(map, rows, row, counts ? counts[i] : 1, namespaces ? namespaces + i : NULL, matches ? matches + i : NULL,
-                                 row_hashes, err);
+            status = add_counted(map, rows, row, counts ? counts[i] : 1, namespaces ? namespaces + i : NULL,
+                                 matches ? matches + i : NULL, row_hashes, err);
             continue;
         }
         const int32_t slot = row_find(map, rows, row, row_hashes[row]);
@@ -959,8 +965,8 @@ sabot_status state_multimap_make(const struct state_context *context, const stru
         if (phys != PHYS_LIST && phys != PHYS_ROW) { continue; }
         char type[128];
         type_print(spec->schema->fields[i].type, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s: column %s of type %s can't be kept in state: select its "
-                          "fields instead", spec->name, spec->schema->fields[i].name, type);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s: column %s of type %s can't be kept in state: select "
+                          "its fields instead", spec->name, spec->schema->fields[i].name, type);
     }
     struct state_multimap *map = calloc(1, sizeof *map);
     if (!map) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a state table"); }

@@ -1,10 +1,10 @@
 /* A multimap: rows by key, several per key. What joins keep of each side.
  *
- * It is a table of state.h (same names, same checkpoint format, restored by key group), with another access: rows have slots,
- * the rows of one key are a chain in the order of their arrival. A slot is valid until its row is removed. Every column may
- * hold NULLs. A row has a namespace, by which rows leave in bulk: the end of a window, or when they expire; and, where the
- * spec asks for it, a count (how often the same row is there; then rows can be retracted) and a number of matches, which
- * is the operator's own. The memory backend is the only one so far. */
+ * It is a table of state.h (same names, same checkpoint format, restored by key group), with another access: rows
+ * have slots, the rows of one key are a chain in the order of their arrival. A slot is valid until its row is
+ * removed. Every column may hold NULLs. A row has a namespace, by which rows leave in bulk: the end of a window,
+ * or when they expire; and, where the spec asks for it, a count (how often the same row is there; then rows can be
+ * retracted) and a number of matches, which is the operator's own. The memory backend is the only one so far. */
 #ifndef STATE_MULTIMAP_H
 #define STATE_MULTIMAP_H
 
@@ -32,15 +32,15 @@ struct multimap_rows {
     const int32_t *rows; /* physical; NULL = 0..n-1 */
     int32_t n;
 };
-/* heads[i] gets the first slot of the key of row i; -1 = there is none. NULL equals NULL: leave such rows out where SQL's
- * equality is meant. Of rows->columns only the keys are used. */
+/* heads[i] gets the first slot of the key of row i; -1 = there is none. NULL equals NULL: leave such rows out
+ * where SQL's equality is meant. Of rows->columns only the keys are used. */
 void multimap_find(const struct state_multimap *map, const struct multimap_rows *rows, int32_t *heads);
-/* namespaces and matches: one per row (NULL = 0). Where rows are counted, equal rows are put together, in the namespace that
- * comes last, with the matches that come last. */
+/* namespaces and matches: one per row (NULL = 0). Where rows are counted, equal rows are put together, in the
+ * namespace that comes last, with the matches that come last. */
 sabot_status multimap_insert(struct state_multimap *map, const struct multimap_rows *rows, const int64_t *namespaces,
                              const int64_t *matches, struct sabot_error *err);
-/* Inserts (+I, +U) and takes away (-U, -D) rows in order, by the batch's row kinds; for maps that count. A row that is not
- * there can't be taken away: it is passed over. */
+/* Inserts (+I, +U) and takes away (-U, -D) rows in order, by the batch's row kinds; for maps that count. A row
+ * that is not there can't be taken away: it is passed over. */
 sabot_status multimap_apply(struct state_multimap *map, const struct multimap_rows *rows, const int64_t *namespaces,
                             const int64_t *matches, struct sabot_error *err);
 

@@ -1,5 +1,5 @@
-/* The multimap against a plain list of rows: random inserts, retractions, drops of namespaces, lookups, and restores into
- * another number of subtasks. */
+/* The multimap against a plain list of rows: random inserts, retractions, drops of namespaces, lookups, and
+ * restores into another number of subtasks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,7 +45,8 @@ static void open_subtask(struct fixture *fixture, int32_t s, int32_t n_subtasks,
 }
 static void open_map(struct fixture *fixture, struct state_tables *tables, struct state_multimap **out) {
     struct sabot_error err = {0};
-    const struct multimap_spec spec = {.name = "rows", .schema = fixture->schema, .n_keys = 2, .counts = fixture->counts,
+    const struct multimap_spec spec = {.name = "rows", .schema = fixture->schema, .n_keys = 2,
+                                       .counts = fixture->counts,
                                        .matches = true, .namespaces = true};
     ok(state_multimap_open(tables, &spec, out, &err), &err);
 }
@@ -70,7 +71,8 @@ static struct batch *batch_of(struct fixture *fixture, const struct row *rows, c
         numbers[i] = rows[i].value / 2.0;
         null_numbers[i] = rows[i].value < 0;
     }
-    struct column *made[] = {test_column_text(&fixture->pool, names, n), test_column_i32(&fixture->pool, keys, null_keys, n),
+    struct column *made[] = {test_column_text(&fixture->pool, names, n),
+                             test_column_i32(&fixture->pool, keys, null_keys, n),
                              test_column_f64(&fixture->pool, numbers, null_numbers, n),
                              test_column_text(&fixture->pool, values, n)};
     struct batch *batch = test_changes(&fixture->pool, fixture->schema, made, 4, kinds);
@@ -109,7 +111,8 @@ static void change(struct fixture *fixture) {
     const int32_t n = 1 + test_below(&fixture->random, BATCH_MAX);
     for (int32_t i = 0; i < n; i++) {
         rows[i] = (struct row){.name = test_below(&fixture->random, 6) - 1, .key = test_below(&fixture->random, 40) - 1,
-                               .value = test_below(&fixture->random, 3) - 1, .text = test_below(&fixture->random, 8) - 1,
+                               .value = test_below(&fixture->random, 3) - 1,
+                               .text = test_below(&fixture->random, 8) - 1,
                                .namespace_ = test_below(&fixture->random, 9) * 10,
                                .matches = test_below(&fixture->random, 100)};
         kinds[i] = fixture->counts && test_below(&fixture->random, 5) < 2 ? ROW_DELETE : ROW_INSERT;
@@ -187,7 +190,8 @@ static int32_t found_rows(struct fixture *fixture, const struct row *probe, char
         char text[400], all[500];
         test_row_text(row, 0, text, sizeof text);
         snprintf(all, sizeof all, "%s|%lld|%lld", text,
-                 (long long)(multimap_counts(map) ? multimap_counts(map)[slot] : 1), (long long)multimap_matches(map)[slot]);
+                 (long long)(multimap_counts(map) ? multimap_counts(map)[slot] : 1),
+                 (long long)multimap_matches(map)[slot]);
         texts[n++] = strdup(all);
         batch_unref(row);
     }
@@ -238,7 +242,8 @@ static void run(bool counts, uint64_t seed) {
     fixture->counts = counts;
     fixture->n_subtasks = 1;
     fixture->schema = test_schema((struct field[]){{"name", type_of(TYPE_STRING)}, {"k", type_of(TYPE_INT32)},
-                                                   {"value", type_of(TYPE_FLOAT64)}, {"text", type_of(TYPE_STRING)}}, 4);
+                                                   {"value", type_of(TYPE_FLOAT64)},
+                                                   {"text", type_of(TYPE_STRING)}}, 4);
     open_subtask(fixture, 0, 1, &fixture->tables[0]);
     open_map(fixture, fixture->tables[0], &fixture->maps[0]);
     for (int32_t step = 0; step < 150; step++) {

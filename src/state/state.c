@@ -238,7 +238,8 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
 
 /* --- open */
 static sabot_status table_make(struct state_tables *tables, const struct state_spec *spec,
-                               const struct multimap_spec *multimap, struct state_table **out, struct sabot_error *err) {
+                               const struct multimap_spec *multimap, struct state_table **out,
+                               struct sabot_error *err) {
     if (multimap) {
         SABOT_TRY(state_multimap_make(&tables->context, multimap, out, err));
     } else if (spec->kind == STATE_KEYED) {

@@ -1,13 +1,14 @@
 /* Joins of two streams: regular (updating), window and interval joins are one operator.
  *
- * Each side keeps its rows in a multimap by key. A batch of one side probes the other side's map as a whole: its rows and the
- * chains that they lead to become events (row, slot) in blocks, the residual condition is evaluated over a block at once, and
- * then the events are walked in order to give out rows. The map of the other side does not change meanwhile, so that walking
- * may stop at a full output and go on later; the batch goes into its own side's map when its last event is done. Sides
- * whose rows come out without a match keep the number of matches per row. The kinds of join differ in when rows are
- * probed and leave: regular ones at once and never (or by TTL); interval joins at once, and rows leave when the watermark has
- * passed all they could match; window joins when the watermark passes the window's end, for both.
- * Semantics are those of Flink's StreamingJoinOperator, StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
+ * Each side keeps its rows in a multimap by key. A batch of one side probes the other side's map as a whole: its
+ * rows and the chains that they lead to become events (row, slot) in blocks, the residual condition is evaluated
+ * over a block at once, and then the events are walked in order to give out rows. The map of the other side does
+ * not change meanwhile, so that walking may stop at a full output and go on later; the batch goes into its own
+ * side's map when its last event is done. Sides whose rows come out without a match keep the number of matches per
+ * row. The kinds of join differ in when rows are probed and leave: regular ones at once and never (or by TTL);
+ * interval joins at once, and rows leave when the watermark has passed all they could match; window joins when the
+ * watermark passes the window's end, for both. Semantics are those of Flink's StreamingJoinOperator,
+ * StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -112,8 +113,8 @@ static sabot_status open_side(struct join *self, int32_t s, bool retracts, struc
         side->units_per_ms = timestamp_units_per_ms_num(side->schema->fields[side->time_column].type);
     }
     if (side->schema->n_fields + options->n_keys > COLUMNS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a join of %d columns, at most %d are possible: select fewer columns "
-                          "below the join", side->schema->n_fields, COLUMNS_MAX - options->n_keys);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a join of %d columns, at most %d are possible: select fewer "
+                          "columns below the join", side->schema->n_fields, COLUMNS_MAX - options->n_keys);
     }
     struct field fields[COLUMNS_MAX];
     int32_t n = 0;
@@ -148,7 +149,8 @@ static sabot_status open_condition(struct join *self, struct sabot_error *err) {
     struct field fields[2 * COLUMNS_MAX];
     int32_t n = 0;
     for (int32_t s = 0; s < 2; s++) {
-        for (int32_t c = 0; c < self->sides[s].schema->n_fields; c++) { fields[n++] = self->sides[s].schema->fields[c]; }
+        const struct schema *schema = self->sides[s].schema;
+        for (int32_t c = 0; c < schema->n_fields; c++) { fields[n++] = schema->fields[c]; }
     }
     SABOT_TRY(schema_new(fields, n, &self->pair, err));
     const struct expr *condition = options->condition;
@@ -177,8 +179,8 @@ static sabot_status check_options(const struct join *self, struct sabot_error *e
         const struct field *left = &options->left->fields[options->left_keys[k]];
         const struct field *right = &options->right->fields[options->right_keys[k]];
         if (type_phys(left->type) == type_phys(right->type)) { continue; }
-        return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a join compares %s with %s, which are of different types", left->name,
-                          right->name);
+        return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a join compares %s with %s, which are of different types",
+                          left->name, right->name);
     }
     if (self->mode == MODE_INTERVAL && keeps_left_only(self)) {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "an interval join can't be a semi or anti join: write a regular "
@@ -299,7 +301,8 @@ static struct effect effect_of(const struct join *self, int32_t row, int32_t slo
     const bool adds = kind_adds(kind);
     struct effect effect = {.count = counts ? counts[slot] : 1};
     /* The candidate's own row changes where this is its first match, or was its last. */
-    const bool turns = self->mode == MODE_REGULAR && side->tracks && multimap_matches(side->map)[slot] == (adds ? 0 : 1);
+    const bool turns =
+        self->mode == MODE_REGULAR && side->tracks && multimap_matches(side->map)[slot] == (adds ? 0 : 1);
     if (keeps_left_only(self)) {
         if (self->from == 0) { return effect; }
         effect.has_first = turns;
@@ -539,7 +542,8 @@ static bool keys_may_be_null(const struct join *self, int32_t side, const struct
 static void probe_find(struct join *self) {
     struct probe *probe = &self->probe;
     const struct side *mine = &self->sides[self->from];
-    const struct multimap_rows rows = {.batch = probe->batch, .columns = mine->columns, .rows = probe->rows, .n = probe->n};
+    const struct multimap_rows rows = {
+        .batch = probe->batch, .columns = mine->columns, .rows = probe->rows, .n = probe->n};
     multimap_find(self->sides[1 - self->from].map, &rows, probe->heads);
     if (keys_may_be_null(self, self->from, probe->batch)) {
         for (int32_t i = 0; i < probe->n; i++) {
@@ -618,7 +622,8 @@ static void interval_namespaces(struct join *self) {
             probe->stored[i] = 0;
             continue;
         }
-        const int64_t last_ms = divide_up(time_of(self, side, probe->batch, row), self->sides[side].units_per_ms) + reach;
+        const int64_t time = time_of(self, side, probe->batch, row);
+        const int64_t last_ms = divide_up(time, self->sides[side].units_per_ms) + reach;
         probe->namespaces[i] = round_up(last_ms, self->granule_ms);
         probe->stored[i] &= last_ms > self->watermark_ms;
     }
@@ -729,7 +734,8 @@ static sabot_status give_unmatched(struct join *self, int32_t s, struct op_out *
     self->created_ns = 0;
     for (;;) {
         if (out_is_full(out)) { return SABOT_OK; }
-        const int32_t n = multimap_namespace_slots(side->map, self->namespace_, self->after, self->pair_slots, self->block);
+        const int32_t n =
+            multimap_namespace_slots(side->map, self->namespace_, self->after, self->pair_slots, self->block);
         if (n == 0) { break; }
         self->after = self->pair_slots[n - 1];
         const int64_t *matches = multimap_matches(side->map);
@@ -742,8 +748,8 @@ static sabot_status give_unmatched(struct join *self, int32_t s, struct op_out *
     return SABOT_OK;
 }
 
-/* Goes on with the namespaces that the watermark has passed. Steps per namespace: 0 left, 1 right, then both are dropped.
- * A window's left side is probed, which also finds its own rows without a match. */
+/* Goes on with the namespaces that the watermark has passed. Steps per namespace: 0 left, 1 right, then both are
+ * dropped. A window's left side is probed, which also finds its own rows without a match. */
 static sabot_status advance(struct join *self, struct op_out *out, bool *done, struct sabot_error *err) {
     *done = false;
     for (;;) {
@@ -823,7 +829,8 @@ static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *ta
     return drive(self, out, err);
 }
 
-static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out, struct sabot_error *err) {
+static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
+                                      struct sabot_error *err) {
     struct join *self = (struct join *)op;
     if (self->condition) { program_set_watermark(self->condition, watermark_ms); }
     if (self->mode == MODE_REGULAR) { return out->watermark(out, watermark_ms, err); }

@@ -1,5 +1,5 @@
-/* Joins against a naive model: two multisets of rows, and the join computed by a double loop. What comes out is a changelog;
- * applied to a table it must give the model's rows at every moment. */
+/* Joins against a naive model: two multisets of rows, and the join computed by a double loop. What comes out is a
+ * changelog; applied to a table it must give the model's rows at every moment. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,8 +94,9 @@ struct test_schemas {
     struct schema *sides[2], *output;
 };
 static struct test_schemas schemas_new(enum join_kind kind) {
-    const struct field fields[] = {{"name", type_of(TYPE_STRING)}, {"k", type_of(TYPE_INT64)}, {"x", type_of(TYPE_INT64)},
-                                   {"k2", type_of(TYPE_INT64)}, {"y", type_of(TYPE_INT64)}, {"name2", type_of(TYPE_STRING)}};
+    const struct field fields[] = {
+        {"name", type_of(TYPE_STRING)}, {"k", type_of(TYPE_INT64)}, {"x", type_of(TYPE_INT64)},
+        {"k2", type_of(TYPE_INT64)},    {"y", type_of(TYPE_INT64)}, {"name2", type_of(TYPE_STRING)}};
     return (struct test_schemas){.sides = {test_schema(fields, 3), test_schema(fields + 3, 3)},
                                  .output = test_schema(fields, kind == JOIN_SEMI || kind == JOIN_ANTI ? 3 : 6)};
 }

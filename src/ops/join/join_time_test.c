@@ -1,5 +1,6 @@
-/* Window and interval joins against a double loop over all rows, whatever the order in which batches and watermarks come:
- * what came out at the end of input is the join, nothing came out behind a watermark, and nothing is left in state. */
+/* Window and interval joins against a double loop over all rows, whatever the order in which batches and
+ * watermarks come: what came out at the end of input is the join, nothing came out behind a watermark, and nothing
+ * is left in state. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,7 +41,8 @@ static void side_text(int32_t side, const struct row *row, char *target, size_t 
         return;
     }
     if (row->key != NONE) { snprintf(key, sizeof key, "%lld", (long long)row->key); }
-    snprintf(target, size, "%s|%lld|%lld", key, (long long)row->time_ms * (side == 0 ? 1 : right_units), (long long)row->id);
+    snprintf(target, size, "%s|%lld|%lld", key, (long long)row->time_ms * (side == 0 ? 1 : right_units),
+             (long long)row->id);
 }
 
 static void expect_add(char **rows, int32_t *n, const struct row *left, const struct row *right, bool left_only) {
@@ -52,7 +54,8 @@ static void expect_add(char **rows, int32_t *n, const struct row *left, const st
     rows[(*n)++] = strdup(text);
 }
 
-static void expect(struct fleet *fleet, const struct shape *shape, struct row rows[2][ROWS_MAX], const int32_t *n_rows) {
+static void expect(struct fleet *fleet, const struct shape *shape, struct row rows[2][ROWS_MAX],
+                   const int32_t *n_rows) {
     char **texts = malloc(FLEET_TABLE_MAX * sizeof *texts);
     bool *matched = calloc(ROWS_MAX, sizeof *matched);
     const enum join_kind kind = shape->kind;
@@ -135,15 +138,18 @@ static void feed(struct fleet *fleet, const struct shape *shape, struct schema *
 static void run(struct shape shape, uint64_t seed) {
     struct test_random random = {seed * 104729 + 7};
     right_units = shape.interval ? 1000 : 1;
-    const struct field fields[] = {{"k", type_of(TYPE_INT64)}, {"t", type_timestamp(3)}, {"id", type_of(TYPE_INT64)},
-                                   {"k2", type_of(TYPE_INT64)}, {"t2", type_timestamp(shape.interval ? 6 : 3)}, {"id2", type_of(TYPE_INT64)}};
+    const struct field fields[] = {
+        {"k", type_of(TYPE_INT64)},  {"t", type_timestamp(3)},                       {"id", type_of(TYPE_INT64)},
+        {"k2", type_of(TYPE_INT64)}, {"t2", type_timestamp(shape.interval ? 6 : 3)}, {"id2", type_of(TYPE_INT64)}};
     struct schema *sides[] = {test_schema(fields, 3), test_schema(fields + 3, 3)};
     struct schema *output = test_schema(fields, shape.kind == JOIN_SEMI || shape.kind == JOIN_ANTI ? 3 : 6);
     const int32_t keys[] = {0, 1}, n_keys = shape.interval ? 1 : 2;
     const struct join_options options = {
-        .kind = shape.kind, .left_keys = keys, .right_keys = keys, .n_keys = n_keys, .left = sides[0], .right = sides[1],
+        .kind = shape.kind, .left_keys = keys, .right_keys = keys, .n_keys = n_keys, .left = sides[0],
+        .right = sides[1],
         .interval = shape.interval, .left_time = 1, .right_time = 1, .lower_ms = shape.lower_ms,
-        .upper_ms = shape.upper_ms, .left_window_end = shape.interval ? -1 : 1, .right_window_end = shape.interval ? -1 : 1,
+        .upper_ms = shape.upper_ms, .left_window_end = shape.interval ? -1 : 1,
+        .right_window_end = shape.interval ? -1 : 1,
     };
     struct fleet *fleet = calloc(1, sizeof *fleet);
     *fleet = (struct fleet){.type = &op_join, .options = &options, .input = sides[0], .output = output, .keys = keys,
@@ -158,7 +164,7 @@ static void run(struct shape shape, uint64_t seed) {
         const int32_t side = test_below(&random, 2), n = 1 + test_below(&random, 12);
         for (int32_t i = 0; i < n; i++) {
             int64_t time_ms = watermark_ms + 1 + test_below(&random, 120); /* never late */
-            if (!shape.interval) { time_ms = (time_ms + 1000 * WINDOW_MS) / WINDOW_MS * WINDOW_MS + WINDOW_MS - 1000 * WINDOW_MS; }
+            if (!shape.interval) { time_ms = ((time_ms + 1000 * WINDOW_MS) / WINDOW_MS - 999) * WINDOW_MS; }
             rows[side][n_rows[side] + i] = (struct row){
                 test_below(&random, 15) ? test_below(&random, shape.keys) : NONE, time_ms, step * 100 + i};
         }
@@ -199,7 +205,8 @@ static void interval_joins_equal_the_model(void **state) {
     for (int32_t k = 0; k < 4; k++) {
         for (int32_t b = 0; b < 6; b++) {
             for (int32_t members = 1; members <= 3; members += 2) {
-                run((struct shape){.kind = kinds[k], .interval = true, .lower_ms = bounds[b][0], .upper_ms = bounds[b][1],
+                run((struct shape){.kind = kinds[k], .interval = true, .lower_ms = bounds[b][0],
+                                   .upper_ms = bounds[b][1],
                                    .keys = b % 2 ? 3 : 10, .members = members, .room = b % 3 ? -1 : 1},
                     (uint64_t)(k * 100 + b * 10 + members));
             }
