@@ -143,18 +143,21 @@ static void explain_window_aggregate(const struct plan *node, bool local, struct
     text_add(target, "])");
 }
 
+static void print_order(const struct schema *schema, const struct sort_key *keys, int32_t n, struct text *target) {
+    for (int32_t i = 0; i < n; i++) {
+        text_format(target, "%s%s %s", i ? ", " : "", schema->fields[keys[i].column].name,
+                    keys[i].descending ? "DESC" : "ASC");
+        if (keys[i].nulls_first == keys[i].descending) {
+            text_add(target, keys[i].nulls_first ? " NULLS FIRST" : " NULLS LAST");
+        }
+    }
+}
+
 static void explain_sort(const struct plan *node, struct text *target) {
     text_add(target, node->kind == PLAN_SORT ? "Sort(" : "Limit(");
     if (node->kind == PLAN_SORT) {
         text_add(target, "orderBy=[");
-        for (int32_t i = 0; i < node->sort.n_keys; i++) {
-            const struct sort_key *key = &node->sort.keys[i];
-            text_format(target, "%s%s %s", i ? ", " : "", node->schema->fields[key->column].name,
-                        key->descending ? "DESC" : "ASC");
-            if (key->nulls_first == key->descending) {
-                text_add(target, key->nulls_first ? " NULLS FIRST" : " NULLS LAST");
-            }
-        }
+        print_order(node->schema, node->sort.keys, node->sort.n_keys, target);
         text_add(target, "]");
     }
     const char *comma = node->kind == PLAN_SORT ? ", " : "";
@@ -168,13 +171,57 @@ static void explain_sort(const struct plan *node, struct text *target) {
 
 static void explain_join(const struct plan *node, struct text *target) {
     static const char *const kinds[] = {"InnerJoin", "LeftOuterJoin", "RightOuterJoin", "FullOuterJoin", "CrossJoin"};
-    text_format(target, "Join(joinType=[%s]", kinds[node->join.kind]);
+    static const char *const times[] = {"Join", "IntervalJoin", "WindowJoin"};
+    text_format(target, "%s(joinType=[%s]", times[node->join.time], kinds[node->join.kind]);
+    if (node->join.n_keys > 0) {
+        text_add(target, ", on=[");
+        for (int32_t i = 0; i < node->join.n_keys; i++) {
+            text_format(target, "%s%s = %s", i ? ", " : "", node->inputs[0]->schema->fields[node->join.left_keys[i]].name,
+                        node->inputs[1]->schema->fields[node->join.right_keys[i]].name);
+        }
+        text_add(target, "]");
+    }
+    if (node->join.time == PLAN_JOIN_INTERVAL) {
+        text_format(target, ", bounds=[%s - %s from ", node->inputs[0]->schema->fields[node->join.left_time].name,
+                    node->inputs[1]->schema->fields[node->join.right_time].name);
+        duration_print(node->join.lower_ms, target);
+        text_add(target, " to ");
+        duration_print(node->join.upper_ms, target);
+        text_add(target, "]");
+    }
     if (node->join.condition) {
         text_add(target, ", where=[");
         expr_print(node->join.condition, node->schema, target);
         text_add(target, "]");
     }
     text_add(target, ")");
+}
+
+static void explain_rank(const struct plan *node, struct text *target) {
+    const struct schema *input = node->inputs[0]->schema;
+    text_add(target, "Rank(strategy=[ROW_NUMBER]");
+    if (node->rank.limit >= 0) {
+        text_format(target, ", rankRange=[rankStart=%" PRId64 ", rankEnd=%" PRId64 "]", node->rank.first, node->rank.limit);
+    }
+    if (node->rank.n_keys > 0) {
+        text_add(target, ", partitionBy=[");
+        print_columns(input, node->rank.keys, node->rank.n_keys, target);
+        text_add(target, "]");
+    }
+    text_add(target, ", orderBy=[");
+    print_order(input, node->rank.order, node->rank.n_order, target);
+    text_format(target, "]%s)", node->rank.output_rank ? "" : ", outputRank=[false]");
+}
+
+/* [I], [I,UA], [I,UB,UA,D] as Flink writes it. */
+static void explain_changes(const struct plan *node, struct text *target) {
+    const struct plan_changes *changes = &node->changes;
+    if (node->kind == PLAN_SINK) {
+        text_add(target, "[NONE]");
+        return;
+    }
+    text_format(target, "[I%s%s%s]", changes->before ? ",UB" : "", changes->updating ? ",UA" : "",
+                changes->deletes ? ",D" : "");
 }
 
 void explain_node(const struct plan *node, enum explain_style style, struct text *target) {
@@ -208,6 +255,13 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
         text_add(target, "])");
         break;
     case PLAN_JOIN: explain_join(node, target); break;
+    case PLAN_RANK: explain_rank(node, target); break;
+    }
+    if (style == EXPLAIN_CHANGELOG) {
+        if (target->size > 0) { target->size--; } /* inside of the parentheses */
+        text_add(target, ", changelogMode=");
+        explain_changes(node, target);
+        text_add(target, ")");
     }
 }
 

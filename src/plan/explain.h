@@ -8,6 +8,7 @@
 enum explain_style {
     EXPLAIN_LOGICAL,  /* "LogicalProject(..)" */
     EXPLAIN_PHYSICAL, /* "Project(..)" */
+    EXPLAIN_CHANGELOG, /* the same with changelogMode=[..] */
     EXPLAIN_LOCAL     /* the local half of a windowed aggregation */
 };
 

@@ -293,28 +293,126 @@ static sabot_status build_project(struct physical_plan *plan, const struct plan 
     return add_node(plan, *vertex, &op_project, options, node, "project", err);
 }
 
+/* What was a time attribute when the statement was bound is none behind a join or a ROW_NUMBER. */
+static bool is_behind_state(const struct plan *plan) {
+    if (plan->kind == PLAN_JOIN || plan->kind == PLAN_RANK) { return true; }
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        if (is_behind_state(plan->inputs[i])) { return true; }
+    }
+    return false;
+}
+
+static sabot_status check_time(const struct plan *node, int32_t column, struct sabot_error *err) {
+    const struct plan *input = node->inputs[0];
+    if (input->columns[column].time == TIME_ROWTIME || !is_behind_state(input)) { return SABOT_OK; }
+    return PLAN_FAIL(err, SABOT_ERR_PLAN, node->span,
+                     "a window needs a time attribute, and \"%s\" is none any more behind a join or ROW_NUMBER(): their rows "
+                     "come out later than the watermark says", input->schema->fields[column].name);
+}
+
 static sabot_status build_window(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                  struct sabot_error *err) {
     struct window_assign_options *options = ARENA_NEW(arena_of(plan), struct window_assign_options);
     if (!options) { return PLAN_NO_MEMORY(err); }
     options->window = node->window.spec;
+    SABOT_TRY(check_time(node, node->window.spec.time_column, err));
     return add_node(plan, *vertex, &op_window_assign, options, node, "window-assign", err);
+}
+
+/* The operator of that name, or a refusal: this build may not have it. */
+static sabot_status find_op(const struct plan *node, const char *name, const char *what, const struct op_type **out,
+                            struct sabot_error *err) {
+    *out = op_find(name);
+    return *out ? SABOT_OK : PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "%s is understood, but can't run yet", what);
+}
+
+/* Results that change: the rows of a key go to one task. */
+static sabot_status build_group_update(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                       struct sabot_error *err) {
+    struct group_update_options *options = ARENA_NEW(arena_of(plan), struct group_update_options);
+    const struct op_type *type = NULL;
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(find_op(node, "group_update", "GROUP BY whose result is updated", &type, err));
+    *options = (struct group_update_options){
+        .keys = node->aggregate.keys, .n_keys = node->aggregate.n_keys, .calls = node->aggregate.calls,
+        .n_calls = node->aggregate.n_calls, .input_retracts = node->inputs[0]->changes.updating,
+        .emit_update_before = node->changes.before, .ttl_ms = plan->options.state_ttl_ms,
+    };
+    SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+    return add_node(plan, *vertex, type, options, node, "group-update", err);
+}
+
+static sabot_status build_rank(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    struct rank_options *options = ARENA_NEW(arena_of(plan), struct rank_options);
+    const struct op_type *type = NULL;
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    if (node->rank.limit < 0) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "ROW_NUMBER() OVER (..) numbers all rows without an end: put it into a subquery, and ask for the "
+                         "first ones outside, as in WHERE rn <= 10");
+    }
+    if (node->rank.first > node->rank.limit) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "no row can have a number from %" PRId64 " to %" PRId64, node->rank.first, node->rank.limit);
+    }
+    SABOT_TRY(find_op(node, "rank", "ROW_NUMBER() OVER (..)", &type, err));
+    const struct sort_key *order = node->rank.order;
+    const bool by_time = node->rank.n_order == 1 && node->inputs[0]->columns[order[0].column].time != TIME_NONE;
+    *options = (struct rank_options){
+        .keys = node->rank.keys, .n_keys = node->rank.n_keys, .order = order, .n_order = node->rank.n_order,
+        .first = node->rank.first, .limit = node->rank.limit, .output_rank = node->rank.output_rank,
+        .input_retracts = node->inputs[0]->changes.updating, .emit_update_before = node->changes.before,
+        .keep_last = by_time && node->rank.limit == 1 && order[0].descending, .ttl_ms = plan->options.state_ttl_ms,
+    };
+    SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+    return add_node(plan, *vertex, type, options, node, "rank", err);
+}
+
+static sabot_status build_join(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    static const enum join_kind kinds[] = {
+        [PLAN_JOIN_INNER] = JOIN_INNER, [PLAN_JOIN_LEFT] = JOIN_LEFT,   [PLAN_JOIN_RIGHT] = JOIN_RIGHT,
+        [PLAN_JOIN_FULL] = JOIN_FULL,   [PLAN_JOIN_CROSS] = JOIN_INNER,
+    };
+    struct join_options *options = ARENA_NEW(arena_of(plan), struct join_options);
+    const struct op_type *type = NULL;
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(find_op(node, "join", "JOIN", &type, err));
+    const bool interval = node->join.time == PLAN_JOIN_INTERVAL, window = node->join.time == PLAN_JOIN_WINDOW;
+    const int32_t n_keys = node->join.n_keys;
+    *options = (struct join_options){
+        .kind = kinds[node->join.kind], .left_keys = node->join.left_keys, .right_keys = node->join.right_keys,
+        .n_keys = n_keys, .condition = node->join.condition, .interval = interval,
+        .left_retracts = node->inputs[0]->changes.updating, .right_retracts = node->inputs[1]->changes.updating,
+        .left_time = interval ? node->join.left_time : -1, .right_time = interval ? node->join.right_time : -1,
+        .lower_ms = node->join.lower_ms, .upper_ms = node->join.upper_ms,
+        .left_window_end = window ? node->join.left_window_end : -1,
+        .right_window_end = window ? node->join.right_window_end : -1,
+        .ttl_ms = interval || window ? 0 : plan->options.state_ttl_ms,
+    };
+    SABOT_TRY(copy_schema(plan, node->inputs[0]->schema, &options->left, err));
+    SABOT_TRY(copy_schema(plan, node->inputs[1]->schema, &options->right, err));
+    int32_t sides[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        SABOT_TRY(build(plan, node->inputs[i], &sides[i], err));
+    }
+    SABOT_TRY(vertex_new(plan, n_keys ? plan->options.parallelism : 1, vertex, err));
+    for (int i = 0; i < 2; i++) {
+        const struct job_edge edge = {
+            .from = sides[i], .input = i, .exchange = n_keys ? EXCHANGE_HASH : EXCHANGE_GATHER,
+            .keys = i == 0 ? options->left_keys : options->right_keys, .n_keys = n_keys,
+        };
+        SABOT_TRY(add_edge(plan, *vertex, edge, err));
+    }
+    return add_node(plan, *vertex, type, options, node, "join", err);
 }
 
 static sabot_status build_aggregate(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                     struct sabot_error *err) {
     struct group_aggregate_options *options = ARENA_NEW(arena_of(plan), struct group_aggregate_options);
-    const char *unbounded = unbounded_table(node);
     if (!options) { return PLAN_NO_MEMORY(err); }
-    if (unbounded) {
-        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                         "%s over the unbounded table \"%s\" gives a result that is updated for ever, which can't run "
-                         "yet; group by window_start and window_end of TUMBLE, HOP or CUMULATE",
-                         node->aggregate.is_distinct    ? "DISTINCT"
-                         : node->aggregate.n_keys == 0 ? "an aggregate without a window"
-                                                       : "GROUP BY without a window",
-                         unbounded);
-    }
+    if (node->changes.updating) { return build_group_update(plan, node, vertex, err); }
     options->keys = node->aggregate.keys;
     options->n_keys = node->aggregate.n_keys;
     options->calls = node->aggregate.calls;
@@ -360,6 +458,9 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     struct window_aggregate_options *options = ARENA_NEW(arena_of(plan), struct window_aggregate_options);
     if (!options) { return PLAN_NO_MEMORY(err); }
     options->window = node->window_aggregate.spec;
+    if (!node->window_aggregate.attached) {
+        SABOT_TRY(check_time(node, node->window_aggregate.spec.time_column, err));
+    }
     options->keys = node->window_aggregate.keys;
     options->n_keys = node->window_aggregate.n_keys;
     options->calls = node->window_aggregate.calls;
@@ -434,8 +535,7 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_SCAN: return build_scan(plan, node, vertex, err);
     case PLAN_VALUES: return build_values(plan, node, vertex, err);
     case PLAN_UNION: return build_union(plan, node, vertex, err);
-    case PLAN_JOIN:
-        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->join.on, "JOIN is understood, but can't run yet");
+    case PLAN_JOIN: return build_join(plan, node, vertex, err);
     default: break;
     }
     SABOT_TRY(build(plan, node->inputs[0], vertex, err));
@@ -443,6 +543,7 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_FILTER: return build_filter(plan, node, vertex, err);
     case PLAN_PROJECT: return build_project(plan, node, vertex, err);
     case PLAN_WINDOW: return build_window(plan, node, vertex, err);
+    case PLAN_RANK: return build_rank(plan, node, vertex, err);
     case PLAN_AGGREGATE: return build_aggregate(plan, node, vertex, err);
     case PLAN_WINDOW_AGGREGATE: return build_window_aggregate(plan, node, vertex, err);
     case PLAN_SORT:

@@ -322,6 +322,40 @@ sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan 
     return SABOT_OK;
 }
 
+sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct plan *right, const struct plan *model,
+                             struct plan **out, struct sabot_error *err) {
+    struct plan *node = NULL;
+    SABOT_TRY(plan_join(plans, left, right, model->join.kind, model->join.condition, model->join.on, &node, err));
+    node->join = model->join;
+    node->join.is_keyed = true;
+    if (model->join.time != PLAN_JOIN_WINDOW) {
+        /* Rows come out long after their time: what was a time attribute or a window is an ordinary column now. */
+        struct plan_column *columns =
+            arena_alloc(&plans->arena, (size_t)(node->schema->n_fields + 1) * sizeof *columns);
+        if (!columns) { return PLAN_NO_MEMORY(err); }
+        node->columns = columns;
+    }
+    *out = node;
+    return SABOT_OK;
+}
+
+sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
+                       struct plan **out, struct sabot_error *err) {
+    struct draft draft;
+    const int32_t n = input->schema->n_fields;
+    SABOT_TRY(draft_new(plans, PLAN_RANK, &input, 1, n + (model->rank.output_rank ? 1 : 0), &draft, err));
+    for (int32_t i = 0; i < n; i++) {
+        draft.fields[i] = input->schema->fields[i]; /* no time attributes: rows are replaced later */
+    }
+    if (model->rank.output_rank) {
+        draft.fields[n] = (struct field){.name = name, .type = type_not_null(type_of(TYPE_INT64))};
+    }
+    draft.node->span = model->span;
+    draft.node->rank = model->rank;
+    *out = draft.node;
+    return SABOT_OK;
+}
+
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,
                              struct expr **out, struct sabot_error *err) {
     assert(i >= 0 && i < input->schema->n_fields);

@@ -63,7 +63,8 @@ enum plan_kind {
     PLAN_SORT,             /* ORDER BY [LIMIT] */
     PLAN_LIMIT,
     PLAN_SINK,
-    PLAN_JOIN,             /* bound, refused by physical.c */
+    PLAN_JOIN,
+    PLAN_RANK,             /* ROW_NUMBER() OVER (..): its columns, then the number */
 };
 
 /* What a window has to do with a column: set from PLAN_WINDOW or a windowed aggregate upwards through plain columns. */
@@ -71,6 +72,19 @@ struct plan_column {
     enum time_attribute time;
     enum { COLUMN_OF_NO_WINDOW, COLUMN_WINDOW_START, COLUMN_WINDOW_END, COLUMN_WINDOW_TIME } window_role;
     int32_t window_id; /* which window; 0 = none */
+};
+
+/* How rows leave the state of a join; filled in by rule_joins. */
+enum plan_join_time { PLAN_JOIN_REGULAR, PLAN_JOIN_INTERVAL, PLAN_JOIN_WINDOW };
+
+/* What comes out of a node over time; filled in by rule_changes. */
+struct plan_changes {
+    bool updating; /* rows may be updated or deleted later */
+    bool deletes;  /* -D may come */
+    bool before;   /* -U is given out, because something above needs it */
+    const struct plan *cause; /* updating: the lowest node that makes it so */
+    const int32_t *key;       /* upsert key: there is one row at most for its values at any time */
+    int32_t n_key;            /* -1: none */
 };
 
 enum plan_join_kind { PLAN_JOIN_INNER, PLAN_JOIN_LEFT, PLAN_JOIN_RIGHT, PLAN_JOIN_FULL, PLAN_JOIN_CROSS };
@@ -83,6 +97,7 @@ struct plan {
     struct plan *const *inputs;
     int32_t n_inputs;
     bool bounded; /* all its sources end */
+    struct plan_changes changes;
     union {
         struct {
             const struct plan_table *table;
@@ -142,7 +157,23 @@ struct plan {
             enum plan_join_kind kind;
             struct expr *condition; /* NULL: none; over left columns, then right ones */
             struct source_span on;
+            /* Set by rule_joins, which leaves the rest in condition. */
+            bool is_keyed;
+            const int32_t *left_keys, *right_keys; /* columns of the inputs */
+            int32_t n_keys;
+            enum plan_join_time time;
+            int32_t left_time, right_time; /* INTERVAL: rowtimes; left BETWEEN right + lower AND right + upper */
+            int64_t lower_ms, upper_ms;
+            int32_t left_window_end, right_window_end; /* WINDOW */
         } join;
+        struct {
+            const int32_t *keys;
+            int32_t n_keys;
+            const struct sort_key *order;
+            int32_t n_order;
+            int64_t first, limit; /* ranks that are wanted, from 1; limit -1: no end is known */
+            bool output_rank;     /* the number is the last column */
+        } rank;
     };
 };
 
@@ -187,6 +218,12 @@ sabot_status plan_sink(struct plan_arena *plans, struct plan *input, const struc
                        const int32_t *picked, bool not_null_enforced, struct plan **out, struct sabot_error *err);
 sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan *right, enum plan_join_kind kind,
                        struct expr *condition, struct source_span on, struct plan **out, struct sabot_error *err);
+/* A join whose keys are known: kind, condition and the rest from model->join. */
+sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct plan *right, const struct plan *model,
+                             struct plan **out, struct sabot_error *err);
+/* name: of the number's column, which is there where model->rank.output_rank. */
+sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
+                       struct plan **out, struct sabot_error *err);
 
 /* A reference to column i of a node. */
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,

@@ -511,6 +511,93 @@ static sabot_status identity(struct plan_arena *plans, struct plan *plan, struct
     return SABOT_OK;
 }
 
+/* A join gives all columns of both sides: they are what is used above, its keys, and what its condition reads. */
+static sabot_status prune_join(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                               struct sabot_error *err) {
+    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan->schema->n_fields;
+    const int32_t n_keys = plan->join.n_keys;
+    struct pruned sides[2] = {{0}, {0}};
+    struct plan model = {.kind = PLAN_JOIN, .join = plan->join};
+    int32_t *keys[2] = {NULL, NULL};
+    if (plan->join.condition) { SABOT_TRY(use_expr(plans, plan->join.condition, NULL, usage, err)); }
+    for (int32_t i = 0; i < n_keys; i++) {
+        use_whole(&usage[plan->join.left_keys[i]]);
+        use_whole(&usage[n_left + plan->join.right_keys[i]]);
+    }
+    if (plan->join.time == PLAN_JOIN_INTERVAL) {
+        use_whole(&usage[plan->join.left_time]);
+        use_whole(&usage[n_left + plan->join.right_time]);
+    }
+    SABOT_TRY(prune(plans, plan->inputs[0], usage, &sides[0], err));
+    SABOT_TRY(prune(plans, plan->inputs[1], usage + n_left, &sides[1], err));
+    const int32_t new_left = sides[0].plan->schema->n_fields;
+    for (int s = 0; s < 2; s++) {
+        const int32_t *old = s == 0 ? plan->join.left_keys : plan->join.right_keys;
+        keys[s] = arena_alloc(&plans->arena, (size_t)(n_keys + 1) * sizeof *keys[s]);
+        if (!keys[s]) { return PLAN_NO_MEMORY(err); }
+        for (int32_t i = 0; i < n_keys; i++) {
+            keys[s][i] = sides[s].map[old[i]];
+        }
+    }
+    SABOT_TRY(map_new(plans, n, &out->map, err));
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t at = i < n_left ? sides[0].map[i] : sides[1].map[i - n_left];
+        out->map[i] = at < 0 || i < n_left ? at : at + new_left;
+    }
+    model.join.left_keys = keys[0];
+    model.join.right_keys = keys[1];
+    if (plan->join.time == PLAN_JOIN_INTERVAL) {
+        model.join.left_time = sides[0].map[plan->join.left_time];
+        model.join.right_time = sides[1].map[plan->join.right_time];
+    }
+    if (plan->join.time == PLAN_JOIN_WINDOW) {
+        model.join.left_window_end = sides[0].map[plan->join.left_window_end];
+        model.join.right_window_end = sides[1].map[plan->join.right_window_end];
+    }
+    if (plan->join.condition) {
+        /* Rows of fewer fields are found again by name: as in the output of the new join. */
+        struct plan *shape = NULL;
+        struct expr **columns = NULL;
+        model.join.condition = NULL;
+        SABOT_TRY(plan_join(plans, sides[0].plan, sides[1].plan, PLAN_JOIN_INNER, NULL, plan->join.on, &shape, err));
+        const struct pruned both = {.plan = shape, .map = out->map};
+        SABOT_TRY(new_columns(plans, &both, n, &columns, err));
+        SABOT_TRY(expr_rewrite(plans, plan->join.condition, columns, n, &model.join.condition, err));
+    }
+    return plan_join_keyed(plans, sides[0].plan, sides[1].plan, &model, &out->plan, err);
+}
+
+static sabot_status prune_rank(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                               struct sabot_error *err) {
+    const int32_t n = plan->inputs[0]->schema->n_fields;
+    struct plan model = {.kind = PLAN_RANK, .span = plan->span, .rank = plan->rank};
+    int32_t *keys = arena_alloc(&plans->arena, (size_t)(plan->rank.n_keys + 1) * sizeof *keys);
+    struct sort_key *order = arena_alloc(&plans->arena, (size_t)(plan->rank.n_order + 1) * sizeof *order);
+    struct pruned input = {0};
+    if (!keys || !order) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < plan->rank.n_keys; i++) {
+        use_whole(&usage[plan->rank.keys[i]]);
+    }
+    for (int32_t i = 0; i < plan->rank.n_order; i++) {
+        use_whole(&usage[plan->rank.order[i].column]);
+    }
+    SABOT_TRY(prune(plans, plan->inputs[0], usage, &input, err));
+    for (int32_t i = 0; i < plan->rank.n_keys; i++) {
+        keys[i] = input.map[plan->rank.keys[i]];
+    }
+    for (int32_t i = 0; i < plan->rank.n_order; i++) {
+        order[i] = plan->rank.order[i];
+        order[i].column = input.map[order[i].column];
+    }
+    model.rank.keys = keys;
+    model.rank.order = order;
+    SABOT_TRY(map_new(plans, n + 1, &out->map, err));
+    memcpy(out->map, input.map, (size_t)n * sizeof *out->map);
+    model.rank.output_rank = plan->rank.output_rank && usage[n].any;
+    if (model.rank.output_rank) { out->map[n] = input.plan->schema->n_fields; }
+    return plan_rank(plans, input.plan, &model, plan->schema->fields[plan->schema->n_fields - 1].name, &out->plan, err);
+}
+
 static sabot_status prune_below(struct plan_arena *plans, struct plan *plan, struct pruned *out,
                                 struct sabot_error *err) {
     SABOT_TRY(plan_rewrite_inputs(plans, plan, prune_exactly, &plan, err));
@@ -530,8 +617,9 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     case PLAN_LIMIT: return prune_sort(plans, plan, usage, out, err);
     case PLAN_UNION: return prune_union(plans, plan, usage, out, err);
     case PLAN_VALUES: return identity(plans, plan, out, err);
-    case PLAN_SINK:
-    case PLAN_JOIN: return prune_below(plans, plan, out, err);
+    case PLAN_JOIN: return prune_join(plans, plan, usage, out, err);
+    case PLAN_RANK: return prune_rank(plans, plan, usage, out, err);
+    case PLAN_SINK: return prune_below(plans, plan, out, err);
     }
     return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a plan node of kind %d is not known", (int)plan->kind);
 }
@@ -551,11 +639,13 @@ static bool reads_watermark(const struct expr *expr) {
 
 /* Whether anything in the plan is driven by event time; where nothing is, watermarks need not be made. */
 static bool needs_watermark(const struct plan *plan) {
-    if (plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE || plan->kind == PLAN_JOIN) { return true; }
+    if (plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE) { return true; }
+    if (plan->kind == PLAN_JOIN && plan->join.time != PLAN_JOIN_REGULAR) { return true; }
     for (int32_t i = 0; plan->kind == PLAN_PROJECT && i < plan->schema->n_fields; i++) {
         if (reads_watermark(plan->project.exprs[i])) { return true; }
     }
     if (plan->kind == PLAN_FILTER && reads_watermark(plan->filter.condition)) { return true; }
+    if (plan->kind == PLAN_JOIN && plan->join.condition && reads_watermark(plan->join.condition)) { return true; }
     if (plan->kind == PLAN_SCAN && plan->scan.filter && reads_watermark(plan->scan.filter)) { return true; }
     for (int32_t i = 0; i < plan->n_inputs; i++) {
         if (needs_watermark(plan->inputs[i])) { return true; }

@@ -31,15 +31,16 @@ static struct window_keys find_window_keys(const struct plan *aggregate) {
     return found;
 }
 
-/* The window of that id somewhere below. */
-static const struct window_spec *find_spec(const struct plan *plan, int32_t id) {
+bool plan_groups_by_window(const struct plan *aggregate) { return find_window_keys(aggregate).start >= 0; }
+
+const struct window_spec *plan_find_window(const struct plan *plan, int32_t id) {
     if (plan->kind == PLAN_WINDOW && plan->window.window_id == id) { return &plan->window.spec; }
     if (plan->kind == PLAN_WINDOW_AGGREGATE && plan->window_aggregate.window_id == id &&
         !plan->window_aggregate.attached) {
         return &plan->window_aggregate.spec;
     }
     for (int32_t i = 0; i < plan->n_inputs; i++) {
-        const struct window_spec *found = find_spec(plan->inputs[i], id);
+        const struct window_spec *found = plan_find_window(plan->inputs[i], id);
         if (found) { return found; }
     }
     return NULL;
@@ -225,7 +226,7 @@ static sabot_status fuse(struct plan_arena *plans, const struct plan *aggregate,
 static sabot_status attach(struct plan_arena *plans, const struct plan *aggregate, struct window_keys found,
                            struct plan **out, struct sabot_error *err) {
     struct plan *input = aggregate->inputs[0];
-    const struct window_spec *spec = find_spec(input, found.id);
+    const struct window_spec *spec = plan_find_window(input, found.id);
     *out = (struct plan *)(uintptr_t)aggregate;
     if (!spec) { return SABOT_OK; }
     struct plan model = {.kind = PLAN_WINDOW_AGGREGATE, .span = aggregate->span};

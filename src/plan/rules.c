@@ -1,6 +1,8 @@
 /* Constant folding, filters towards the scans, projections into one. */
 #include "plan/rules.h"
 
+#include "expr/function.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -38,6 +40,8 @@ static sabot_status rule_fold(struct plan_arena *plans, struct plan *plan, struc
             SABOT_TRY(expr_fold(&plans->arena, node->project.exprs[i], &exprs[i], err));
         }
         copy->project.exprs = exprs;
+    } else if (node->kind == PLAN_JOIN && node->join.condition) {
+        SABOT_TRY(expr_fold(&plans->arena, node->join.condition, &copy->join.condition, err));
     } else if (node->kind == PLAN_VALUES) {
         const int32_t n = node->schema->n_fields * node->values.n_rows;
         struct expr **cells = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *cells);
@@ -180,6 +184,150 @@ static sabot_status push_into_scan(struct plan_arena *plans, struct plan *plan, 
     return SABOT_OK;
 }
 
+/* ---- joins ------------------------------------------------------------------------------------------------------- */
+
+/* Where a condition of a join may go; of_above: it stands above the join, not in ON. */
+static sabot_status place(struct plan_arena *plans, const struct plan *join, struct expr *condition, bool of_above,
+                          struct conditions *left, struct conditions *right, struct conditions *on,
+                          struct conditions *above, struct sabot_error *err) {
+    const int32_t n_left = join->inputs[0]->schema->n_fields, n = join->schema->n_fields;
+    const enum plan_join_kind kind = join->join.kind;
+    const bool inner = kind == PLAN_JOIN_INNER || kind == PLAN_JOIN_CROSS;
+    bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
+    int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
+    if (!used || !map) { return PLAN_NO_MEMORY(err); }
+    bool of_left = true, of_right = true;
+    expr_columns(condition, used, n);
+    for (int32_t i = 0; i < n; i++) {
+        map[i] = i - n_left;
+        if (used[i]) { *(i < n_left ? &of_right : &of_left) = false; }
+    }
+    /* A condition above drops rows of the side that is kept; one in ON only keeps them from matching. */
+    const bool left_may = inner || kind == (of_above ? PLAN_JOIN_LEFT : PLAN_JOIN_RIGHT);
+    const bool right_may = inner || kind == (of_above ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
+    if (!expr_is_deterministic(condition)) {
+        struct conditions *stays = of_above ? above : on;
+        stays->items[stays->n++] = condition;
+    } else if (of_left && left_may) {
+        left->items[left->n++] = condition;
+    } else if (of_right && right_may) {
+        return expr_remap(plans, condition, map, &right->items[right->n++], err);
+    } else {
+        struct conditions *stays = of_above && !inner ? above : on;
+        stays->items[stays->n++] = condition;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status push_into_join(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
+                                   struct plan **out, struct sabot_error *err) {
+    struct conditions left, right, on, above;
+    struct expr **own = NULL;
+    int32_t n_own = 0;
+    if (plan->join.condition) { SABOT_TRY(expr_conjuncts(plans, plan->join.condition, &own, &n_own, err)); }
+    SABOT_TRY(conditions_new(plans, conditions->n + n_own, &left, err));
+    SABOT_TRY(conditions_new(plans, conditions->n + n_own, &right, err));
+    SABOT_TRY(conditions_new(plans, conditions->n + n_own, &on, err));
+    SABOT_TRY(conditions_new(plans, conditions->n + n_own, &above, err));
+    for (int32_t i = 0; i < n_own; i++) {
+        SABOT_TRY(place(plans, plan, own[i], false, &left, &right, &on, &above, err));
+    }
+    for (int32_t i = 0; i < conditions->n; i++) {
+        SABOT_TRY(place(plans, plan, conditions->items[i], true, &left, &right, &on, &above, err));
+    }
+    struct plan *sides[2] = {NULL, NULL};
+    struct expr *condition = NULL;
+    enum plan_join_kind kind = plan->join.kind;
+    SABOT_TRY(push(plans, plan->inputs[0], &left, &sides[0], err));
+    SABOT_TRY(push(plans, plan->inputs[1], &right, &sides[1], err));
+    if (on.n > 0) { SABOT_TRY(expr_conjunction(plans, on.items, on.n, &condition, err)); }
+    if (kind == PLAN_JOIN_CROSS && condition) { kind = PLAN_JOIN_INNER; }
+    SABOT_TRY(plan_join(plans, sides[0], sides[1], kind, condition, plan->join.on, &plan, err));
+    return filter_above(plans, plan, &above, out, err);
+}
+
+/* ---- ROW_NUMBER -------------------------------------------------------------------------------------------------- */
+
+/* A whole number that stands in the text, perhaps cast. */
+static bool literal_number(const struct expr *expr, int64_t *out) {
+    while (expr->kind == EXPR_CAST && !expr->try_cast && type_is_integer(expr->type)) {
+        expr = expr->args[0];
+    }
+    if (expr->kind != EXPR_LITERAL || !expr->value) { return false; }
+    switch (expr->type.kind) {
+    case TYPE_INT8: *out = *(const int8_t *)expr->value; return true;
+    case TYPE_INT16: *out = *(const int16_t *)expr->value; return true;
+    case TYPE_INT32: *out = *(const int32_t *)expr->value; return true;
+    case TYPE_INT64: *out = *(const int64_t *)expr->value; return true;
+    default: return false;
+    }
+}
+
+static bool is_number_column(const struct expr *expr, int32_t column) {
+    while (expr->kind == EXPR_CAST && type_is_integer(expr->type)) {
+        expr = expr->args[0];
+    }
+    return expr_is_column(expr) && expr->index == column;
+}
+
+/* number <= 10 and the like narrow the ranks that are wanted. */
+static bool narrows(const struct expr *condition, int32_t column, struct plan *model) {
+    static const char *const ops[] = {"<", "<=", "=", ">=", ">"};
+    int64_t number = 0;
+    int op = 0;
+    if (condition->kind != EXPR_CALL || condition->n_args != 2 || !condition->function) { return false; }
+    while (op < 5 && strcmp(condition->function->name, ops[op]) != 0) {
+        op++;
+    }
+    if (op == 5) { return false; }
+    if (is_number_column(condition->args[1], column) && literal_number(condition->args[0], &number)) {
+        op = 4 - op; /* 10 >= number */
+    } else if (!is_number_column(condition->args[0], column) || !literal_number(condition->args[1], &number)) {
+        return false;
+    }
+    if (number < 0 || number > INT32_MAX) { return false; }
+    if (op <= 2) {
+        const int64_t last = op == 0 ? number - 1 : number;
+        if (last < 1) { return false; }
+        if (model->rank.limit < 0 || last < model->rank.limit) { model->rank.limit = last; }
+    }
+    if (op >= 2) {
+        const int64_t first = op == 4 ? number + 1 : number;
+        if (first > model->rank.first) { model->rank.first = first; }
+    }
+    return true;
+}
+
+static sabot_status push_into_rank(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
+                                   struct plan **out, struct sabot_error *err) {
+    const int32_t n = plan->schema->n_fields, n_input = plan->inputs[0]->schema->n_fields;
+    struct conditions below, above;
+    bool *of_keys = NULL;
+    struct plan model = {.kind = PLAN_RANK, .span = plan->span, .rank = plan->rank};
+    SABOT_TRY(conditions_new(plans, conditions->n, &below, err));
+    SABOT_TRY(conditions_new(plans, conditions->n, &above, err));
+    SABOT_TRY(allow(plans, n, 0, &of_keys, err));
+    for (int32_t i = 0; i < plan->rank.n_keys; i++) {
+        of_keys[plan->rank.keys[i]] = true;
+    }
+    for (int32_t i = 0; i < conditions->n; i++) {
+        struct expr *condition = conditions->items[i];
+        bool goes = false;
+        if (plan->rank.output_rank && narrows(condition, n_input, &model)) { continue; }
+        SABOT_TRY(reads_only(plans, condition, of_keys, n, &goes, err));
+        if (goes && expr_is_deterministic(condition)) {
+            below.items[below.n++] = condition;
+        } else {
+            above.items[above.n++] = condition;
+        }
+    }
+    struct plan *input = NULL;
+    const char *name = plan->schema->fields[n - 1].name;
+    SABOT_TRY(push(plans, plan->inputs[0], &below, &input, err));
+    SABOT_TRY(plan_rank(plans, input, &model, name, &plan, err));
+    return filter_above(plans, plan, &above, out, err);
+}
+
 static sabot_status push_filter(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
                                 struct plan **out, struct sabot_error *err) {
     struct expr **own = NULL;
@@ -215,6 +363,8 @@ static sabot_status push(struct plan_arena *plans, struct plan *plan, const stru
     case PLAN_AGGREGATE:
         if (plan->aggregate.n_keys > 0) { return push_into_aggregate(plans, plan, conditions, out, err); }
         break;
+    case PLAN_JOIN: return push_into_join(plans, plan, conditions, out, err);
+    case PLAN_RANK: return push_into_rank(plans, plan, conditions, out, err);
     case PLAN_SORT:
         if (plan->sort.limit < 0 && plan->sort.offset == 0) {
             SABOT_TRY(allow(plans, n, n, &allowed, err));
@@ -311,8 +461,10 @@ sabot_status plan_optimize(struct plan_arena *plans, struct plan *plan, struct p
     SABOT_TRY(rule_fold(plans, plan, &plan, err));
     SABOT_TRY(rule_push_filters(plans, plan, &plan, err));
     SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
+    SABOT_TRY(rule_joins(plans, plan, &plan, err));
     SABOT_TRY(rule_window_aggregates(plans, plan, &plan, err));
     SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
     SABOT_TRY(rule_prune(plans, plan, &plan, err));
-    return rule_merge_projects(plans, plan, out, err);
+    SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
+    return rule_changes(plans, plan, out, err);
 }

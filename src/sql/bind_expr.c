@@ -868,6 +868,10 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     const struct sql_call *of = &expr->call;
     enum aggregate_kind kind = 0;
     bool is_property = false;
+    if (of->over && in->scope && in->scope->number == expr) {
+        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->number_column, span_of(expr->span), out,
+                               err);
+    }
     SABOT_TRY(refuse_clauses(in, expr, err));
     const bool is_user = catalog_function_find(in->binder->catalog, name_of(of)) != NULL;
     if (!is_user && of->name.count == 1 && aggregate_kind_of(name_of(of), &kind)) {

@@ -16,6 +16,8 @@ struct scope {
     struct plan *plan;
     struct scope_table *tables;
     int32_t n_tables;
+    const struct sql_expr *number; /* the ROW_NUMBER() OVER (..) of the select list; NULL: none */
+    int32_t number_column;
 };
 
 struct cte_frame {

@@ -181,6 +181,11 @@ static sabot_status execute_query(const struct statement_context *context, const
     SABOT_TRY(bind_root(planning, context, statement, &root, err));
     SABOT_TRY(schema_new(root->schema->fields, root->schema->n_fields, &result->schema, err));
     SABOT_TRY(finish_plans(context, planning, &root, 1, result, err));
+    result->updating = root->changes.updating;
+    if (root->changes.updating && root->changes.n_key > 0) {
+        result->upsert_key = root->changes.key;
+        result->n_upsert_key = root->changes.n_key;
+    }
     result->outcome = STATEMENT_QUERY;
     return SABOT_OK;
 }
@@ -206,7 +211,7 @@ static sabot_status execute_inserts(const struct statement_context *context,
  * --------------------------------------------------------------------------------------------------------- */
 
 static sabot_status explain_into(const struct statement_context *context, struct sql_statement *const *statements,
-                                 int32_t n, struct planning *planning, struct text *target, struct sabot_error *err) {
+                                 int32_t n, unsigned details, struct planning *planning, struct text *target, struct sabot_error *err) {
     struct plan **roots = arena_alloc(&planning->plans.arena, (size_t)(n + 1) * sizeof *roots);
     struct statement_result result = {0};
     if (!roots) { return PLAN_NO_MEMORY(err); }
@@ -224,7 +229,7 @@ static sabot_status explain_into(const struct statement_context *context, struct
     text_add(target, "\n== Optimized Physical Plan ==\n");
     for (int32_t i = 0; i < n; i++) {
         SABOT_TRY(plan_optimize(&planning->plans, roots[i], &roots[i], err));
-        explain_tree(roots[i], EXPLAIN_PHYSICAL, target);
+        explain_tree(roots[i], details & SQL_EXPLAIN_CHANGELOG_MODE ? EXPLAIN_CHANGELOG : EXPLAIN_PHYSICAL, target);
     }
     text_add(target, "\n== Optimized Execution Plan ==\n");
     struct sabot_error reason = {0};
@@ -247,7 +252,8 @@ static sabot_status execute_explain(const struct statement_context *context, con
     struct text text = {0};
     const bool is_set = explained->kind == SQL_STATEMENT_SET_OF_STATEMENTS;
     sabot_status status = explain_into(context, is_set ? explained->statements.items : &explained,
-                                       is_set ? (int32_t)explained->statements.count : 1, planning, &text, err);
+                                       is_set ? (int32_t)explained->statements.count : 1, statement->explain.details,
+                                       planning, &text, err);
     if (status == SABOT_OK) {
         status = statement_text_rows(context->pool, "result", text_string(&text), &result->rows, err);
         result->outcome = STATEMENT_ROWS;

@@ -1,0 +1,208 @@
+/* Changelogs: what of inserts, updates and deletes comes out of each node, and by which key its rows are replaced.
+ *
+ * Bottom-up: scans give inserts; GROUP BY without a window, outer joins and ROW_NUMBER give updates; whatever stands above
+ * passes them on or can't take them. Top-down: -U is given out only where something above needs it, which is all but a
+ * sink that replaces rows by exactly the key. The nodes are annotated in place: it is the last rule. */
+#include "plan/rules.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static struct plan_changes no_changes(void) { return (struct plan_changes){.n_key = -1}; }
+
+/* What people call the node in a message. */
+static const char *name_of(const struct plan *plan) {
+    switch (plan->kind) {
+    case PLAN_AGGREGATE:
+        return plan->aggregate.is_distinct ? "DISTINCT" : plan->aggregate.n_keys ? "GROUP BY without a window"
+                                                                                 : "an aggregate without a window";
+    case PLAN_RANK: return "ROW_NUMBER()";
+    case PLAN_JOIN: return plan->join.kind == PLAN_JOIN_INNER ? "the join" : "the outer join";
+    default: return "the query";
+    }
+}
+
+static sabot_status cannot_take(const struct plan *plan, const struct plan *input, const char *what,
+                                struct sabot_error *err) {
+    const struct plan *cause = input->changes.cause;
+    return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, plan->span,
+                     "%s can't take rows that are updated later, and %s (line %" PRIu32 ", column %" PRIu32
+                     ") gives such rows", what, name_of(cause), cause->span.line, cause->span.column);
+}
+
+static sabot_status first_columns(struct plan_arena *plans, int32_t n, const int32_t **out, struct sabot_error *err) {
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        key[i] = i;
+    }
+    *out = key;
+    return SABOT_OK;
+}
+
+/* The key of the input, found again in the projection. */
+static sabot_status project_key(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                struct sabot_error *err) {
+    if (changes->n_key < 0) { return SABOT_OK; }
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(changes->n_key + 1) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < changes->n_key; i++) {
+        int32_t at = 0;
+        while (at < plan->schema->n_fields && !(expr_is_column(plan->project.exprs[at]) &&
+                                                plan->project.exprs[at]->index == changes->key[i])) {
+            at++;
+        }
+        if (at == plan->schema->n_fields) {
+            changes->n_key = -1;
+            return SABOT_OK;
+        }
+        key[i] = at;
+    }
+    changes->key = key;
+    return SABOT_OK;
+}
+
+static sabot_status aggregate_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                      struct sabot_error *err) {
+    const struct plan *input = plan->inputs[0];
+    if (!input->changes.updating && input->bounded) { return SABOT_OK; } /* once, at the end */
+    changes->updating = true;
+    changes->deletes = input->changes.updating;
+    changes->cause = plan;
+    changes->n_key = plan->aggregate.n_keys;
+    return first_columns(plans, plan->aggregate.n_keys, &changes->key, err);
+}
+
+static sabot_status join_changes(const struct plan *plan, struct plan_changes *changes, struct sabot_error *err) {
+    const enum plan_join_kind kind = plan->join.kind;
+    for (int32_t i = 0; i < 2; i++) {
+        const struct plan *input = plan->inputs[i];
+        if (input->changes.updating && plan->join.time != PLAN_JOIN_REGULAR) {
+            return cannot_take(plan, input, "a join by window or by time interval", err);
+        }
+        if (input->changes.updating && !changes->updating) {
+            changes->updating = true;
+            changes->cause = input->changes.cause;
+        }
+        changes->deletes = changes->deletes || input->changes.updating;
+    }
+    if (plan->join.time == PLAN_JOIN_REGULAR && kind != PLAN_JOIN_INNER && kind != PLAN_JOIN_CROSS) {
+        changes->updating = changes->deletes = true;
+        changes->cause = plan;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status rank_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                 struct sabot_error *err) {
+    const int32_t n_keys = plan->rank.n_keys;
+    changes->updating = changes->deletes = true;
+    changes->cause = plan;
+    if (!plan->rank.output_rank && !(plan->rank.limit == plan->rank.first)) { return SABOT_OK; }
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(n_keys + 2) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    if (n_keys > 0) { memcpy(key, plan->rank.keys, (size_t)n_keys * sizeof *key); }
+    changes->key = key;
+    changes->n_key = n_keys;
+    if (plan->rank.output_rank) { key[changes->n_key++] = plan->schema->n_fields - 1; }
+    return SABOT_OK;
+}
+
+static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct sabot_error *err) {
+    struct plan_changes changes = no_changes();
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        SABOT_TRY(derive(plans, plan->inputs[i], err));
+    }
+    const struct plan *input = plan->n_inputs ? plan->inputs[0] : NULL;
+    switch (plan->kind) {
+    case PLAN_SCAN:
+    case PLAN_VALUES: break;
+    case PLAN_FILTER:
+    case PLAN_SINK: changes = input->changes; break;
+    case PLAN_PROJECT:
+        changes = input->changes;
+        SABOT_TRY(project_key(plans, plan, &changes, err));
+        break;
+    case PLAN_WINDOW:
+    case PLAN_WINDOW_AGGREGATE:
+        if (input->changes.updating) { return cannot_take(plan, input, "a window", err); }
+        break;
+    case PLAN_AGGREGATE: SABOT_TRY(aggregate_changes(plans, plan, &changes, err)); break;
+    case PLAN_UNION:
+        for (int32_t i = plan->n_inputs - 1; i >= 0; i--) {
+            if (!plan->inputs[i]->changes.updating) { continue; }
+            changes.updating = true;
+            changes.cause = plan->inputs[i]->changes.cause;
+            changes.deletes = changes.deletes || plan->inputs[i]->changes.deletes;
+        }
+        break;
+    case PLAN_SORT:
+    case PLAN_LIMIT:
+        if (input->changes.updating) {
+            return cannot_take(plan, input, plan->kind == PLAN_SORT ? "ORDER BY" : "LIMIT", err);
+        }
+        break;
+    case PLAN_JOIN: SABOT_TRY(join_changes(plan, &changes, err)); break;
+    case PLAN_RANK: SABOT_TRY(rank_changes(plans, plan, &changes, err)); break;
+    }
+    /* Behind a filter an update of a row that it keeps may be one that it drops. */
+    if (plan->kind == PLAN_FILTER && changes.updating) { changes.deletes = true; }
+    plan->changes = changes;
+    return SABOT_OK;
+}
+
+/* ---- who needs -U ------------------------------------------------------------------------------------------------- */
+
+static void mark_before(struct plan *plan, bool before) {
+    plan->changes.before = before && plan->changes.updating;
+    const bool passes = plan->kind == PLAN_PROJECT || plan->kind == PLAN_SINK;
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        mark_before(plan->inputs[i], passes ? before : true);
+    }
+}
+
+/* Whether the primary key of the sink's table is the key of what it gets. */
+static bool is_primary_key(const struct plan *sink) {
+    const struct plan_table *table = sink->sink.table;
+    const struct plan_changes *changes = &sink->changes;
+    if (table->n_primary_key == 0 || changes->n_key != table->n_primary_key) { return false; }
+    for (int32_t i = 0; i < changes->n_key; i++) {
+        bool found = false;
+        for (int32_t j = 0; j < table->n_primary_key; j++) {
+            found = found || sink->sink.picked[changes->key[i]] == table->primary_key[j];
+        }
+        if (!found) { return false; }
+    }
+    return true;
+}
+
+static sabot_status check_sink(struct plan *sink, bool *before, struct sabot_error *err) {
+    const struct plan_table *table = sink->sink.table;
+    const struct plan *cause = sink->changes.cause;
+    const uint32_t accepts = table->connector->sink->accepts;
+    *before = true;
+    if (!sink->changes.updating) { return SABOT_OK; }
+    if ((accepts & SINK_UPSERTS) && is_primary_key(sink)) {
+        *before = false;
+        return SABOT_OK;
+    }
+    if (accepts & SINK_RETRACTS) { return SABOT_OK; }
+    if (accepts & SINK_UPSERTS) {
+        return PLAN_FAIL(err, SABOT_ERR_PLAN, cause->span,
+                         "%s updates its result, and table \"%s\" (connector '%s') replaces rows by its primary key, %s",
+                         name_of(cause), table->name, table->connector->name,
+                         table->n_primary_key ? "which is not the key of this result" : "of which none is declared");
+    }
+    return PLAN_FAIL(err, SABOT_ERR_PLAN, cause->span,
+                     "%s updates its result, and table \"%s\" (connector '%s') takes inserted rows only", name_of(cause),
+                     table->name, table->connector->name);
+}
+
+sabot_status rule_changes(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err) {
+    bool before = true;
+    *out = plan;
+    SABOT_TRY(derive(plans, plan, err));
+    if (plan->kind == PLAN_SINK) { SABOT_TRY(check_sink(plan, &before, err)); }
+    mark_before(plan, before);
+    return SABOT_OK;
+}

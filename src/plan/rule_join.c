@@ -1,0 +1,286 @@
+/* Joins: which equalities are keys, and when rows leave the state.
+ *
+ * Equalities between the sides become keys: the rows come to the join by their hash. What is computed is computed below
+ * the join, in types that both sides share. The rest of the condition is judged by the join on the pairs that it finds. */
+#include "plan/rules.h"
+
+#include "expr/function.h"
+
+#include <string.h>
+
+/* An equality of the two sides. */
+struct equality {
+    struct expr *left, *right; /* over the columns of their side */
+};
+
+/* Which sides the expression reads. */
+static sabot_status sides_of(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n, bool *left,
+                             bool *right, struct sabot_error *err) {
+    bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
+    if (!used) { return PLAN_NO_MEMORY(err); }
+    expr_columns(expr, used, n);
+    *left = *right = false;
+    for (int32_t i = 0; i < n; i++) {
+        *(i < n_left ? left : right) |= used[i];
+    }
+    return SABOT_OK;
+}
+
+static bool is_call_of(const struct expr *expr, const char *name) {
+    return expr->kind == EXPR_CALL && expr->n_args == 2 && expr->function && strcmp(expr->function->name, name) == 0;
+}
+
+/* The expression over the right side's own columns. */
+static sabot_status for_right(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
+                              struct expr **out, struct sabot_error *err) {
+    int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
+    if (!map) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        map[i] = i - n_left;
+    }
+    return expr_remap(plans, expr, map, out, err);
+}
+
+static sabot_status equality_of(struct plan_arena *plans, struct expr *condition, int32_t n_left, int32_t n,
+                                struct equality *out, bool *is_one, struct sabot_error *err) {
+    *is_one = false;
+    if (!is_call_of(condition, "=") || !expr_is_deterministic(condition)) { return SABOT_OK; }
+    bool left[2] = {false}, right[2] = {false};
+    for (int i = 0; i < 2; i++) {
+        SABOT_TRY(sides_of(plans, condition->args[i], n_left, n, &left[i], &right[i], err));
+    }
+    const int of_left = left[0] ? 0 : 1;
+    if (!left[of_left] || right[of_left] || left[1 - of_left] || !right[1 - of_left]) { return SABOT_OK; }
+    out->left = condition->args[of_left];
+    SABOT_TRY(for_right(plans, condition->args[1 - of_left], n_left, n, &out->right, err));
+    if (out->left->type.kind >= TYPE_ARRAY || out->right->type.kind >= TYPE_ARRAY) { return SABOT_OK; }
+    if (!type_same(out->left->type, out->right->type)) {
+        const struct type types[] = {out->left->type, out->right->type};
+        struct type common;
+        struct sabot_error reason = {0};
+        if (type_common(types, 2, &common, &reason) != SABOT_OK) { return SABOT_OK; }
+        struct expr **sides[] = {&out->left, &out->right};
+        for (int i = 0; i < 2; i++) {
+            struct type type = common;
+            type.nullable = (*sides[i])->type.nullable;
+            if (type_same(type, (*sides[i])->type)) { continue; }
+            SABOT_TRY(expr_cast(&plans->arena, *sides[i], type, false, (*sides[i])->span, sides[i], err));
+        }
+    }
+    *is_one = true;
+    return SABOT_OK;
+}
+
+/* One side: its columns, then the keys that must be computed. */
+struct side {
+    struct plan *plan;
+    struct expr **exprs;
+    const char **names;
+    int32_t n;
+    int32_t *keys;
+};
+
+static sabot_status side_new(struct plan_arena *plans, struct plan *plan, int32_t n_keys, struct side *out,
+                             struct sabot_error *err) {
+    const size_t most = (size_t)plan->schema->n_fields + (size_t)n_keys + 1;
+    out->plan = plan;
+    out->n = plan->schema->n_fields;
+    out->exprs = arena_alloc(&plans->arena, most * sizeof *out->exprs);
+    out->names = arena_alloc(&plans->arena, most * sizeof *out->names);
+    out->keys = arena_alloc(&plans->arena, most * sizeof *out->keys);
+    if (!out->exprs || !out->names || !out->keys) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < out->n; i++) {
+        out->names[i] = plan->schema->fields[i].name;
+        SABOT_TRY(plan_column_ref(plans, plan, i, plan->span, &out->exprs[i], err));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status side_key(struct plan_arena *plans, struct side *side, int32_t key, struct expr *expr,
+                             struct sabot_error *err) {
+    int32_t at = 0;
+    while (at < side->n && !expr_equal(side->exprs[at], expr)) {
+        at++;
+    }
+    if (at == side->n) {
+        side->exprs[side->n] = expr;
+        side->names[side->n] = arena_format(&plans->arena, "$key%d", key);
+        if (!side->names[side->n++]) { return PLAN_NO_MEMORY(err); }
+    }
+    side->keys[key] = at;
+    return SABOT_OK;
+}
+
+static sabot_status side_build(struct plan_arena *plans, struct side *side, struct sabot_error *err) {
+    if (side->n == side->plan->schema->n_fields) { return SABOT_OK; }
+    return plan_project(plans, side->plan, side->exprs, side->names, side->n, &side->plan, err);
+}
+
+/* ---- time -------------------------------------------------------------------------------------------------------- */
+
+/* Whether the input only ever gives rows, and in time: no result of it waits for the end of bounded input. */
+static bool only_appends(const struct plan *plan) {
+    if (plan->kind == PLAN_RANK || plan->kind == PLAN_SORT || plan->kind == PLAN_LIMIT || plan->kind == PLAN_VALUES) {
+        return false;
+    }
+    if (plan->kind == PLAN_AGGREGATE && !plan_groups_by_window(plan)) { return false; }
+    if (plan->kind == PLAN_JOIN && plan->join.time == PLAN_JOIN_REGULAR) { return false; }
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        if (!only_appends(plan->inputs[i])) { return false; }
+    }
+    return true;
+}
+
+static bool same_windows(const struct plan *left, int32_t left_id, const struct plan *right, int32_t right_id) {
+    const struct window_spec *a = plan_find_window(left, left_id), *b = plan_find_window(right, right_id);
+    return a && b && a->kind == b->kind && a->size_ms == b->size_ms && a->slide_ms == b->slide_ms &&
+           a->offset_ms == b->offset_ms;
+}
+
+/* Both starts and both ends of windows of one kind are equal: a window join. */
+static void find_window_join(const struct side *left, const struct side *right, int32_t n_keys, struct plan *model) {
+    int32_t start = -1, end = -1;
+    for (int32_t i = 0; i < n_keys; i++) {
+        if (left->keys[i] >= left->plan->schema->n_fields || right->keys[i] >= right->plan->schema->n_fields) { continue; }
+        const struct plan_column *l = &left->plan->columns[left->keys[i]], *r = &right->plan->columns[right->keys[i]];
+        if (l->window_role != r->window_role || l->window_id == 0 || r->window_id == 0) { continue; }
+        if (l->window_role == COLUMN_WINDOW_START) { start = i; }
+        if (l->window_role == COLUMN_WINDOW_END) { end = i; }
+    }
+    if (start < 0 || end < 0) { return; }
+    const struct plan_column *l = &left->plan->columns[left->keys[end]], *r = &right->plan->columns[right->keys[end]];
+    if (left->plan->columns[left->keys[start]].window_id != l->window_id ||
+        right->plan->columns[right->keys[start]].window_id != r->window_id) {
+        return;
+    }
+    if (!same_windows(left->plan, l->window_id, right->plan, r->window_id)) { return; }
+    if (!only_appends(left->plan) || !only_appends(right->plan)) { return; }
+    model->join.time = PLAN_JOIN_WINDOW;
+    model->join.left_window_end = left->keys[end];
+    model->join.right_window_end = right->keys[end];
+}
+
+/* column + offset_ms, where the column is a rowtime. */
+static bool is_moved_rowtime(const struct expr *expr, const struct side *left, const struct side *right, int32_t n_left,
+                             int32_t *column, int64_t *offset_ms) {
+    if (expr->kind == EXPR_COLUMN) {
+        const bool of_left = expr->index < n_left;
+        const struct plan *plan = of_left ? left->plan : right->plan;
+        *column = expr->index;
+        return plan->columns[of_left ? expr->index : expr->index - n_left].time == TIME_ROWTIME;
+    }
+    const bool plus = is_call_of(expr, "+"), minus = is_call_of(expr, "-");
+    const struct expr *by = plus || minus ? expr->args[1] : NULL;
+    if (!by || by->kind != EXPR_LITERAL || by->type.kind != TYPE_INTERVAL_DAY || !by->value) { return false; }
+    const int64_t ms = *(const int64_t *)by->value;
+    *offset_ms += plus ? ms : -ms;
+    return is_moved_rowtime(expr->args[0], left, right, n_left, column, offset_ms);
+}
+
+/* Both bounds of left rowtime - right rowtime are constants: an interval join. Bounds are inclusive here; the conditions
+ * themselves stay, which judges < and finer units than milliseconds. */
+static void find_interval_join(struct expr *const *conditions, int32_t n, const struct side *left,
+                               const struct side *right, struct plan *model) {
+    const int32_t n_left = left->plan->schema->n_fields;
+    int32_t columns[2] = {-1, -1};
+    int64_t bounds[2] = {0, 0};
+    bool found[2] = {false, false};
+    for (int32_t i = 0; i < n; i++) {
+        const struct expr *condition = conditions[i];
+        const bool less = is_call_of(condition, "<") || is_call_of(condition, "<=");
+        const bool more = is_call_of(condition, ">") || is_call_of(condition, ">=");
+        const bool equal = is_call_of(condition, "=");
+        if (!less && !more && !equal) { continue; }
+        int32_t column[2] = {-1, -1};
+        int64_t offset[2] = {0, 0};
+        if (!is_moved_rowtime(condition->args[0], left, right, n_left, &column[0], &offset[0]) ||
+            !is_moved_rowtime(condition->args[1], left, right, n_left, &column[1], &offset[1])) {
+            continue;
+        }
+        const int l = column[0] < n_left ? 0 : 1;
+        if (column[l] >= n_left || column[1 - l] < n_left) { continue; } /* of one side */
+        if (columns[0] >= 0 && (columns[0] != column[l] || columns[1] != column[1 - l] - n_left)) { continue; }
+        columns[0] = column[l];
+        columns[1] = column[1 - l] - n_left;
+        const int64_t distance = offset[1 - l] - offset[l]; /* left ~ right + distance */
+        const bool is_upper = equal || (l == 0 ? less : more), is_lower = equal || (l == 0 ? more : less);
+        if (is_lower && (!found[0] || distance > bounds[0])) { bounds[0] = distance; }
+        if (is_upper && (!found[1] || distance < bounds[1])) { bounds[1] = distance; }
+        found[0] = found[0] || is_lower;
+        found[1] = found[1] || is_upper;
+    }
+    if (!found[0] || !found[1] || bounds[0] > bounds[1]) { return; }
+    if (!only_appends(left->plan) || !only_appends(right->plan)) { return; }
+    model->join.time = PLAN_JOIN_INTERVAL;
+    model->join.left_time = columns[0];
+    model->join.right_time = columns[1];
+    model->join.lower_ms = bounds[0];
+    model->join.upper_ms = bounds[1];
+}
+
+/* ---- the rule ---------------------------------------------------------------------------------------------------- */
+
+/* The columns of the join as it was: without the keys that were computed. */
+static sabot_status restore(struct plan_arena *plans, const struct plan *old, struct plan *join, int32_t n_left,
+                            int32_t more_left, struct plan **out, struct sabot_error *err) {
+    const int32_t n = old->schema->n_fields;
+    *out = join;
+    if (join->schema->n_fields == n) { return SABOT_OK; }
+    struct expr **exprs = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *exprs);
+    const char **names = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *names);
+    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        names[i] = old->schema->fields[i].name;
+        SABOT_TRY(plan_column_ref(plans, join, i < n_left ? i : i + more_left, old->span, &exprs[i], err));
+    }
+    return plan_project(plans, join, exprs, names, n, out, err);
+}
+
+sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err) {
+    SABOT_TRY(plan_rewrite_inputs(plans, plan, rule_joins, &plan, err));
+    *out = plan;
+    if (plan->kind != PLAN_JOIN || plan->join.is_keyed) { return SABOT_OK; }
+    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan->schema->n_fields;
+    struct expr **conditions = NULL;
+    int32_t n_conditions = 0, n_keys = 0, n_rest = 0;
+    if (plan->join.condition) { SABOT_TRY(expr_conjuncts(plans, plan->join.condition, &conditions, &n_conditions, err)); }
+    struct expr **rest = arena_alloc(&plans->arena, (size_t)(n_conditions + 1) * sizeof *rest);
+    struct side left = {0}, right = {0};
+    if (!rest) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(side_new(plans, plan->inputs[0], n_conditions, &left, err));
+    SABOT_TRY(side_new(plans, plan->inputs[1], n_conditions, &right, err));
+    for (int32_t i = 0; i < n_conditions; i++) {
+        struct equality equality = {0};
+        bool is_one = false;
+        SABOT_TRY(equality_of(plans, conditions[i], n_left, n, &equality, &is_one, err));
+        if (!is_one) {
+            rest[n_rest++] = conditions[i];
+            continue;
+        }
+        SABOT_TRY(side_key(plans, &left, n_keys, equality.left, err));
+        SABOT_TRY(side_key(plans, &right, n_keys, equality.right, err));
+        n_keys++;
+    }
+    struct plan model = {.kind = PLAN_JOIN, .join = plan->join};
+    model.join.left_keys = left.keys;
+    model.join.right_keys = right.keys;
+    model.join.n_keys = n_keys;
+    model.join.condition = NULL;
+    find_window_join(&left, &right, n_keys, &model);
+    if (model.join.time == PLAN_JOIN_REGULAR) { find_interval_join(conditions, n_conditions, &left, &right, &model); }
+    SABOT_TRY(side_build(plans, &left, err));
+    SABOT_TRY(side_build(plans, &right, err));
+    const int32_t more_left = left.n - n_left;
+    if (n_rest > 0) {
+        int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
+        if (!map) { return PLAN_NO_MEMORY(err); }
+        for (int32_t i = 0; i < n; i++) {
+            map[i] = i < n_left ? i : i + more_left;
+        }
+        SABOT_TRY(expr_conjunction(plans, rest, n_rest, &model.join.condition, err));
+        SABOT_TRY(expr_remap(plans, model.join.condition, map, &model.join.condition, err));
+    }
+    struct plan *join = NULL;
+    SABOT_TRY(plan_join_keyed(plans, left.plan, right.plan, &model, &join, err));
+    return restore(plans, plan, join, n_left, more_left, out, err);
+}
