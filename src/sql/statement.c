@@ -74,6 +74,7 @@ static void physical_options_of(const struct settings *settings, struct physical
     out->parallelism = (int32_t)settings_int(settings, SETTING_parallelism);
     out->two_phase = !settings_is(settings, SETTING_two_phase, "ONE_PHASE");
     out->late_ledger = settings_text(settings, SETTING_late_path)[0] != 0;
+    out->state_ttl_ms = settings_int(settings, SETTING_state_ttl) / 1000000;
     out->idle_timeout_ns = settings_int(settings, SETTING_idle_timeout);
     out->alignment_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }
