@@ -60,6 +60,7 @@ struct join {
     struct side sides[2];
     struct schema *pair;
     struct program *condition;
+    bool condition_reads[2 * COLUMNS_MAX]; /* columns of pair */
     int32_t from; /* the side that probes; out_slots are of the other side's map */
     struct probe probe;
     void *memory;
@@ -154,6 +155,7 @@ static sabot_status open_condition(struct join *self, struct sabot_error *err) {
     }
     SABOT_TRY(schema_new(fields, n, &self->pair, err));
     const struct expr *condition = options->condition;
+    expr_columns(condition, self->condition_reads, n);
     return program_compile(&condition, 1, &self->own.program, &self->condition, err);
 }
 
@@ -441,6 +443,7 @@ static void check_times(struct join *self) {
     }
 }
 
+/* Candidates as rows for the condition; columns that it does not read are NULL. */
 static sabot_status pair_batch(struct join *self, int32_t n, struct batch **out, struct sabot_error *err) {
     struct column *columns[2 * COLUMNS_MAX];
     int32_t n_columns = 0;
@@ -448,10 +451,15 @@ static sabot_status pair_batch(struct join *self, int32_t n, struct batch **out,
     for (int32_t s = 0; s < 2 && status == SABOT_OK; s++) {
         const struct side *side = &self->sides[s];
         for (int32_t c = 0; c < side->schema->n_fields && status == SABOT_OK; c++) {
-            status = s == self->from
-                         ? column_take(self->own.pool, self->probe.batch->columns[c], self->pair_rows, n,
-                                       &columns[n_columns], err)
-                         : multimap_take(side->map, side->places[c], self->pair_slots, n, &columns[n_columns], err);
+            struct column **column = &columns[n_columns];
+            if (!self->condition_reads[n_columns]) {
+                status = column_all_null(self->own.pool, type_nullable(side->schema->fields[c].type), n, column, err);
+            } else if (s == self->from) {
+                status =
+                    column_take(self->own.pool, self->probe.batch->columns[c], self->pair_rows, n, column, err);
+            } else {
+                status = multimap_take(side->map, side->places[c], self->pair_slots, n, column, err);
+            }
             n_columns += status == SABOT_OK;
         }
     }
