@@ -569,7 +569,43 @@ static const char *vertex_name(struct physical_plan *plan, const struct vertex *
     return copy;
 }
 
+/* A union makes a vertex without operators; where none followed, as below an exchange or another union, whoever reads
+ * it reads its inputs instead. Inputs stand before their readers. */
+static sabot_status drop_empty_vertices(struct physical_plan *plan, struct sabot_error *err) {
+    int32_t *places = arena_alloc(arena_of(plan), (plan->n_drafts + 1) * sizeof *places);
+    unsigned n = 0;
+    if (!places) { return PLAN_NO_MEMORY(err); }
+    for (unsigned v = 0; v < plan->n_drafts; v++) {
+        const struct vertex old = plan->drafts[v];
+        struct vertex *vertex = &plan->drafts[v];
+        vertex->edges = NULL;
+        vertex->n_edges = vertex->edges_capacity = 0;
+        for (unsigned i = 0; i < old.n_edges; i++) {
+            const struct vertex *from = &plan->drafts[old.edges[i].from];
+            if (from->n_ops > 0) { SABOT_TRY(add_edge(plan, (int32_t)v, old.edges[i], err)); }
+            for (unsigned j = 0; j < from->n_edges && from->n_ops == 0; j++) {
+                struct job_edge edge = old.edges[i];
+                if (edge.exchange == EXCHANGE_FORWARD) { edge = from->edges[j]; }
+                edge.from = from->edges[j].from;
+                SABOT_TRY(add_edge(plan, (int32_t)v, edge, err));
+            }
+        }
+        places[v] = vertex->n_ops > 0 ? (int32_t)n++ : -1;
+    }
+    for (unsigned v = 0; v < plan->n_drafts; v++) {
+        for (unsigned i = 0; i < plan->drafts[v].n_edges; i++) {
+            plan->drafts[v].edges[i].from = places[plan->drafts[v].edges[i].from];
+        }
+    }
+    for (unsigned v = 0; v < plan->n_drafts; v++) {
+        if (places[v] >= 0) { plan->drafts[places[v]] = plan->drafts[v]; }
+    }
+    plan->n_drafts = n;
+    return SABOT_OK;
+}
+
 static sabot_status finish(struct physical_plan *plan, struct sabot_error *err) {
+    SABOT_TRY(drop_empty_vertices(plan, err));
     struct job_vertex *vertices = arena_alloc(arena_of(plan), (plan->n_drafts + 1) * sizeof *vertices);
     if (!vertices) { return PLAN_NO_MEMORY(err); }
     for (unsigned i = 0; i < plan->n_drafts; i++) {
