@@ -301,8 +301,8 @@ static sabot_status fold_write(struct output *output, const struct batch *batch,
             text_append(&key, "", 1);
         }
         const bool keyed = output->options.n_upsert_key > 0;
-        /* With a key the old row is replaced by the new one: -U says nothing more. */
-        if (status != SABOT_OK || (keyed && kind == ROW_UPDATE_BEFORE)) {
+        /* -U takes the row away with a key too: a filter may have dropped the +U that follows it. */
+        if (status != SABOT_OK) {
             start = ends[i];
             continue;
         }

@@ -176,7 +176,8 @@ static void explain_join(const struct plan *node, struct text *target) {
     if (node->join.n_keys > 0) {
         text_add(target, ", on=[");
         for (int32_t i = 0; i < node->join.n_keys; i++) {
-            text_format(target, "%s%s = %s", i ? ", " : "", node->inputs[0]->schema->fields[node->join.left_keys[i]].name,
+            text_format(target, "%s%s = %s", i ? ", " : "",
+                        node->inputs[0]->schema->fields[node->join.left_keys[i]].name,
                         node->inputs[1]->schema->fields[node->join.right_keys[i]].name);
         }
         text_add(target, "]");
@@ -201,7 +202,8 @@ static void explain_rank(const struct plan *node, struct text *target) {
     const struct schema *input = node->inputs[0]->schema;
     text_add(target, "Rank(strategy=[ROW_NUMBER]");
     if (node->rank.limit >= 0) {
-        text_format(target, ", rankRange=[rankStart=%" PRId64 ", rankEnd=%" PRId64 "]", node->rank.first, node->rank.limit);
+        text_format(target, ", rankRange=[rankStart=%" PRId64 ", rankEnd=%" PRId64 "]", node->rank.first,
+                    node->rank.limit);
     }
     if (node->rank.n_keys > 0) {
         text_add(target, ", partitionBy=[");

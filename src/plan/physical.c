@@ -306,8 +306,8 @@ static sabot_status check_time(const struct plan *node, int32_t column, struct s
     const struct plan *input = node->inputs[0];
     if (input->columns[column].time == TIME_ROWTIME || !is_behind_state(input)) { return SABOT_OK; }
     return PLAN_FAIL(err, SABOT_ERR_PLAN, node->span,
-                     "a window needs a time attribute, and \"%s\" is none any more behind a join or ROW_NUMBER(): their rows "
-                     "come out later than the watermark says", input->schema->fields[column].name);
+                     "a window needs a time attribute, and \"%s\" is none any more behind a join or ROW_NUMBER(): "
+                     "their rows come out later than the watermark says", input->schema->fields[column].name);
 }
 
 static sabot_status build_window(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
@@ -323,7 +323,8 @@ static sabot_status build_window(struct physical_plan *plan, const struct plan *
 static sabot_status find_op(const struct plan *node, const char *name, const char *what, const struct op_type **out,
                             struct sabot_error *err) {
     *out = op_find(name);
-    return *out ? SABOT_OK : PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "%s is understood, but can't run yet", what);
+    if (*out) { return SABOT_OK; }
+    return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "%s is understood, but can't run yet", what);
 }
 
 /* Results that change: the rows of a key go to one task. */
@@ -349,8 +350,8 @@ static sabot_status build_rank(struct physical_plan *plan, const struct plan *no
     if (!options) { return PLAN_NO_MEMORY(err); }
     if (node->rank.limit < 0) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                         "ROW_NUMBER() OVER (..) numbers all rows without an end: put it into a subquery, and ask for the "
-                         "first ones outside, as in WHERE rn <= 10");
+                         "ROW_NUMBER() OVER (..) numbers all rows without an end: put it into a subquery, and ask for "
+                         "the first ones outside, as in WHERE rn <= 10");
     }
     if (node->rank.first > node->rank.limit) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,

@@ -329,8 +329,8 @@ sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct
     node->join = model->join;
     node->join.is_keyed = true;
     if (model->join.time != PLAN_JOIN_WINDOW) {
-        /* Rows come out long after their time: what was a time attribute or a window is an ordinary column now. Interval
-         * joins hold the watermark back by as much. */
+        /* Rows come out long after their time: what was a time attribute or a window is an ordinary column now.
+         * Interval joins hold the watermark back by as much. */
         struct plan_column *columns =
             arena_alloc(&plans->arena, (size_t)(node->schema->n_fields + 1) * sizeof *columns);
         if (!columns) { return PLAN_NO_MEMORY(err); }

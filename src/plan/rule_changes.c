@@ -1,8 +1,8 @@
 /* Changelogs: what of inserts, updates and deletes comes out of each node, and by which key its rows are replaced.
  *
- * Bottom-up: scans give inserts; GROUP BY without a window, outer joins and ROW_NUMBER give updates; whatever stands above
- * passes them on or can't take them. Top-down: -U is given out only where something above needs it, which is all but a
- * sink that replaces rows by exactly the key. The nodes are annotated in place: it is the last rule. */
+ * Bottom-up: scans give inserts; GROUP BY without a window, outer joins and ROW_NUMBER give updates; whatever stands
+ * above passes them on or can't take them. Top-down: -U is given out only where something above needs it, which is all
+ * but a sink that replaces rows by exactly the key. The nodes are annotated in place: it is the last rule. */
 #include "plan/rules.h"
 
 #include <inttypes.h>
@@ -151,10 +151,10 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
     return SABOT_OK;
 }
 
-/* ---- who needs -U ------------------------------------------------------------------------------------------------- */
+/* ---- who needs -U ------------------------------------------------------------------------------------------------ */
 
 static void mark_before(struct plan *plan, bool before) {
-    plan->changes.before = before && plan->changes.updating;
+    plan->changes.before = (before || plan->kind == PLAN_FILTER) && plan->changes.updating;
     const bool passes = plan->kind == PLAN_PROJECT || plan->kind == PLAN_SINK;
     for (int32_t i = 0; i < plan->n_inputs; i++) {
         mark_before(plan->inputs[i], passes ? before : true);
@@ -189,13 +189,13 @@ static sabot_status check_sink(struct plan *sink, bool *before, struct sabot_err
     if (accepts & SINK_RETRACTS) { return SABOT_OK; }
     if (accepts & SINK_UPSERTS) {
         return PLAN_FAIL(err, SABOT_ERR_PLAN, cause->span,
-                         "%s updates its result, and table \"%s\" (connector '%s') replaces rows by its primary key, %s",
-                         name_of(cause), table->name, table->connector->name,
+                         "%s updates its result, and table \"%s\" (connector '%s') replaces rows by its primary "
+                         "key, %s", name_of(cause), table->name, table->connector->name,
                          table->n_primary_key ? "which is not the key of this result" : "of which none is declared");
     }
     return PLAN_FAIL(err, SABOT_ERR_PLAN, cause->span,
-                     "%s updates its result, and table \"%s\" (connector '%s') takes inserted rows only", name_of(cause),
-                     table->name, table->connector->name);
+                     "%s updates its result, and table \"%s\" (connector '%s') takes inserted rows only",
+                     name_of(cause), table->name, table->connector->name);
 }
 
 sabot_status rule_changes(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err) {

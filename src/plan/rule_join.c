@@ -1,7 +1,7 @@
 /* Joins: which equalities are keys, and when rows leave the state.
  *
  * Equalities between the sides become keys: the rows come to the join by their hash. What is computed is computed below
- * the join, in types that both sides share. The rest of the condition is judged by the join on the pairs that it finds. */
+ * the join, in types that both sides share. The rest of the condition is judged by the join on the pairs it finds. */
 #include "plan/rules.h"
 
 #include "expr/function.h"
@@ -141,7 +141,9 @@ static bool same_windows(const struct plan *left, int32_t left_id, const struct 
 static void find_window_join(const struct side *left, const struct side *right, int32_t n_keys, struct plan *model) {
     int32_t start = -1, end = -1;
     for (int32_t i = 0; i < n_keys; i++) {
-        if (left->keys[i] >= left->plan->schema->n_fields || right->keys[i] >= right->plan->schema->n_fields) { continue; }
+        const bool computed =
+            left->keys[i] >= left->plan->schema->n_fields || right->keys[i] >= right->plan->schema->n_fields;
+        if (computed) { continue; }
         const struct plan_column *l = &left->plan->columns[left->keys[i]], *r = &right->plan->columns[right->keys[i]];
         if (l->window_role != r->window_role || l->window_id == 0 || r->window_id == 0) { continue; }
         if (l->window_role == COLUMN_WINDOW_START) { start = i; }
@@ -177,8 +179,8 @@ static bool is_moved_rowtime(const struct expr *expr, const struct side *left, c
     return is_moved_rowtime(expr->args[0], left, right, n_left, column, offset_ms);
 }
 
-/* Both bounds of left rowtime - right rowtime are constants: an interval join. Bounds are inclusive here; the conditions
- * themselves stay, which judges < and finer units than milliseconds. */
+/* Both bounds of left rowtime - right rowtime are constants: an interval join. Bounds are inclusive here; the
+ * conditions themselves stay, which judges < and finer units than milliseconds. */
 static void find_interval_join(struct expr *const *conditions, int32_t n, const struct side *left,
                                const struct side *right, struct plan *model) {
     const int32_t n_left = left->plan->schema->n_fields;
@@ -243,7 +245,9 @@ sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan
     const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan->schema->n_fields;
     struct expr **conditions = NULL;
     int32_t n_conditions = 0, n_keys = 0, n_rest = 0;
-    if (plan->join.condition) { SABOT_TRY(expr_conjuncts(plans, plan->join.condition, &conditions, &n_conditions, err)); }
+    if (plan->join.condition) {
+        SABOT_TRY(expr_conjuncts(plans, plan->join.condition, &conditions, &n_conditions, err));
+    }
     struct expr **rest = arena_alloc(&plans->arena, (size_t)(n_conditions + 1) * sizeof *rest);
     struct side left = {0}, right = {0};
     if (!rest) { return PLAN_NO_MEMORY(err); }

@@ -212,7 +212,8 @@ static sabot_status execute_inserts(const struct statement_context *context,
  * --------------------------------------------------------------------------------------------------------- */
 
 static sabot_status explain_into(const struct statement_context *context, struct sql_statement *const *statements,
-                                 int32_t n, unsigned details, struct planning *planning, struct text *target, struct sabot_error *err) {
+                                 int32_t n, unsigned details, struct planning *planning, struct text *target,
+                                 struct sabot_error *err) {
     struct plan **roots = arena_alloc(&planning->plans.arena, (size_t)(n + 1) * sizeof *roots);
     struct statement_result result = {0};
     if (!roots) { return PLAN_NO_MEMORY(err); }
