@@ -276,8 +276,9 @@ static void a_rate_limit_makes_it_wait_and_is_kept(void **state) {
     const char *const options[][2] = {{"events.num", "200"}, {"rows-per-second", "2000"}};
     struct setup setup;
     setup_init(&setup, 1, options, 2);
+    /* Event time that begins now and the pace start when the source is opened, at a whole millisecond. */
+    const int64_t start_ns = env_now_ns(env_real()) - 1000000;
     struct source *source = open_subtask(&setup, 0);
-    const int64_t start_ns = env_now_ns(env_real());
     int64_t rows = 0, waits = 0;
     while (true) {
         enum source_state poll_state;
