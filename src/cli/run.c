@@ -38,7 +38,8 @@ static const char help[] =
     "  -o, --output KIND            table, csv, json or arrow (default: table on a terminal, else csv)\n"
     "      --timeout T              stop after so long: 10s\n"
     "      --summary                events, rows/s, memory and latency at the end, also without a terminal\n"
-    "      --live                   on a terminal: the newest rows of a query in a table that is drawn again and again\n"
+    "      --live                   on a terminal: the newest rows of a query in a table that is drawn again and "
+        "again\n"
     "  -q, --quiet                  no progress line\n";
 
 /* --- progress and summary */

@@ -180,7 +180,9 @@ static unsigned char complete(EditLine *editor, int key) {
 
 static sabot_status show_rows(struct shell *shell, struct session_result *result, struct sabot_error *err) {
     struct session_job *job = result->job;
-    if (job && !job->bounded && shell->editor && shell->output == OUTPUT_TABLE) { return live_show(shell->env, job, NULL, NULL, err); }
+    if (job && !job->bounded && shell->editor && shell->output == OUTPUT_TABLE) {
+        return live_show(shell->env, job, NULL, NULL, err);
+    }
     struct output *output = NULL;
     const struct output_options options = {.kind = shell->output, .updating = job && job->updating,
                                            .fold = job && job->updating && job->bounded,

@@ -102,7 +102,8 @@ static sabot_status pick_rows(struct kernel_call *call, int32_t *picked, struct 
         buffer_unref(owners[1]);
         return status;
     }
-    return column_new(PHYS_LIST, call->physical_rows, (const uint64_t *)(void *)owners[1]->data, owners[0]->data, owners, 2,
+    return column_new(PHYS_LIST, call->physical_rows, (const uint64_t *)(void *)owners[1]->data, owners[0]->data,
+        owners, 2,
                       &child, 1, &call->column, err);
 }
 

@@ -167,7 +167,8 @@ sabot_status bind_json_path(const struct function *function, struct function_bin
     struct json_steps *steps = ARENA_NEW(binding->arena, struct json_steps);
     if (!text || !steps) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the query is too big"); }
     if (!path_parse((struct slice){text, path.size}, steps)) {
-        return EXPR_FAIL(err, SABOT_ERR_PLAN, binding->args[1]->span, "'%.100s' is no JSON path (write $.a.b[0])", text);
+        return EXPR_FAIL(err, SABOT_ERR_PLAN, binding->args[1]->span, "'%.100s' is no JSON path (write $.a.b[0])",
+            text);
     }
     binding->bound = steps;
     return SABOT_OK;

@@ -140,7 +140,8 @@ static sabot_status ends_kernel(struct kernel_call *call, struct sabot_error *er
 
 static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f); }
 
-/* Where the separator stands in 16 bytes from `at` on, of which only those before `size` count. The last bytes of a text are
+/* Where the separator stands in 16 bytes from `at` on, of which only those before `size` count. The last bytes of a
+ * text are
  * read as the end of the 16 that end with it, so that nothing behind the text is touched. */
 static inline uint32_t separators_at(struct slice text, size_t at, char separator, byte_vector wanted) {
     if (at + 16 <= text.size) { return bytes_equal(text.data + at, wanted); }
@@ -150,7 +151,8 @@ static inline uint32_t separators_at(struct slice text, size_t at, char separato
     return bits;
 }
 
-/* Part `index` of a text that is cut at one byte. The parts of a URL are a few bytes long: a call of memchr for each costs more
+/* Part `index` of a text that is cut at one byte. The parts of a URL are a few bytes long: a call of memchr for each
+ * costs more
  * than looking at 16 bytes at once and counting. */
 static bool split_at_byte(struct slice text, char separator, int64_t index, struct slice *part) {
     const byte_vector wanted = (byte_vector){0} + separator;

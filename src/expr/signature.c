@@ -142,7 +142,8 @@ size_t utf8_offset(struct slice text, int64_t n) {
 
 #define SHORT_TEXT 512
 
-/* The first and the last byte of `what` are looked for at their distance, 16 places at once; what lies between is compared where
+/* The first and the last byte of `what` are looked for at their distance, 16 places at once; what lies between is
+ * compared where
  * both stand. Both have at least two bytes here, and `text` is not shorter than `what`. */
 static const char *find_short(struct slice text, struct slice what) {
     const size_t places = text.size - what.size + 1, last = what.size - 1;
@@ -166,7 +167,8 @@ const char *slice_find(struct slice text, struct slice what) {
     if (what.size == 0) { return text.data; }
     if (what.size > text.size) { return NULL; }
     if (what.size == 1) { return memchr(text.data, what.data[0], text.size); }
-    /* The C library prepares a table for every call, which costs more than a short text. Long ones keep its bound: the pairs
+    /* The C library prepares a table for every call, which costs more than a short text. Long ones keep its bound:
+     * the pairs
      * below could be looked at once per byte of `what`. */
     if (text.size > SHORT_TEXT) { return memmem(text.data, text.size, what.data, what.size); }
     return find_short(text, what);

@@ -15,7 +15,8 @@ static const char *naive_find(struct slice text, struct slice what) {
     return NULL;
 }
 
-/* Few letters, so that parts of the needle are everywhere; texts are malloc'ed at their exact size, so that a sanitizer sees
+/* Few letters, so that parts of the needle are everywhere; texts are malloc'ed at their exact size, so that a
+ * sanitizer sees
  * every byte read outside of them. */
 static void find_agrees_with_looking_at_every_place(void **state) {
     (void)state;

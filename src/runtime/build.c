@@ -293,7 +293,8 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     const struct job_options *options = &job->options;
     if (options->on_error == JOB_ON_ERROR_DEAD_LETTER) {
         if (!options->dead_letter_path) {
-            return SABOT_FAIL(err, SABOT_ERR_PLAN, "'sabot.on-error' is 'dead-letter', but there is no file for dead letters: "
+            return SABOT_FAIL(err, SABOT_ERR_PLAN, "'sabot.on-error' is 'dead-letter', but there is no file for dead "
+                "letters: "
                               "SET 'sabot.dead-letter.path' = 'file'");
         }
         SABOT_TRY(ledger_open(job->env, options->dead_letter_path, &job->dead_letters, err));

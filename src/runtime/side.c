@@ -83,7 +83,8 @@ sabot_status job_malformed(struct job *job, const struct op_context *context, co
     /* a connector may call this from any thread */
     atomic_fetch_add_explicit(&context->metrics->rows_malformed, 1, memory_order_relaxed);
     if (job->options.on_error == JOB_ON_ERROR_FAIL) {
-        return SABOT_FAIL(err, SABOT_ERR_DATA, "%s: %s; SET 'sabot.on-error' = 'skip' or 'dead-letter' to go on without "
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "%s: %s; SET 'sabot.on-error' = 'skip' or 'dead-letter' to go on "
+            "without "
                           "such records", place, reason);
     }
     if (!job->dead_letters) { return SABOT_OK; }

@@ -173,7 +173,8 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
         if (end) { break; }
         /* The group is computed, not read: the checkpoint's maximal parallelism may have been another. */
         const int32_t group =
-            n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism) : 0;
+            n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism)
+                : 0;
         if (key_group_owner(group, context->max_parallelism, context->parallelism) != context->subtask) { continue; }
         current = namespace_;
         at[n++] = row;
@@ -220,7 +221,8 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
         const struct loaded *loaded = &tables->loaded[i];
         if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
         if (loaded->kind != table->kind) {
-            return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the job "
+            return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the "
+                "job "
                               "without the checkpoint", table->name, loaded->kind == STATE_LIST ? "a list" : "keyed",
                               table->kind == STATE_LIST ? "a list" : "keyed");
         }

@@ -1,7 +1,8 @@
 /* State: typed tables with stable names. All that an operator must remember across a crash is in one of these.
  *
  * A table is (operator uid, state name, schema, kind). Keyed tables are divided by key group: the key's hash
- * (batch_hash) gives the group. Rows of a keyed table are addressed by (namespace, key): the namespace is an int64 such as
+ * (batch_hash) gives the group. Rows of a keyed table are addressed by (namespace, key): the namespace is an int64
+ * such as
  * a pane's end; 0 where there is none. The full key is stored and compared, never just its hash.
  * One interface, several backends (backend memory first). One thread at a time. */
 #ifndef STATE_STATE_H
@@ -12,7 +13,8 @@
 
 enum state_kind {
     STATE_KEYED, /* divided by key group; restored to whoever owns the group */
-    STATE_LIST   /* loose rows (source positions, pending commits): at restore every subtask gets all rows and keeps what
+    STATE_LIST   /* loose rows (source positions, pending commits): at restore every subtask gets all rows and keeps
+                     what
                     is its own */
 };
 
@@ -36,13 +38,15 @@ struct state_context {
 };
 sabot_status state_tables_new(const struct state_context *context, struct state_tables **out, struct sabot_error *err);
 void state_tables_free(struct state_tables *tables);
-/* Declares a table; where a restore has rows for it, they are in it when this returns. The same name twice is a defect. */
+/* Declares a table; where a restore has rows for it, they are in it when this returns. The same name twice is a
+ * defect. */
 sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
                               struct sabot_error *err);
 
 /* --- keyed access, vectorised */
 /* For n physical rows of `batch`, finds or inserts (namespace, keys of row). slots[i] gets the slot number of rows[i];
- * slots of one namespace are dense 0..count-1 and stay valid until rows of it are removed: the slots that a call has made
+ * slots of one namespace are dense 0..count-1 and stay valid until rows of it are removed: the slots that a call has
+ * made
  * are state_count() before it .. state_count() after it (in any order among them). Value columns of new slots are zero
  * bytes (validity: not NULL). batch->hashes must be cached for `keys`; with n_keys 0 nothing is read of the batch. */
 sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,
@@ -52,7 +56,8 @@ sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_,
  * `into`. Values are the caller's to merge. */
 sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                          int32_t *slots, struct sabot_error *err);
-/* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is valid
+/* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is
+ * valid
  * until the next find_or_insert in this namespace. NULL where the namespace is empty. */
 void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column);
 /* Sets a VIEW value: its bytes are copied into the table. Space of replaced values is reclaimed now and then. */
@@ -67,7 +72,8 @@ sabot_status state_read(struct state_table *table, int64_t namespace_, int64_t f
 /* Columns first_column.. of the table's schema (keys are the first) at slots[0..n), in that order (a copy). */
 sabot_status state_take(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
                         int32_t first_column, int32_t n_columns, struct column **out, struct sabot_error *err);
-/* Removes rows: `slots` descending, each once. For each in turn, the row of the last slot moves to the freed one, so that
+/* Removes rows: `slots` descending, each once. For each in turn, the row of the last slot moves to the freed one, so
+ * that
  * slots stay dense. */
 sabot_status state_remove(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
                           struct sabot_error *err);

@@ -1,4 +1,5 @@
-/* What a state backend implements: the keyed tables of state.h. Lists, restore and the bookkeeping of names are done once
+/* What a state backend implements: the keyed tables of state.h. Lists, restore and the bookkeeping of names are done
+ * once
  * for all of them in state.c. To add one: a file with a const struct state_backend, a line in state.c, a line in
  * state_conformance_test.c. The contract of each slot is the one of the function of its name in state.h. */
 #ifndef STATE_STATE_BACKEND_H

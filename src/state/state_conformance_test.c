@@ -362,7 +362,8 @@ static int32_t check_table(struct fixture *fixture, struct state_table *table, b
             seen[found] = true;
             const struct model_row *row = &fixture->model->rows[found];
             assert_int_equal(((const int64_t *)batch->columns[fixture->n_keys]->values)[i], row->number);
-            const struct string_view *text = (const struct string_view *)batch->columns[fixture->n_keys + 1]->values + i;
+            const struct string_view *text = (const struct string_view *)batch->columns[fixture->n_keys + 1]->values
+                + i;
             assert_int_equal(text->size, strlen(row->text));
             assert_memory_equal(string_view_data(text), row->text, text->size);
         }
@@ -372,7 +373,8 @@ static int32_t check_table(struct fixture *fixture, struct state_table *table, b
     return total;
 }
 
-/* Snapshot, restore into `parallelism` tables, check that each key is in exactly one; then goes on from a restore into one. */
+/* Snapshot, restore into `parallelism` tables, check that each key is in exactly one; then goes on from a restore
+ * into one. */
 static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
     struct sabot_error err = {0};
     struct state_snapshot *snapshots;
@@ -454,7 +456,9 @@ static void run(const struct type *types, int32_t n_keys, int32_t ids, bool coll
                     break;
                 default: find_or_insert(&fixture, a); break;
                 }
-                if (step % 8 == 7) { assert_int_equal(check_table(&fixture, fixture.table, true), fixture.model->n_rows); }
+                if (step % 8 == 7) {
+                    assert_int_equal(check_table(&fixture, fixture.table, true), fixture.model->n_rows);
+                }
             }
             fixture_close(&fixture);
         }
@@ -597,7 +601,8 @@ static void a_list_is_restored_whole_to_every_subtask(void **state) {
     }
     struct state_tables *tables;
     struct state_table *table;
-    ok(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables, &err),
+    ok(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables,
+        &err),
        &err);
     for (int32_t i = 0; i < 2; i++) {
         ok(state_tables_load(tables, "positions", STATE_LIST, batch_ref(snapshots[i][0].rows), &err), &err);
@@ -631,7 +636,8 @@ static void state_of_another_type_is_refused_with_a_sentence(void **state) {
     tables_open(&changed, 0, 1, &tables);
     ok(state_tables_load(tables, "panes", STATE_KEYED, batch_ref(snapshots[0].rows), &err), &err);
     assert_int_equal(state_table_open(tables, &(struct state_spec){.name = "panes", .kind = STATE_KEYED,
-                                                                   .schema = changed.schema, .n_keys = 1}, &table, &err),
+                                                                   .schema = changed.schema, .n_keys = 1}, &table,
+                                                                       &err),
                      SABOT_ERR_STATE);
     assert_non_null(strstr(err.message, "k0 is STRING"));
     state_tables_free(tables);

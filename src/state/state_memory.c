@@ -1,9 +1,12 @@
 /* The memory backend: one columnar hash table per namespace.
  *
- * A table is an index of 16-byte entries (open addressing, linear probing) over columns that are indexed by slot. An entry
+ * A table is an index of 16-byte entries (open addressing, linear probing) over columns that are indexed by slot. An
+ * entry
  * holds a 64-bit word that decides equality: the key itself where there is one key column of at most 8 bytes, else the
- * key's hash, and then the full keys are compared column by column behind the probe. The first probe of a block of rows has
- * no branch; only rows that it misses go through a loop. Columns of a dropped namespace are kept for the next one, so that a
+ * key's hash, and then the full keys are compared column by column behind the probe. The first probe of a block of
+ * rows has
+ * no branch; only rows that it misses go through a loop. Columns of a dropped namespace are kept for the next one, so
+ * that a
  * new pane costs no page faults. */
 #include <assert.h>
 #include <math.h>
@@ -105,7 +108,9 @@ static sabot_status heap_grow(struct memory_table *table, struct heap *heap, siz
     if (heap->n_blocks == heap->blocks_capacity) {
         const int32_t capacity = heap->blocks_capacity ? heap->blocks_capacity * 2 : 4;
         struct buffer **blocks = realloc(heap->blocks, (size_t)capacity * sizeof(struct buffer *));
-        if (!blocks) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps"); }
+        if (!blocks) {
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps");
+        }
         heap->blocks = blocks;
         heap->blocks_capacity = capacity;
     }
@@ -125,7 +130,9 @@ static sabot_status heap_keep(struct memory_table *table, struct heap *heap, con
                               struct string_view *out, struct sabot_error *err) {
     *out = *view;
     if (view->size <= STRING_VIEW_INLINE) { return SABOT_OK; }
-    if (!heap->at || (size_t)(heap->end - heap->at) < view->size) { SABOT_TRY(heap_grow(table, heap, view->size, err)); }
+    if (!heap->at || (size_t)(heap->end - heap->at) < view->size) {
+        SABOT_TRY(heap_grow(table, heap, view->size, err));
+    }
     memcpy(heap->at, view->data, view->size);
     out->data = heap->at;
     heap->at += view->size;
@@ -150,7 +157,8 @@ static void pane_free(struct memory_table *table, struct pane *pane) {
 
 static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pane, int32_t slots,
                                     struct sabot_error *err) {
-    /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between leaves
+    /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between
+     * leaves
      * arrays that are larger than said, so their sizes are put right before it is passed on. */
     const int32_t old = pane->slots;
     int32_t done = 0;
@@ -444,7 +452,8 @@ static sabot_status keys_append(struct memory_table *table, struct pane *pane, c
                 break;
             }
             for (int32_t i = 0; i < n; i++) {
-                const struct string_view *from = (const struct string_view *)view->values + (view->constant ? 0 : at[i]);
+                const struct string_view *from = (const struct string_view *)view->values + (view->constant ? 0
+                    : at[i]);
                 struct string_view *target = (struct string_view *)pane->columns[k] + first + i;
                 if (view_is_null(view, at[i])) {
                     memset(target, 0, sizeof *target);
@@ -458,7 +467,9 @@ static sabot_status keys_append(struct memory_table *table, struct pane *pane, c
         for (int32_t i = 0; i < n; i++) {
             if (!view_is_null(view, at[i])) { continue; }
             SABOT_TRY(key_set_null(table, pane, k, first + i, err));
-            if (table->sizes[k]) { memset((char *)pane->columns[k] + (size_t)(first + i) * table->sizes[k], 0, table->sizes[k]); }
+            if (table->sizes[k]) {
+                memset((char *)pane->columns[k] + (size_t)(first + i) * table->sizes[k], 0, table->sizes[k]);
+            }
         }
     }
     for (int32_t v = table->n_keys; v < table->n_columns; v++) {
@@ -766,14 +777,18 @@ static sabot_status memory_namespaces(struct state_table *base, const int64_t **
     if (table->namespaces_capacity < table->n_panes) {
         const int32_t capacity = table->panes_capacity;
         int64_t *namespaces = realloc(table->namespaces, (size_t)capacity * sizeof *namespaces);
-        if (!namespaces) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of namespaces"); }
+        if (!namespaces) {
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of namespaces");
+        }
         table->namespaces = namespaces;
         table->namespaces_capacity = capacity;
     }
     *n = 0;
     for (int32_t i = 0; i < table->n_panes; i++) {
         const struct pane *pane = table->panes[i];
-        if (pane->count && pane->namespace_ != STATE_NAMESPACE_SCRATCH) { table->namespaces[(*n)++] = pane->namespace_; }
+        if (pane->count && pane->namespace_ != STATE_NAMESPACE_SCRATCH) {
+            table->namespaces[(*n)++] = pane->namespace_;
+        }
     }
     *out = table->namespaces;
     return SABOT_OK;
@@ -796,7 +811,9 @@ static sabot_status column_over(enum phys phys, int32_t rows, struct buffer *val
     owners[n_owners++] = values;
     if (validity) { owners[n_owners++] = validity; }
     for (int32_t p = 0; p < n_panes && phys == PHYS_VIEW; p++) {
-        for (int32_t b = 0; b < panes[p]->heap.n_blocks; b++) { owners[n_owners++] = buffer_ref(panes[p]->heap.blocks[b]); }
+        for (int32_t b = 0; b < panes[p]->heap.n_blocks; b++) {
+            owners[n_owners++] = buffer_ref(panes[p]->heap.blocks[b]);
+        }
     }
     const sabot_status status =
         column_new(phys, rows, validity ? (const uint64_t *)(const void *)validity->data : NULL, values->data, owners,
@@ -838,7 +855,9 @@ static sabot_status read_column(struct memory_table *table, struct pane *pane, i
         uint64_t *bits = (uint64_t *)(void *)validity->data;
         memset(bits, 0xff, validity_size(n));
         for (int32_t i = 0; i < n; i++) {
-            if (!bit_is_set(pane->validity[c], slots ? slots[i] : first + i)) { bits[i >> 6] &= ~(UINT64_C(1) << (i & 63)); }
+            if (!bit_is_set(pane->validity[c], slots ? slots[i] : first + i)) {
+                bits[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+            }
         }
     }
     return column_over(table->phys[c], n, values, validity, &pane, 1, out, err);
@@ -1077,7 +1096,8 @@ static sabot_status snapshot_batch(struct memory_table *table, struct pane *cons
     buffer_unref(hashes);
     status =
         order ? buffer_new(table->pool, (size_t)rows * 8, &namespaces, err)
-              : SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot", table->table.name);
+              : SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot",
+                  table->table.name);
     if (status != SABOT_OK) {
         free(order);
         buffer_unref(groups);
@@ -1121,7 +1141,8 @@ static sabot_status memory_snapshot(struct state_table *base, struct batch **out
     for (int32_t p = 0; p < n_panes; p++) { rows += table->panes[p]->count; }
     if (rows == 0) { return SABOT_OK; }
     if (rows > INT32_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %lld rows in one task are too many for a snapshot: raise the "
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %lld rows in one task are too many for a snapshot: raise "
+            "the "
                           "parallelism", base->name, (long long)rows);
     }
     struct buffer *groups;
@@ -1144,7 +1165,8 @@ static sabot_status memory_open(const struct state_context *context, const struc
     *out = NULL;
     const struct schema *schema = spec->schema;
     if (schema->n_fields > 64) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s has %d columns, at most 64 are possible: use fewer keys "
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s has %d columns, at most 64 are possible: use fewer "
+            "keys "
                           "or aggregates", spec->name, schema->n_fields);
     }
     struct memory_table *table = calloc(1, sizeof *table);

@@ -50,7 +50,8 @@ sabot_status aggregator_open(struct aggregator *aggregator, const struct aggrega
                              struct sabot_error *err) {
     *aggregator = (struct aggregator){.pool = pool, .n_keys = options->n_keys};
     if (options->n_keys > AGGREGATOR_KEYS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible", options->n_keys,
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible",
+            options->n_keys,
                           AGGREGATOR_KEYS_MAX);
     }
     for (int32_t k = 0; k < options->n_keys; k++) { aggregator->keys[k] = options->keys[k]; }
@@ -68,7 +69,9 @@ void aggregator_take_partials(struct aggregator *aggregator, int32_t first_key, 
     aggregator->takes_partials = true;
     for (int32_t k = 0; k < aggregator->n_keys; k++) { aggregator->keys[k] = first_key + k; }
     aggregator->partial_columns[0] = rows_column;
-    for (int32_t c = 1; c < aggregator->accumulators.n_cells; c++) { aggregator->partial_columns[c] = first_cell + c - 1; }
+    for (int32_t c = 1; c < aggregator->accumulators.n_cells; c++) {
+        aggregator->partial_columns[c] = first_cell + c - 1;
+    }
 }
 
 void aggregator_clear(struct aggregator *aggregator) {
@@ -121,7 +124,8 @@ static int32_t keep_first_of_each(const int32_t *set_slots, int64_t before, int6
     return m;
 }
 
-/* Puts the values of rows[0..n) into the set; returns in *fresh how many were not there yet: they stand first in rows and
+/* Puts the values of rows[0..n) into the set; returns in *fresh how many were not there yet: they stand first in rows
+ * and
  * group_slots then. `keys` are the columns of the group keys and the value in `batch`. */
 static sabot_status set_add(struct aggregator *aggregator, int32_t s, int64_t namespace_, struct batch *batch,
                             const int32_t *keys, int32_t *rows, int32_t *group_slots, int32_t n, int32_t *fresh,
@@ -171,7 +175,8 @@ static sabot_status add_distinct(struct aggregator *aggregator, int32_t s, int64
                                aggregator->kept, aggregator->kept_slots, fresh, err);
 }
 
-sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64_t namespace_, const struct batch *batch,
+sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64_t namespace_,
+    const struct batch *batch,
                                  const int32_t *rows, int32_t n, int32_t *kept, int32_t *set_slots,
                                  struct sabot_error *err) {
     const struct distinct_set *set = &aggregator->accumulators.sets[s];
@@ -229,9 +234,12 @@ static sabot_status merge_distinct(struct aggregator *aggregator, int32_t s, int
         BATCH_OWNED struct batch *values = NULL, *by_group = NULL, *by_value = NULL;
         SABOT_TRY(state_read(set, from, first, n, &values, err));
         int32_t *rows = aggregator->kept, *slots = aggregator->kept_slots;
-        if (aggregator->n_keys) { SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys, &by_group, err)); }
+        if (aggregator->n_keys) {
+            SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys, &by_group, err));
+        }
         /* the groups are there: merge_cells ran before */
-        SABOT_TRY(state_find_or_insert(aggregator->table, into, by_group ? by_group : values, keys, NULL, n, slots, err));
+        SABOT_TRY(state_find_or_insert(aggregator->table, into, by_group ? by_group : values, keys, NULL, n, slots,
+            err));
         for (int32_t i = 0; i < n; i++) { rows[i] = i; }
         SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys + 1, &by_value, err));
         int32_t fresh;
