@@ -19,8 +19,12 @@ static bool is_timestamp(struct type type) {
     return type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ;
 }
 
+/* Many writers store a time as the number of milliseconds (or finer units) since 1970: in the unit of the declared type. */
+static bool is_epoch(struct type from, struct type to) { return from.kind == TYPE_INT64 && is_timestamp(to); }
+
 static bool convertible(struct type from, struct type to) {
-    if (from.kind == TYPE_NULL || (is_exact(from) && is_exact(to)) || (is_timestamp(from) && is_timestamp(to))) {
+    if (from.kind == TYPE_NULL || (is_exact(from) && is_exact(to)) || (is_timestamp(from) && is_timestamp(to)) ||
+        is_epoch(from, to)) {
         return true;
     }
     const bool texts = (from.kind == TYPE_STRING || from.kind == TYPE_BINARY) &&
@@ -172,7 +176,9 @@ static sabot_status convert_nested(struct memory_pool *pool, struct column *from
 /* Of plain types: what is in memory is the same for both. */
 static bool same_values(struct type from, struct type to) {
     if (to.n_fields > 0 || type_phys(from) != type_phys(to)) { return false; }
-    if (is_timestamp(to)) { return timestamp_units_per_ms_num(from) == timestamp_units_per_ms_num(to); }
+    if (is_timestamp(to)) {
+        return is_epoch(from, to) || timestamp_units_per_ms_num(from) == timestamp_units_per_ms_num(to);
+    }
     if (is_exact(to)) { return from.kind != TYPE_DECIMAL && to.kind != TYPE_DECIMAL; }
     return from.kind == to.kind || to.kind == TYPE_BINARY;
 }
@@ -256,6 +262,39 @@ int32_t conform_needed(const struct conform *conform, uint32_t *columns) {
         if (conform->sources[i] >= 0) { columns[n++] = (uint32_t)conform->sources[i]; }
     }
     return n;
+}
+
+/* Marks those of `from` that `to` names (or all), where `wanted` is not NULL. Returns how many fields there are, those of
+ * rows in rows counted. */
+static int32_t mark_fields(const struct field *from, int32_t n_from, const struct field *to, int32_t n_to, bool all,
+                           bool *wanted) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < n_from; i++) {
+        const struct field *match = NULL;
+        for (int32_t k = 0; k < n_to && !match; k++) { match = strcmp(to[k].name, from[i].name) == 0 ? &to[k] : NULL; }
+        const bool keeps = all || match;
+        const int32_t at = n++;
+        if (wanted) { wanted[at] = keeps; }
+        if (from[i].type.kind != TYPE_ROW) { continue; }
+        const bool has_fields = match && match->type.kind == TYPE_ROW;
+        bool *below = wanted ? wanted + n : NULL;
+        const int32_t below_n =
+            mark_fields(from[i].type.fields, from[i].type.n_fields, has_fields ? match->type.fields : NULL,
+                        has_fields ? match->type.n_fields : 0, all || (match && !has_fields), below);
+        /* Of a row whose fields nobody reads it is still read whether it is NULL: through its first field. */
+        bool any_below = false;
+        for (int32_t k = 0; below && k < below_n; k++) { any_below |= below[k]; }
+        if (keeps && below && below_n > 0 && !any_below) {
+            mark_fields(from[i].type.fields, 1, NULL, 0, true, below);
+        }
+        n += below_n;
+    }
+    return n;
+}
+
+int32_t conform_fields(const struct conform *conform, bool *wanted) {
+    return mark_fields(conform->from->fields, conform->from->n_fields, conform->to->fields, conform->to->n_fields, false,
+                       wanted);
 }
 
 sabot_status conform_apply(const struct conform *conform, struct memory_pool *pool, const struct batch *from,

@@ -92,6 +92,18 @@ pub unsafe extern "C" fn bridge_reader_group(
 /// # Safety
 /// As stated in bridge_io.h.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn bridge_reader_prune(
+    reader: *mut Reader,
+    wanted: *const bool,
+    wanted_count: usize,
+    err: *mut SabotError,
+) -> i32 {
+    guard(err, |_| unsafe { &mut *reader }.prune(unsafe { slice::from_raw_parts(wanted, wanted_count) }))
+}
+
+/// # Safety
+/// As stated in bridge_io.h.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn bridge_reader_select(
     reader: *mut Reader,
     columns: *const u32,

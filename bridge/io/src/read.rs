@@ -3,7 +3,7 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_buffer::{Buffer, MutableBuffer};
 use arrow_ipc::reader::FileDecoder;
 use arrow_ipc::{Block, MessageHeader, MetadataVersion};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -45,6 +45,8 @@ pub struct Reader {
     pub schema: SchemaRef,
     layout: Option<Layout>,
     columns: Option<Vec<usize>>,
+    /// Per top-level column the leaves to read, where fields of structs are left out (Parquet).
+    leaves: Option<Vec<Vec<usize>>>,
     batch_rows: usize,
     range: Range,
 }
@@ -85,6 +87,7 @@ impl Reader {
             schema,
             layout,
             columns: None,
+            leaves: None,
             batch_rows: 8192,
             range: Range { group: 0, end: 0, row: 0 },
         };
@@ -124,6 +127,28 @@ impl Reader {
             }
             Body::IpcStream { .. } => Err(failure(status::ERR_USAGE, "an Arrow IPC stream has no list of its batches")),
         }
+    }
+
+    /// Leaves out fields of structs; `wanted` as in bridge_io.h.
+    pub fn prune(&mut self, wanted: &[bool]) -> Outcome<()> {
+        let Body::Parquet { metadata, .. } = &self.body else { return Ok(()) };
+        let misfit = || failure(status::ERR_USAGE, "the flags do not fit the fields of the file");
+        let mut walk = Pruning { wanted, next_flag: 0, next_leaf: 0 };
+        let (mut fields, mut leaves) = (Vec::new(), Vec::new());
+        for field in self.full_schema.fields() {
+            let mut mine = Vec::new();
+            let kept = walk.field(field, true, &mut mine).ok_or_else(misfit)?;
+            fields.push(kept.unwrap_or_else(|| field.clone()));
+            leaves.push(mine);
+        }
+        if walk.next_flag != wanted.len() || walk.next_leaf != metadata.parquet_schema().num_columns() {
+            return Err(misfit());
+        }
+        let schema = Schema::new_with_metadata(fields, self.full_schema.metadata().clone());
+        self.full_schema = schema.into();
+        self.schema = self.full_schema.clone();
+        self.leaves = Some(leaves);
+        Ok(())
     }
 
     pub fn select(&mut self, columns: Option<Vec<usize>>, batch_rows: usize) -> Outcome<()> {
@@ -203,6 +228,7 @@ impl Reader {
                         &self.source,
                         metadata,
                         self.columns.as_deref(),
+                        self.leaves.as_deref(),
                         self.batch_rows,
                         &self.range,
                     )?;
@@ -279,6 +305,52 @@ fn slice_pending(
     }))
 }
 
+/// The way through a schema's fields and through the leaves of the Parquet file under them, side by side.
+struct Pruning<'a> {
+    wanted: &'a [bool],
+    next_flag: usize,
+    next_leaf: usize,
+}
+
+impl Pruning<'_> {
+    /// What is left of a field (None: nothing), and in `leaves` what of it is to be read. The outer None: flags are missing.
+    fn field(&mut self, field: &FieldRef, parent: bool, leaves: &mut Vec<usize>) -> Option<Option<FieldRef>> {
+        let wanted = *self.wanted.get(self.next_flag)? && parent;
+        self.next_flag += 1;
+        let DataType::Struct(children) = field.data_type() else {
+            let first = self.next_leaf;
+            self.next_leaf += leaf_count(field.data_type());
+            if wanted {
+                leaves.extend(first..self.next_leaf);
+            }
+            return Some(wanted.then(|| field.clone()));
+        };
+        let mut kept = Vec::new();
+        for child in children {
+            kept.extend(self.field(child, wanted, leaves)?);
+        }
+        if !wanted {
+            return Some(None);
+        }
+        let fields: Fields = kept.into();
+        Some(Some(Field::clone(field).with_data_type(DataType::Struct(fields)).into()))
+    }
+}
+
+/// How many columns of a Parquet file hold a value of this type.
+fn leaf_count(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => leaf_count(item.data_type()),
+        _ => 1,
+    }
+}
+
 fn open_parquet(source: Source, layout: Option<Layout>) -> Outcome<Reader> {
     if source.size() == SIZE_UNKNOWN {
         return Err(failure(status::ERR_UNSUPPORTED, "Parquet can't be read from a pipe: its directory is at its end"));
@@ -299,6 +371,7 @@ fn parquet_group_reader(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     columns: Option<&[usize]>,
+    leaves: Option<&[Vec<usize>]>,
     batch_rows: usize,
     range: &Range,
 ) -> Outcome<ParquetRecordBatchReader> {
@@ -306,7 +379,11 @@ fn parquet_group_reader(
         .with_row_groups(vec![range.group as usize])
         .with_batch_size(batch_rows);
     if let Some(columns) = columns {
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
+        let parquet = metadata.parquet_schema();
+        let mask = match leaves {
+            Some(leaves) => ProjectionMask::leaves(parquet, columns.iter().flat_map(|c| leaves[*c].iter().copied())),
+            None => ProjectionMask::roots(parquet, columns.iter().copied()),
+        };
         builder = builder.with_projection(mask);
     }
     if range.row > 0 {

@@ -36,23 +36,56 @@ void columnar_close(struct columnar *columnar) {
     free(columnar);
 }
 
+/* The schema of what the reader gives. */
+static sabot_status reader_schema(const struct columnar *columnar, struct schema **out, struct sabot_error *err) {
+    struct ArrowSchema arrow;
+    *out = NULL;
+    SABOT_TRY(bridge_reader_schema(columnar->reader, &arrow, err));
+    const sabot_status status = schema_import(&arrow, out, err);
+    ArrowSchemaRelease(&arrow);
+    return status;
+}
+
+/* Has the reader leave out what the table does not name: columns, and fields of rows. */
+static sabot_status columnar_select(struct columnar *columnar, const struct conform *whole, int32_t columns_max,
+                                    size_t batch_rows, struct sabot_error *err) {
+    const int32_t n_fields = conform_fields(whole, NULL);
+    uint32_t *columns = calloc((size_t)columns_max + 1, sizeof *columns);
+    bool *fields = calloc((size_t)n_fields + 1, sizeof *fields);
+    sabot_status status = SABOT_OK;
+    if (columns && fields) {
+        const int32_t n = conform_needed(whole, columns);
+        conform_fields(whole, fields);
+        status = bridge_reader_prune(columnar->reader, fields, (size_t)n_fields, err);
+        if (status == SABOT_OK) {
+            status = bridge_reader_select(columnar->reader, columns, (size_t)n, batch_rows, err);
+        }
+    } else {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a file's schema");
+    }
+    free(columns);
+    free(fields);
+    return status;
+}
+
 static sabot_status columnar_bind(struct columnar *columnar, const struct connector_context *context,
                                   struct sabot_error *err) {
     const struct connector_table *table = context->table;
-    struct ArrowSchema arrow;
     struct schema *schema = NULL;
-    SABOT_TRY(bridge_reader_schema(columnar->reader, &arrow, err));
-    sabot_status status = schema_import(&arrow, &schema, err);
-    if (status == SABOT_OK) { status = conform_new(schema, table->schema, table->metadata, &columnar->conform, err); }
+    struct conform *whole = NULL;
+    SABOT_TRY(reader_schema(columnar, &schema, err));
+    sabot_status status = conform_new(schema, table->schema, table->metadata, &whole, err);
     schema_unref(schema);
-    ArrowSchemaRelease(&arrow);
     SABOT_TRY(status);
-    uint32_t *columns = calloc((size_t)table->schema->n_fields + 1, sizeof *columns);
-    if (!columns) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a file's schema"); }
-    const int32_t n = conform_needed(columnar->conform, columns);
-    status = bridge_reader_select(columnar->reader, columns, (size_t)n, (size_t)context->batch_rows, err);
-    free(columns);
+    status = columnar_select(columnar, whole, table->schema->n_fields, (size_t)context->batch_rows, err);
+    conform_free(whole);
     SABOT_TRY(status);
+    /* What comes now has the needed columns in the table's order, and fewer fields. */
+    SABOT_TRY(reader_schema(columnar, &schema, err));
+    status = conform_new(schema, table->schema, table->metadata, &columnar->conform, err);
+    schema_unref(schema);
+    SABOT_TRY(status);
+    struct ArrowSchema arrow;
     SABOT_TRY(bridge_reader_schema(columnar->reader, &arrow, err));
     status = importer_new(&arrow, &columnar->importer, err);
     ArrowSchemaRelease(&arrow);
