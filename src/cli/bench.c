@@ -234,7 +234,9 @@ static int bench_queries(struct bench *bench, const int *chosen, int n_chosen, b
             err = (struct sabot_error){0};
             const sabot_status status = run_query(bench, chosen[i], &figures[i][round], &err);
             if (status == SABOT_OK) { continue; }
-            if (all && status == SABOT_ERR_UNSUPPORTED) { /* all that run were asked for */
+            if (all && (status == SABOT_ERR_UNSUPPORTED || status == SABOT_ERR_PLAN)) {
+                /* all that run were asked for */
+                fprintf(stderr, "%s is left out: %s\n", queries[chosen[i]].name, err.message);
                 refused[i] = true;
                 continue;
             }
