@@ -69,9 +69,12 @@ uint64_t bridge_reader_groups(const struct bridge_reader *reader);
 sabot_status bridge_reader_group(const struct bridge_reader *reader, uint64_t index, struct bridge_group *group,
                                  struct sabot_error *err);
 
-/* Leaves fields of structs out where the format can (Parquet; elsewhere nothing changes): one flag per field of the schema,
- * depth first, the fields of a struct behind it; what lists and maps hold is not counted. The numbers of top-level columns
- * stay, and a top-level column whose flag is false must not be selected; of a struct that is read a field must be. Before
+/* Leaves fields of structs out where the format can (Parquet; elsewhere nothing changes): one flag per field of the
+ * schema,
+ * depth first, the fields of a struct behind it; what lists and maps hold is not counted. The numbers of top-level
+ * columns
+ * stay, and a top-level column whose flag is false must not be selected; of a struct that is read a field must be.
+ * Before
  * the first read, once. */
 sabot_status bridge_reader_prune(struct bridge_reader *reader, const bool *wanted, size_t wanted_count,
                                  struct sabot_error *err);

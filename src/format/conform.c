@@ -19,7 +19,8 @@ static bool is_timestamp(struct type type) {
     return type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ;
 }
 
-/* Many writers store a time as the number of milliseconds (or finer units) since 1970: in the unit of the declared type. */
+/* Many writers store a time as the number of milliseconds (or finer units) since 1970: in the unit of the declared
+ * type. */
 static bool is_epoch(struct type from, struct type to) { return from.kind == TYPE_INT64 && is_timestamp(to); }
 
 static bool convertible(struct type from, struct type to) {
@@ -264,7 +265,8 @@ int32_t conform_needed(const struct conform *conform, uint32_t *columns) {
     return n;
 }
 
-/* Marks those of `from` that `to` names (or all), where `wanted` is not NULL. Returns how many fields there are, those of
+/* Marks those of `from` that `to` names (or all), where `wanted` is not NULL. Returns how many fields there are,
+ * those of
  * rows in rows counted. */
 static int32_t mark_fields(const struct field *from, int32_t n_from, const struct field *to, int32_t n_to, bool all,
                            bool *wanted) {
@@ -293,7 +295,8 @@ static int32_t mark_fields(const struct field *from, int32_t n_from, const struc
 }
 
 int32_t conform_fields(const struct conform *conform, bool *wanted) {
-    return mark_fields(conform->from->fields, conform->from->n_fields, conform->to->fields, conform->to->n_fields, false,
+    return mark_fields(conform->from->fields, conform->from->n_fields, conform->to->fields, conform->to->n_fields,
+        false,
                        wanted);
 }
 

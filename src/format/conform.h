@@ -13,7 +13,8 @@ sabot_status conform_new(const struct schema *from, const struct schema *to, con
 void conform_free(struct conform *conform);
 /* Which columns of `from` are needed, ascending in no order; returns how many. */
 int32_t conform_needed(const struct conform *conform, uint32_t *columns);
-/* Which fields of `from` are wanted, depth first, the fields of a ROW behind the ROW (those of ARRAY and MAP are not counted);
+/* Which fields of `from` are wanted, depth first, the fields of a ROW behind the ROW (those of ARRAY and MAP are not
+ * counted);
  * returns how many flags that are. NULL only counts. Metadata columns do not matter: they are not needed. */
 int32_t conform_fields(const struct conform *conform, bool *wanted);
 /* `from` holds the needed columns in that order. Metadata columns stay NULL pointers. */
