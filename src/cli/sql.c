@@ -181,7 +181,9 @@ static unsigned char complete(EditLine *editor, int key) {
 static sabot_status show_rows(struct shell *shell, struct session_result *result, struct sabot_error *err) {
     struct session_job *job = result->job;
     if (job && !job->bounded && shell->editor && shell->output == OUTPUT_TABLE) {
-        return live_show(shell->env, job, NULL, NULL, err);
+        const sabot_status shown = live_show(shell->env, job, NULL, NULL, err);
+        if (console_signals() > 0) { puts("stopped"); }
+        return shown;
     }
     struct output *output = NULL;
     const struct output_options options = {.kind = shell->output, .updating = job && job->updating,

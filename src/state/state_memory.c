@@ -1016,6 +1016,7 @@ static sabot_status snapshot_hashes(struct memory_table *table, struct pane *con
     const int32_t n_group_keys = table->n_keys - table->table.n_sub_keys;
     for (int32_t p = 0; p < n_panes; p++) {
         const int32_t n = panes[p]->count;
+        if (n == 0) { continue; } /* an empty pane may have no arrays yet */
         if (table->table.n_sub_keys == 0) {
             memcpy(hashes, panes[p]->hashes, (size_t)n * sizeof *hashes);
         } else if (n_group_keys == 0) {
