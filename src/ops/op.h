@@ -55,6 +55,8 @@ struct op_context {
 struct op {
     const struct op_type *type;
     bool busy; /* resume() wants to be called */
+    int64_t wake_at_ms; /* on_time() wants to be called at this processing time (env_wall_ms of context->env); 0: never.
+                           Set and changed by the operator in any of its calls; put back to 0 before on_time() */
 };
 
 /* Where an operator's output goes; implemented by the task (runtime) and by tests. */
@@ -90,6 +92,10 @@ struct op_type {
     /* The checkpoint is complete: sinks commit. Not called for aborted ones. */
     sabot_status (*on_complete)(struct op *op, int64_t checkpoint_id, struct sabot_error *err);
     void (*close)(struct op *op); /* frees; NULL is not passed */
+    /* The processing time now_ms has reached op->wake_at_ms. Not while it is busy, nor without room for output, nor
+     * within a barrier, nor behind its end; so it may come late, and never early. An operator that has more timers
+     * sets wake_at_ms again. Set where wake_at_ms is. */
+    sabot_status (*on_time)(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err);
     bool wants_ticks;
     bool stateful; /* has keyed state: its input must come by hash of the key */
 };

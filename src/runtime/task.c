@@ -10,6 +10,7 @@
 /* An operator that is busy, has room and gives out nothing waits for a wake-up. One that forgets to ask for it is tried
  * again so often. */
 #define BUSY_RETRY_NS 1000000
+#define ALARM_SLEEP_MAX_MS INT64_C(1000)
 
 /* --- whose time it is: busy_ns of an operator is the time in it without the operators behind it */
 
@@ -408,6 +409,33 @@ static sabot_status ticks(struct task *task, int64_t now, struct sabot_error *er
     return SABOT_OK;
 }
 
+/* Processing time: calls operators whose time has come, last first, as ticks do. */
+static sabot_status alarms(struct task *task, struct sabot_error *err) {
+    for (int32_t i = task->n_ops - 1; i >= 0; i--) {
+        struct chain_op *op = &task->ops[i];
+        if (!op->op->wake_at_ms || op->ended || is_source_at(task, i)) { continue; }
+        const int64_t wall_ms = env_wall_ms(task->job->env);
+        if (op->op->wake_at_ms > wall_ms || op->op->busy || !room_behind(task, i)) { continue; }
+        op->op->wake_at_ms = 0;
+        SABOT_TRY(CALL(task, i, op->spec->type->on_time(op->op, wall_ms, &op->out, err)));
+    }
+    return SABOT_OK;
+}
+
+/* When the task has to be stepped for the next of them. */
+static void alarms_set(struct task *task, int64_t now) {
+    for (int32_t i = 0; i < task->n_ops; i++) {
+        const struct chain_op *op = &task->ops[i];
+        if (!op->op->wake_at_ms || op->ended || is_source_at(task, i)) { continue; }
+        const int64_t left_ms = op->op->wake_at_ms - env_wall_ms(task->job->env);
+        /* What is due and was not called waits for something else, which wakes the task. The wall clock may be set
+         * while the task sleeps, so it is looked at now and then. */
+        wake_at_most(task, now + (left_ms <= 0                   ? BUSY_RETRY_NS
+                                  : left_ms < ALARM_SLEEP_MAX_MS ? left_ms * 1000000
+                                                                 : ALARM_SLEEP_MAX_MS * 1000000));
+    }
+}
+
 static sabot_status watermark_release(struct task *task, int64_t now, struct sabot_error *err) {
     if (task->held_watermark_ms == WATERMARK_NONE) { return SABOT_OK; }
     const int64_t due = task->watermark_sent_ns + task->job->options.watermark_interval_ns;
@@ -455,6 +483,7 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
     }
     if (!room || outputs_full(task)) { return SABOT_OK; } /* the channel wakes us */
     SABOT_TRY(ticks(task, now, err));
+    SABOT_TRY(alarms(task, err));
     if (task->is_source) {
         SABOT_TRY(source_read(task, more, err));
         SABOT_TRY(watermark_release(task, now, err));
@@ -480,5 +509,6 @@ sabot_status task_step(struct task *task, const struct task_step *step, bool *mo
         SABOT_TRY(step_once(task, now, &budget, more, err));
         now = env_now_ns(task->job->env);
     } while (*more && budget > 0 && now < step->until_ns);
+    alarms_set(task, now);
     return SABOT_OK;
 }
