@@ -11,7 +11,8 @@
 #define NAMES_MAX ((size_t)10 * 1000 * 1000)
 
 int64_t env_now_ns(struct env *env) { return env->type->now_ns(env); }
-int64_t env_wall_ms(struct env *env) { return env->type->wall_ms(env); }
+int64_t env_wall_ns(struct env *env) { return env->type->wall_ns(env); }
+int64_t env_wall_ms(struct env *env) { return env->type->wall_ns(env) / 1000000; }
 uint64_t env_random(struct env *env) { return env->type->random(env); }
 int64_t env_cpu_ns(struct env *env) { return env->type->cpu_ns(env); }
 int64_t env_rss_bytes(struct env *env) { return env->type->rss_bytes(env); }

@@ -31,7 +31,8 @@ struct env *env_real(void);
 
 /* --- time and chance */
 int64_t env_now_ns(struct env *env);      /* monotonic */
-int64_t env_wall_ms(struct env *env);     /* Unix time in milliseconds */
+int64_t env_wall_ns(struct env *env);     /* Unix time in nanoseconds */
+int64_t env_wall_ms(struct env *env);     /* the same in milliseconds */
 uint64_t env_random(struct env *env);     /* seeded in the simulator, from the system otherwise */
 int64_t env_cpu_ns(struct env *env);      /* CPU time of the process */
 int64_t env_rss_bytes(struct env *env);   /* resident memory of the process */

@@ -8,7 +8,7 @@
 struct env_type {
     bool simulated;
     int64_t (*now_ns)(struct env *env);
-    int64_t (*wall_ms)(struct env *env);
+    int64_t (*wall_ns)(struct env *env);
     uint64_t (*random)(struct env *env);
     int64_t (*cpu_ns)(struct env *env);
     int64_t (*rss_bytes)(struct env *env);

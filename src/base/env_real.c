@@ -49,9 +49,9 @@ static int64_t real_now_ns(struct env *env) {
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-static int64_t real_wall_ms(struct env *env) {
+static int64_t real_wall_ns(struct env *env) {
     (void)env;
-    return clock_ns(CLOCK_REALTIME) / 1000000;
+    return clock_ns(CLOCK_REALTIME);
 }
 
 static uint64_t real_random(struct env *env) {
@@ -514,7 +514,7 @@ static sabot_status real_offload(struct env *env, void (*run)(void *arg), void *
 static const struct env_type real_type = {
     .simulated = false,
     .now_ns = real_now_ns,
-    .wall_ms = real_wall_ms,
+    .wall_ns = real_wall_ns,
     .random = real_random,
     .cpu_ns = real_cpu_ns,
     .rss_bytes = real_rss_bytes,

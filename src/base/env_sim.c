@@ -78,7 +78,7 @@ static uint64_t next_random(struct sim *sim) { /* splitmix64 */
 /* --- time and chance */
 
 static int64_t sim_now_ns(struct env *env) { return sim_of(env)->now_ns; }
-static int64_t sim_wall_ms(struct env *env) { return START_WALL_MS + sim_of(env)->now_ns / 1000000; }
+static int64_t sim_wall_ns(struct env *env) { return START_WALL_MS * 1000000 + sim_of(env)->now_ns; }
 static uint64_t sim_random(struct env *env) { return next_random(sim_of(env)); }
 static int64_t sim_cpu_ns(struct env *env) { return sim_of(env)->now_ns; }
 static int64_t sim_rss_bytes(struct env *env) { return sim_of(env)->bytes; }
@@ -328,7 +328,7 @@ static sabot_status content_for(struct sim *sim, const char *path, enum env_open
     struct content *content = calloc(1, sizeof *content);
     if (!content) { die("no memory for a file", sim); }
     content->refs = 1;
-    content->modified_ms = sim_wall_ms(&sim->env);
+    content->modified_ms = env_wall_ms(&sim->env);
     const sabot_status status = entry_add(sim, path, content, err);
     if (status != SABOT_OK) {
         content_unref(sim, content);
@@ -399,7 +399,7 @@ static sabot_status sim_write(struct env_file *base, const void *data, size_t si
     }
     memcpy(content->data + content->size, data, size);
     content->size += size;
-    content->modified_ms = sim_wall_ms(&sim->env);
+    content->modified_ms = env_wall_ms(&sim->env);
     return SABOT_OK;
 }
 
@@ -591,7 +591,7 @@ void env_sim_free(struct env *env) {
 static const struct env_type sim_type = {
     .simulated = true,
     .now_ns = sim_now_ns,
-    .wall_ms = sim_wall_ms,
+    .wall_ns = sim_wall_ns,
     .random = sim_random,
     .cpu_ns = sim_cpu_ns,
     .rss_bytes = sim_rss_bytes,

@@ -20,9 +20,9 @@ static inline int64_t pace_due(struct pace *pace, struct env *env, int64_t next,
     if (pace->interval_ns <= 0) { return rows; }
     const int64_t now_ns = env_now_ns(env);
     if (!pace->running) {
-        const int64_t wall_ms = env_wall_ms(env);
-        if (pace->started_ms == 0) { pace->started_ms = wall_ms; }
-        pace->started_ns = now_ns - (wall_ms - pace->started_ms) * 1000000;
+        const int64_t wall_ns = env_wall_ns(env);
+        if (pace->started_ms == 0) { pace->started_ms = wall_ns / 1000000; }
+        pace->started_ns = now_ns - (wall_ns - pace->started_ms * 1000000);
         pace->running = true;
     }
     const double elapsed_ns = (double)(now_ns - pace->started_ns);

@@ -3,8 +3,8 @@
  *
  * Every event carries the time at which it is due, and the source gives it out then, on its own clock: a stall delays
  * what follows and is measured, not left out (no coordinated omission). Latency = the moment at which the reader gets
- * the row minus window_end; in it are the watermark's delay of 1 ms (rows of one millisecond must all be in), the
- * pacing of the source, the engine and the hand-over. Arguments: [seconds] [events per second] [parallelism]. */
+ * the row minus window_end; in it are the pacing of the source, the engine and the hand-over. Arguments: [seconds]
+ * [events per second] [parallelism]. */
 #include "base/error.h"
 #include "engine/session.h"
 
@@ -42,17 +42,13 @@ int main(int argc, char **argv) {
     ok(session_new(env, 0, &session, &err), &err);
     ok(session_parse(sql, strlen(sql), &script, &err), &err);
     while (session_left(&script) > 0) { ok(session_step(session, &script, &result, &err), &err); }
-    /* The wall clock in nanoseconds: its milliseconds, refined by the monotonic clock from one tick on. */
-    int64_t tick_ms = env_wall_ms(env), wall_ms;
-    while ((wall_ms = env_wall_ms(env)) == tick_ms) {}
-    const int64_t offset_ns = wall_ms * 1000000 - env_now_ns(env);
     struct histogram *latency = histogram_new();
     int64_t last_end_ms = 0, cpu_ns = env_cpu_ns(env);
     for (bool end = false; !end;) {
         struct batch *batch = NULL;
         ok(session_job_next(result.job, -1, &batch, &end, &err), &err);
         if (!batch) { continue; }
-        const int64_t now_ns = env_now_ns(env) + offset_ns;
+        const int64_t now_ns = env_wall_ns(env);
         const int64_t *ends = batch->columns[1]->values;
         for (int32_t i = 0; i < batch->selected; i++) {
             const int64_t end_ms = ends[column_at(batch->columns[1], batch_row(batch, i))];
