@@ -251,6 +251,8 @@ static void bench_case(const struct data *data, size_t c) {
     printf("peers/%s/wall %.1f Mrows/s\n", name, rate(data, one[RUNS / 2].wall_s));
     printf("peers/%s/two_cores %.1f Mrows/s # reference: peers/%s/wall\n", name, rate(data, two[RUNS / 2].wall_s),
            name);
+    printf("peers/%s/two_cores/cpu %.1f Mrows/s/core # reference: peers/%s\n", name, rate(data, two[RUNS / 2].cpu_s),
+           name);
     fflush(stdout);
 }
 

@@ -24,7 +24,7 @@ struct model_row {
 struct scenario {
     struct window_spec window;
     int64_t units;     /* of the time column per ms */
-    bool two_phase, with_keys, distinct;
+    bool two_phase, many_keys, with_keys, distinct;
 };
 
 static uint64_t seed_given;
@@ -217,7 +217,7 @@ static struct batch *random_rows(struct test_random *random, const struct scenar
     const bool all = test_below(random, 2);
     for (int32_t i = 0; i < n; i++) {
         struct model_row row = {
-            .key = test_below(random, 4) * INT64_C(1000000007),
+            .key = test_below(random, scenario->many_keys ? 100 : 4) * INT64_C(1000000007),
             .key_null = test_below(random, 9) == 0,
             .name = test_below(random, 6) - 1,
             .ts_ms = around + (int64_t)(test_random(random) % (uint64_t)(2 * spread)) - spread,
@@ -441,6 +441,14 @@ static void two_phases_give_what_one_gives(void **state) {
     run((struct scenario){.window = {.kind = WINDOW_CUMULATE, .size_ms = 1000, .slide_ms = 250}, .units = 1,
                           .two_phase = true});
 }
+/* Short windows make about as many groups as there are rows: then the local phase lets rows through as they are. */
+static void two_phases_that_let_rows_through_give_what_one_gives(void **state) {
+    (void)state;
+    run((struct scenario){.window = {.kind = WINDOW_TUMBLE, .size_ms = 3, .slide_ms = 3}, .units = 1000,
+                          .with_keys = true, .two_phase = true, .many_keys = true});
+    run((struct scenario){.window = {.kind = WINDOW_HOP, .size_ms = 6, .slide_ms = 2}, .units = 1, .with_keys = true,
+                          .two_phase = true, .many_keys = true});
+}
 static void windows_of_many_slices_in_a_batch_equal_the_model(void **state) {
     (void)state;
     run((struct scenario){
@@ -508,6 +516,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_hop_whose_size_is_no_multiple_of_its_slide_equals_the_model),
         cmocka_unit_test(cumulating_windows_equal_the_model),
         cmocka_unit_test(two_phases_give_what_one_gives),
+        cmocka_unit_test(two_phases_that_let_rows_through_give_what_one_gives),
         cmocka_unit_test(windows_of_many_slices_in_a_batch_equal_the_model),
         cmocka_unit_test(a_row_without_a_time_is_counted_late_and_in_no_window),
         cmocka_unit_test(a_sum_that_passes_bigint_is_an_error_unless_it_may_wrap),

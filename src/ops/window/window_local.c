@@ -3,7 +3,13 @@
  *
  * It keeps nothing across a barrier: what it holds goes out before one, when the watermark passes the end of a slice,
  * and when it holds too many groups. It drops no late row; the global phase judges, by the rows that each partial
- * result stands for. Output: slice_end, rows, keys, then the accumulators' cells but for the first, which is `rows`. */
+ * result stands for.
+ *
+ * Where keys hardly repeat, folding costs a hash table here and saves nothing there. So it watches how many groups
+ * become of the rows, and where that is most of them it lets rows through for a while, each as a partial result of one
+ * row: columns are passed on as they are, without a look at the keys. Then it tries again.
+ *
+ * Output: slice_end, rows, keys, then the accumulators' cells but for the first, which is `rows`. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,7 +17,11 @@
 #include "ops/window/split.h"
 #include "ops/services.h"
 
-#define GROUPS_MAX (1 << 18) /* held at once; above it they go out */
+#define GROUPS_MAX (1 << 18)     /* held at once; above it they go out */
+#define JUDGED_GROUPS (1 << 16)  /* with so many groups it is judged whether folding pays, */
+#define JUDGED_ROWS_MIN 1024     /* and when they go out, if they were made of so many rows */
+#define PAYS_ROWS_MIN 2          /* rows per group */
+#define PASSED_PER_JUDGED 32     /* rows are let through for each that was judged before the next try */
 
 enum local_then { THEN_NOTHING, THEN_WATERMARK, THEN_END };
 
@@ -25,6 +35,10 @@ struct window_local {
     int32_t time_column;
     int64_t groups;
     int64_t created_ns; /* of the oldest rows held; 0 = none */
+    /* whether folding pays */
+    bool may_pass;      /* single rows can be written as partial results */
+    int64_t judged_rows, judged_groups; /* since folding began again */
+    int64_t passing;    /* rows that are still to be let through */
     /* flushing */
     int64_t flush_end;  /* slices up to it go out */
     int64_t given;      /* groups of the first of them */
@@ -90,6 +104,12 @@ static sabot_status open_parts(struct window_local *self, struct sabot_error *er
                                         .parallelism = 1,
                                         .max_parallelism = context->max_parallelism};
     SABOT_TRY(state_tables_new(&state, &self->tables, err));
+    self->may_pass = true;
+    for (int32_t i = 0; i < options->n_calls; i++) {
+        const struct aggregate_call *call = &options->calls[i];
+        const bool is_extreme = call->kind == AGGREGATE_MIN || call->kind == AGGREGATE_MAX;
+        self->may_pass &= !is_extreme || call->filter < 0; /* others need no NULL where there was none */
+    }
     const struct aggregator_options aggregator = {
         .keys = options->keys,
         .n_keys = options->n_keys,
@@ -181,6 +201,14 @@ static sabot_status give_partials(struct window_local *self, int64_t slice_end, 
     return out_emit(out, batch, err);
 }
 
+/* Looks at how many groups the rows since the last look became. */
+static void judge(struct window_local *self) {
+    if (self->may_pass && self->judged_groups * PAYS_ROWS_MIN > self->judged_rows) {
+        self->passing = self->judged_rows * PASSED_PER_JUDGED;
+    }
+    self->judged_rows = self->judged_groups = 0;
+}
+
 /* Gives out slices up to flush_end; stops when the output is full, unless it must not. */
 static sabot_status flush(struct window_local *self, bool may_stop, struct op_out *out, struct sabot_error *err) {
     self->op.busy = true;
@@ -201,7 +229,10 @@ static sabot_status flush(struct window_local *self, bool may_stop, struct op_ou
         self->given = 0;
     }
     self->op.busy = false;
-    if (self->groups == 0) { self->created_ns = 0; }
+    if (self->groups == 0) {
+        self->created_ns = 0;
+        if (self->judged_rows >= JUDGED_ROWS_MIN) { judge(self); }
+    }
     const enum local_then then = self->then;
     self->then = THEN_NOTHING;
     switch (then) {
@@ -212,6 +243,146 @@ static sabot_status flush(struct window_local *self, bool may_stop, struct op_ou
     return SABOT_OK;
 }
 
+/* --- letting rows through */
+#define WIDEN(source_type, cell_type)                                                                                  \
+    do {                                                                                                               \
+        const source_type *const source = column->values;                                                              \
+        cell_type *const cells = builder->values;                                                                      \
+        for (int32_t i = 0; i < batch->selected; i++) {                                                                \
+            const int32_t row = batch->selection ? batch->selection[i] : i;                                            \
+            cells[row] = takes && !takes[row] ? 0 : (cell_type)source[row & mask];                                     \
+        }                                                                                                              \
+    } while (0)
+/* takes: per physical row whether it counts; NULL = all do. */
+static void widen(const struct batch *batch, const struct column *column, const uint8_t *takes,
+                  struct column_builder *builder) {
+    const int32_t mask = column->constant ? 0 : -1;
+    switch ((enum phys)column->phys) {
+    case PHYS_I8: WIDEN(int8_t, int64_t); break;
+    case PHYS_I16: WIDEN(int16_t, int64_t); break;
+    case PHYS_I32: WIDEN(int32_t, int64_t); break;
+    case PHYS_I64:
+        if (builder->phys == PHYS_I128) {
+            WIDEN(int64_t, __int128);
+        } else {
+            WIDEN(int64_t, int64_t);
+        }
+        break;
+    case PHYS_I128: WIDEN(__int128, __int128); break;
+    case PHYS_F32: WIDEN(float, double); break;
+    default: WIDEN(double, double); break;
+    }
+}
+
+/* What a cell is for single rows of which some may not count. */
+static sabot_status fill_cell(const struct cell *cell, const struct batch *batch, bool some_may_not,
+                              struct column_builder *builder, struct sabot_error *err) {
+    uint8_t *takes = NULL;
+    if (some_may_not) {
+        SABOT_TRY(memory_alloc(builder->pool, (size_t)batch->rows, (void **)&takes, err));
+        const struct column *argument = cell->argument >= 0 ? batch->columns[cell->argument] : NULL;
+        const struct column *filter = cell->filter >= 0 ? batch->columns[cell->filter] : NULL;
+        for (int32_t i = 0; i < batch->selected; i++) {
+            const int32_t row = batch_row(batch, i);
+            bool taken = !argument || !column_is_null(argument, row);
+            if (filter) {
+                taken = taken && !column_is_null(filter, row) &&
+                        ((const uint8_t *)filter->values)[column_at(filter, row)];
+            }
+            takes[row] = taken;
+        }
+    }
+    if (cell->op == CELL_COUNT) {
+        int64_t *counts = builder->values;
+        for (int32_t i = 0; i < batch->selected; i++) {
+            const int32_t row = batch_row(batch, i);
+            counts[row] = !takes || takes[row];
+        }
+    } else {
+        widen(batch, batch->columns[cell->argument], takes, builder);
+    }
+    if (takes) { memory_free(builder->pool, takes, (size_t)batch->rows); }
+    return SABOT_OK;
+}
+
+/* A cell as a column of the partial results that single rows are. */
+static sabot_status single_cell(struct window_local *self, int32_t c, const struct batch *batch, struct column **out,
+                                struct sabot_error *err) {
+    static const int64_t one = 1;
+    const struct cell *cell = &self->aggregator.accumulators.cells[c];
+    struct column *argument = cell->argument >= 0 ? batch->columns[cell->argument] : NULL;
+    const bool some_may_not = cell->filter >= 0 || (argument && (argument->validity || argument->phys == PHYS_NULL));
+    if (cell->op == CELL_COUNT && !some_may_not) {
+        return column_constant(self->own.pool, PHYS_I64, &one, batch->rows, out, err);
+    }
+    const bool is_extreme = cell->op == CELL_MIN || cell->op == CELL_MAX;
+    if (is_extreme || (cell->op == CELL_SUM && !some_may_not && argument->phys == type_phys(cell->type))) {
+        *out = column_ref(argument);
+        return SABOT_OK;
+    }
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, self->own.pool, type_phys(cell->type), batch->rows, false, err));
+    sabot_status status = fill_cell(cell, batch, some_may_not, &builder, err);
+    if (status == SABOT_OK) { status = column_builder_finish(&builder, out, err); }
+    column_builder_clear(&builder);
+    return status;
+}
+
+/* The slice of each row. */
+static sabot_status slice_ends(struct window_local *self, const struct batch *batch, struct column **out,
+                               struct sabot_error *err) {
+    const struct splitter *splitter = &self->splitter;
+    if (splitter->n_runs == 1) {
+        return column_constant(self->own.pool, PHYS_I64, &splitter->runs[0].slice_end, batch->rows, out, err);
+    }
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, self->own.pool, PHYS_I64, batch->rows, false, err));
+    int64_t *ends = builder.values;
+    for (int32_t r = 0; r < splitter->n_runs; r++) {
+        const struct slice_run *run = &splitter->runs[r];
+        for (int32_t i = 0; i < run->n; i++) { ends[run->rows ? run->rows[i] : i] = run->slice_end; }
+    }
+    const sabot_status status = column_builder_finish(&builder, out, err);
+    column_builder_clear(&builder);
+    return status;
+}
+
+static sabot_status pass(struct window_local *self, const struct batch *batch, struct op_out *out,
+                         struct sabot_error *err) {
+    static const int64_t one = 1;
+    const int32_t n_keys = self->aggregator.n_keys, n_cells = self->aggregator.accumulators.n_cells;
+    struct column *columns[2 + AGGREGATOR_KEYS_MAX + CELLS_MAX];
+    int32_t n_columns = 0;
+    sabot_status status = slice_ends(self, batch, &columns[0], err);
+    n_columns += status == SABOT_OK;
+    if (status == SABOT_OK) { status = column_constant(self->own.pool, PHYS_I64, &one, batch->rows, &columns[1], err); }
+    n_columns += status == SABOT_OK;
+    for (int32_t k = 0; k < n_keys && status == SABOT_OK; k++) {
+        columns[n_columns++] = column_ref(batch->columns[self->aggregator.keys[k]]);
+    }
+    for (int32_t c = 1; c < n_cells && status == SABOT_OK; c++) {
+        status = single_cell(self, c, batch, &columns[n_columns], err);
+        n_columns += status == SABOT_OK;
+    }
+    if (status != SABOT_OK) {
+        for (int32_t i = 0; i < n_columns; i++) { column_unref(columns[i]); }
+        return status;
+    }
+    struct batch *partials;
+    SABOT_TRY(batch_with_columns(batch, self->own.spec->output, columns, n_columns, &partials, err));
+    self->passing -= batch->selected;
+    return out_emit(out, partials, err);
+}
+
+/* All rows of the split batch are in windows, so that its columns can be passed on as they stand. */
+static bool all_in_windows(const struct window_local *self) {
+    bool all = self->splitter.n_timeless == 0;
+    for (int32_t i = 0; i < self->splitter.n_runs && all; i++) {
+        all = slice_last_window(&self->slices, self->splitter.runs[i].slice_end) != INT64_MIN;
+    }
+    return all;
+}
+
 /* --- events */
 static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
                                    struct sabot_error *err) {
@@ -219,8 +390,9 @@ static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *t
     struct window_local *self = (struct window_local *)op;
     BATCH_OWNED struct batch *batch = taken;
     if (batch->selected == 0) { return SABOT_OK; }
-    if (!self->created_ns) { self->created_ns = batch->created_ns; }
     SABOT_TRY(splitter_split(&self->splitter, batch, self->time_column, err));
+    if (self->passing > 0 && all_in_windows(self)) { return pass(self, batch, out, err); }
+    if (!self->created_ns) { self->created_ns = batch->created_ns; }
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
     const int32_t timeless = self->splitter.n_timeless;
     if (timeless && self->own.metrics) { metric_add(&self->own.metrics->rows_late, timeless); }
@@ -237,9 +409,13 @@ static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *t
         if (slice_last_window(&self->slices, run->slice_end) == INT64_MIN) { continue; }
         const int64_t before = state_count(self->aggregator.table, run->slice_end);
         SABOT_TRY(aggregator_add(&self->aggregator, run->slice_end, batch, run->rows, run->n, err));
-        self->groups += state_count(self->aggregator.table, run->slice_end) - before;
+        const int64_t fresh = state_count(self->aggregator.table, run->slice_end) - before;
+        self->groups += fresh;
+        self->judged_groups += fresh;
+        self->judged_rows += run->n;
     }
-    if (self->groups <= GROUPS_MAX) { return SABOT_OK; }
+    if (self->judged_groups >= JUDGED_GROUPS) { judge(self); }
+    if (self->groups <= GROUPS_MAX && self->passing <= 0) { return SABOT_OK; }
     self->flush_end = INT64_MAX;
     return flush(self, true, out, err);
 }
