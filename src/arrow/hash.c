@@ -136,16 +136,19 @@ static void hash_column(const struct column *column, const int32_t *rows, int32_
     }
 }
 
-sabot_status batch_hash(struct memory_pool *pool, struct batch *batch, const int32_t *keys, int32_t n_keys,
-                        struct buffer **hashes, struct sabot_error *err) {
-    SABOT_TRY(buffer_new(pool, (size_t)batch->rows * sizeof(uint64_t), hashes, err));
-    uint64_t *target = (uint64_t *)(void *)(*hashes)->data;
+void batch_hash_into(const struct batch *batch, const int32_t *keys, int32_t n_keys, uint64_t *target) {
     for (int32_t i = 0; i < n_keys; i++) {
         hash_column(batch->columns[keys[i]], batch->selection, batch->selected, i == 0, target);
     }
     if (n_keys == 0) { /* one global group */
         for (int32_t i = 0; i < batch->rows; i++) { target[i] = HASH_SEED; }
     }
+}
+
+sabot_status batch_hash(struct memory_pool *pool, struct batch *batch, const int32_t *keys, int32_t n_keys,
+                        struct buffer **hashes, struct sabot_error *err) {
+    SABOT_TRY(buffer_new(pool, (size_t)batch->rows * sizeof(uint64_t), hashes, err));
+    batch_hash_into(batch, keys, n_keys, (uint64_t *)(void *)(*hashes)->data);
     return SABOT_OK;
 }
 

@@ -33,6 +33,7 @@ sabot_status state_tables_new(const struct state_context *context, struct state_
     *out = NULL;
     const struct state_backend *backend = NULL;
     const char *name = context->backend ? context->backend : "memory";
+    if (strcmp(name, "rocksdb") == 0) { name = "memory"; } /* below key-value state (kv.h); tables stay columnar */
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
         if (strcmp(backends[i]->name, name) == 0) { backend = backends[i]; }
     }
@@ -242,7 +243,9 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
 static sabot_status table_make(struct state_tables *tables, const struct state_spec *spec,
                                const struct multimap_spec *multimap, struct state_table **out,
                                struct sabot_error *err) {
-    if (multimap) {
+    if (*out) { /* adopted: made already */
+        assert((*out)->backend->snapshot);
+    } else if (multimap) {
         SABOT_TRY(state_multimap_make(&tables->context, multimap, out, err));
     } else if (spec->kind == STATE_KEYED) {
         SABOT_TRY(tables->backend->open(&tables->context, spec, out, err));
@@ -264,17 +267,19 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
 
 static sabot_status table_add(struct state_tables *tables, const struct state_spec *spec,
                               const struct multimap_spec *multimap, struct state_table **out, struct sabot_error *err) {
+    struct state_table *table = *out; /* NULL, or what is adopted */
     *out = NULL;
     for (int32_t i = 0; i < tables->n_tables; i++) {
         if (strcmp(tables->tables[i]->name, spec->name) == 0) {
+            if (table) { table_free(table); }
             return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "state %s is declared twice by one operator", spec->name);
         }
     }
     if (tables->n_tables == TABLES_MAX || strlen(spec->name) >= sizeof tables->tables[0]->name) {
+        if (table) { table_free(table); }
         return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "state %s: an operator has at most %d tables, with names of at most "
                           "63 bytes", spec->name, TABLES_MAX);
     }
-    struct state_table *table = NULL;
     sabot_status status = table_make(tables, spec, multimap, &table, err);
     if (status == SABOT_OK) { status = table_restore(tables, table, err); }
     if (status != SABOT_OK) {
@@ -288,8 +293,16 @@ static sabot_status table_add(struct state_tables *tables, const struct state_sp
 
 sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
                               struct sabot_error *err) {
+    *out = NULL;
     return table_add(tables, spec, NULL, out, err);
 }
+
+sabot_status state_table_adopt(struct state_tables *tables, const struct state_spec *spec, struct state_table *table,
+                               struct sabot_error *err) {
+    return table_add(tables, spec, NULL, &table, err);
+}
+
+const struct state_context *state_tables_context(const struct state_tables *tables) { return &tables->context; }
 
 sabot_status state_multimap_open(struct state_tables *tables, const struct multimap_spec *spec,
                                  struct state_multimap **out, struct sabot_error *err) {
@@ -306,7 +319,7 @@ sabot_status state_multimap_open(struct state_tables *tables, const struct multi
     free(fields);
     if (status != SABOT_OK) { return status; }
     const struct state_spec table = {.name = spec->name, .kind = STATE_KEYED, .schema = schema, .n_keys = spec->n_keys};
-    struct state_table *opened;
+    struct state_table *opened = NULL;
     status = table_add(tables, &table, spec, &opened, err);
     schema_unref(schema);
     *out = (struct state_multimap *)opened; /* which begins with its table */
@@ -318,6 +331,11 @@ sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_,
                                   const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
                                   struct sabot_error *err) {
     return table->backend->find_or_insert(table, namespace_, batch, keys, rows, n, slots, err);
+}
+
+void state_find(struct state_table *table, int64_t namespace_, const struct batch *batch, const int32_t *keys,
+                const int32_t *rows, int32_t n, int32_t *slots) {
+    table->backend->find(table, namespace_, batch, keys, rows, n, slots);
 }
 
 sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
@@ -392,7 +410,7 @@ sabot_status state_tables_snapshot(struct state_tables *tables, struct state_sna
         snapshot->schema = schema_ref(table->kind == STATE_KEYED ? table->snapshot : table->schema);
         (*n)++;
         sabot_status status = SABOT_OK;
-        if (table->kind == STATE_KEYED) {
+        if (table->backend) {
             status = table->backend->snapshot(table, &snapshot->rows, err);
         } else if (table->list && table->list->selected) {
             status = batch_compact(tables->context.pool, table->list, &snapshot->rows, err);

@@ -29,6 +29,8 @@ struct state_backend {
     sabot_status (*find_or_insert)(struct state_table *table, int64_t namespace_, const struct batch *batch,
                                    const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
                                    struct sabot_error *err);
+    void (*find)(struct state_table *table, int64_t namespace_, const struct batch *batch, const int32_t *keys,
+                 const int32_t *rows, int32_t n, int32_t *slots);
     sabot_status (*merge)(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                           int32_t *slots, struct sabot_error *err);
     void *(*values)(struct state_table *table, int64_t namespace_, int32_t value_column);
@@ -44,14 +46,22 @@ struct state_backend {
                            struct sabot_error *err);
     void (*drop)(struct state_table *table, int64_t namespace_);
     void (*rename)(struct state_table *table, int64_t from, int64_t to);
-    /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group; NULL = no rows. */
+    /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group (an adopted list: of
+     * table->schema); NULL = no rows. */
     sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
-    /* Multimaps only (NULL else): takes in rows at[0..n) of a snapshot, all of one namespace. */
+    /* Multimaps and adopted tables only (NULL else): takes in rows at[0..n) of a snapshot, all of one namespace. */
     sabot_status (*restore)(struct state_table *table, int64_t namespace_, const struct batch *rows, const int32_t *at,
                             int32_t n, struct sabot_error *err);
 };
 
 extern const struct state_backend state_memory;
+
+/* Makes a table of another kind (kv.c) part of the operator's state: in its snapshots, restored when this returns, and
+ * closed with the tables. Its backend needs close, snapshot and restore only, for a list (which finds what was restored
+ * in table->list) close and snapshot. Taken over on every path. */
+sabot_status state_table_adopt(struct state_tables *tables, const struct state_spec *spec, struct state_table *table,
+                               struct sabot_error *err);
+const struct state_context *state_tables_context(const struct state_tables *tables);
 
 /* multimap.c: sets what is its own, and table->backend. */
 struct multimap_spec;

@@ -228,7 +228,7 @@ static struct batch *random_batch(struct fixture *fixture, int32_t rows, int32_t
 static void find_or_insert(struct fixture *fixture, int64_t namespace_) {
     struct sabot_error err = {0};
     static int32_t ids[BATCH_MAX][KEYS_MAX];
-    int32_t slots[BATCH_MAX], rows[BATCH_MAX];
+    int32_t slots[BATCH_MAX], rows[BATCH_MAX], found[BATCH_MAX];
     const int32_t n = random_below(BATCH_MAX);
     struct batch *batch = random_batch(fixture, n, ids);
     int32_t selected = 0;
@@ -238,7 +238,12 @@ static void find_or_insert(struct fixture *fixture, int64_t namespace_) {
     }
     const int32_t keys[KEYS_MAX] = {0, 1, 2, 3};
     const int32_t before = model_count(fixture, namespace_);
+    state_find(fixture->table, namespace_, batch, keys, all ? NULL : rows, selected, found);
+    assert_int_equal(state_count(fixture->table, namespace_), before);
     ok(state_find_or_insert(fixture->table, namespace_, batch, keys, all ? NULL : rows, selected, slots, &err), &err);
+    for (int32_t i = 0; i < selected; i++) { assert_int_equal(found[i], slots[i] < before ? slots[i] : -1); }
+    state_find(fixture->table, namespace_, batch, keys, all ? NULL : rows, selected, found);
+    assert_memory_equal(found, slots, (size_t)selected * sizeof *slots);
     for (int32_t i = 0; i < selected; i++) { model_take(fixture, namespace_, ids[rows[i]], slots[i], before); }
     assert_int_equal(state_count(fixture->table, namespace_), model_count(fixture, namespace_));
     batch_unref(batch);

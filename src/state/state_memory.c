@@ -704,6 +704,57 @@ static sabot_status memory_find_or_insert(struct state_table *base, int64_t name
     return pane_probe(table, pane, views, batch->hashes, rows, 0, n, slots, err);
 }
 
+static inline uint64_t key_word(const struct key_view *view, size_t size, int64_t row) {
+    const int64_t at = view->constant ? 0 : row;
+    switch (size) {
+    case 1: return ((const uint8_t *)view->values)[at];
+    case 2: return ((const uint16_t *)view->values)[at];
+    case 4: return ((const uint32_t *)view->values)[at];
+    default: return ((const uint64_t *)view->values)[at];
+    }
+}
+
+static inline int32_t lookup(const struct memory_table *table, const struct pane *pane, const struct key_view *views,
+                             uint64_t hash, int64_t row) {
+    if (table->word_is_key && view_is_null(views, row)) { return pane->null_slot; }
+    const uint64_t word = table->word_is_key ? key_word(views, table->sizes[0], row) : hash;
+    const uint32_t mask = pane->capacity - 1;
+    for (uint32_t at = (uint32_t)hash & mask; pane->index[at].slot1; at = (at + 1) & mask) {
+        if (pane->index[at].word != word) { continue; }
+        const int32_t slot = (int32_t)pane->index[at].slot1 - 1;
+        if (table->word_is_key || key_equal(table, pane, slot, views, row)) { return slot; }
+    }
+    return -1;
+}
+
+static void memory_find(struct state_table *base, int64_t namespace_, const struct batch *batch, const int32_t *keys,
+                        const int32_t *rows, int32_t n, int32_t *slots) {
+    struct memory_table *table = table_of(base);
+    const struct pane *pane = pane_find(table, namespace_);
+    if (!pane || !pane->count || table->n_keys == 0) {
+        for (int32_t i = 0; i < n; i++) { slots[i] = pane && pane->count ? 0 : -1; }
+        return;
+    }
+    assert(batch->hashes);
+    struct key_view views[64];
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        const struct column *column = batch->columns[keys[k]];
+        assert(column->phys == table->phys[k]);
+        views[k] = (struct key_view){
+            .values = column->values, .validity = column->validity, .constant = column->constant};
+    }
+    if (pane->capacity > PREFETCH_CAPACITY && n > 1) {
+        const uint32_t mask = pane->capacity - 1;
+        for (int32_t i = 0; i < n; i++) {
+            __builtin_prefetch(&pane->index[(uint32_t)batch->hashes[rows ? rows[i] : i] & mask]);
+        }
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t row = rows ? rows[i] : i;
+        slots[i] = lookup(table, pane, views, batch->hashes[row], row);
+    }
+}
+
 static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t first, int32_t n, int64_t into,
                                  int32_t *slots, struct sabot_error *err) {
     struct memory_table *table = table_of(base);
@@ -1202,6 +1253,7 @@ const struct state_backend state_memory = {
     .open = memory_open,
     .close = memory_close,
     .find_or_insert = memory_find_or_insert,
+    .find = memory_find,
     .merge = memory_merge,
     .values = memory_values,
     .set_view = memory_set_view,
