@@ -461,6 +461,7 @@ static sabot_status now_kernel(struct kernel_call *call, struct sabot_error *err
 sabot_status bind_now(const struct function *function, struct function_binding *binding, struct sabot_error *err) {
     static const struct signature now[] = {
         {"CURRENT_TIMESTAMP", "", 'Z', false, now_kernel}, {"NOW", "", 'Z', false, now_kernel},
+        {"PROCTIME", "", 'Z', false, now_kernel},
         {"CURRENT_ROW_TIMESTAMP", "", 'Z', false, now_kernel}, {"LOCALTIMESTAMP", "", 'T', false, now_kernel},
         {"CURRENT_DATE", "", 'd', false, now_kernel}, {"CURRENT_TIME", "", 't', false, now_kernel},
         {"LOCALTIME", "", 't', false, now_kernel},

@@ -159,16 +159,24 @@ struct rank_options {
     int64_t ttl_ms;
 };
 
-/* lookup: rows of the input joined with a bounded table that was read whole before the first row (connector
- * 'filesystem' etc.), by equality; LEFT keeps rows without a match. Output: input columns, table columns. */
+/* lookup: rows of the input joined with a bounded table that every subtask reads whole before the first row, and again
+ * when it is older than reload_ns. Output: input columns, then those of `right`. No state: it can be read again. */
 struct lookup_options {
-    const struct connector *connector;
-    const struct connector_table *table;
-    struct expr *const *input_keys; /* over the input */
-    const int32_t *table_keys;
+    const struct source_options *table; /* how it is read; computed columns and filter are applied, watermarks not */
+    struct schema *scanned;             /* the columns that come of it */
+    struct expr *const *project;        /* over scanned, one per column of right; NULL = scanned is right */
+    struct schema *right;
+    const int32_t *left_keys, *right_keys; /* NULL keys match nothing */
     int32_t n_keys;
-    bool left;
-    struct expr *condition; /* over input columns then table columns; NULL = none */
+    bool keeps_left;        /* LEFT JOIN: rows without a match come out with NULLs */
+    struct expr *condition; /* over input columns, then those of right; NULL = none */
+    int64_t reload_ns;      /* 0 = it is read once */
+};
+
+/* arrival: puts the wall clock into a column, and makes the clock the watermark of what follows; never runs backwards,
+ * also across a restore. */
+struct arrival_options {
+    int32_t column; /* TIMESTAMP_LTZ */
 };
 
 #define X(symbol) extern const struct op_type symbol;

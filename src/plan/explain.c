@@ -2,6 +2,7 @@
 #include "plan/explain.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void print_names(const struct schema *schema, struct text *target) {
@@ -169,9 +170,22 @@ static void explain_sort(const struct plan *node, struct text *target) {
     text_add(target, ")");
 }
 
+/* A condition over the columns of both sides. */
+static void print_pair_expr(const struct plan *join, const struct expr *expr, struct text *target) {
+    const struct schema *left = join->inputs[0]->schema, *right = join->inputs[1]->schema;
+    struct field *fields = calloc((size_t)(left->n_fields + right->n_fields) + 1, sizeof *fields);
+    if (!fields) { return; }
+    memcpy(fields, left->fields, (size_t)left->n_fields * sizeof *fields);
+    memcpy(fields + left->n_fields, right->fields, (size_t)right->n_fields * sizeof *fields);
+    const struct schema both = {.n_fields = left->n_fields + right->n_fields, .fields = fields};
+    expr_print(expr, &both, target);
+    free(fields);
+}
+
 static void explain_join(const struct plan *node, struct text *target) {
-    static const char *const kinds[] = {"InnerJoin", "LeftOuterJoin", "RightOuterJoin", "FullOuterJoin", "CrossJoin"};
-    static const char *const times[] = {"Join", "IntervalJoin", "WindowJoin"};
+    static const char *const kinds[] = {"InnerJoin", "LeftOuterJoin", "RightOuterJoin", "FullOuterJoin",
+                                        "CrossJoin", "LeftSemiJoin",  "LeftAntiJoin"};
+    static const char *const times[] = {"Join", "IntervalJoin", "WindowJoin", "LookupJoin"};
     text_format(target, "%s(joinType=[%s]", times[node->join.time], kinds[node->join.kind]);
     if (node->join.n_keys > 0) {
         text_add(target, ", on=[");
@@ -192,7 +206,7 @@ static void explain_join(const struct plan *node, struct text *target) {
     }
     if (node->join.condition) {
         text_add(target, ", where=[");
-        expr_print(node->join.condition, node->schema, target);
+        print_pair_expr(node, node->join.condition, target);
         text_add(target, "]");
     }
     text_add(target, ")");
@@ -258,6 +272,9 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
         break;
     case PLAN_JOIN: explain_join(node, target); break;
     case PLAN_RANK: explain_rank(node, target); break;
+    case PLAN_ARRIVAL:
+        text_format(target, "ProcessingTime(time_col=[%s])", node->schema->fields[node->arrival.column].name);
+        break;
     }
     if (style == EXPLAIN_CHANGELOG) {
         if (target->size > 0) { target->size--; } /* inside of the parentheses */

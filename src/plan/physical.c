@@ -225,11 +225,12 @@ static bool scan_is_plain(const struct plan *node) {
     return true;
 }
 
-static sabot_status build_scan(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
-                               struct sabot_error *err) {
+static sabot_status scan_options(struct physical_plan *plan, const struct plan *node,
+                                 const struct source_options **out, struct sabot_error *err) {
     const struct plan_table *table = node->scan.table;
     struct source_options *options = ARENA_NEW(arena_of(plan), struct source_options);
     if (!options) { return PLAN_NO_MEMORY(err); }
+    *out = options;
     assert(node->scan.exprs && "scans are pruned before they are built");
     SABOT_TRY(connector_view(plan, table, node->scan.reads, node->scan.read_types, node->scan.n_reads, &options->table,
                              err));
@@ -240,6 +241,14 @@ static sabot_status build_scan(struct physical_plan *plan, const struct plan *no
     options->filter = node->scan.filter;
     options->idle_timeout_ns = plan->options.idle_timeout_ns;
     options->watermark_alignment_ms = plan->options.alignment_drift_ms;
+    return SABOT_OK;
+}
+
+static sabot_status build_scan(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    const struct plan_table *table = node->scan.table;
+    const struct source_options *options = NULL;
+    SABOT_TRY(scan_options(plan, node, &options, err));
     plan->bounded = plan->bounded && node->bounded;
     SABOT_TRY(vertex_new(plan, plan->options.parallelism, vertex, err));
     const char *name = arena_format(arena_of(plan), "source.%s", table->name);
@@ -310,6 +319,14 @@ static sabot_status check_time(const struct plan *node, int32_t column, struct s
                      "their rows come out later than the watermark says", input->schema->fields[column].name);
 }
 
+static sabot_status build_arrival(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                  struct sabot_error *err) {
+    struct arrival_options *options = ARENA_NEW(arena_of(plan), struct arrival_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    options->column = node->arrival.column;
+    return add_node(plan, *vertex, &op_arrival, options, node, "arrival", err);
+}
+
 static sabot_status build_window(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                  struct sabot_error *err) {
     struct window_assign_options *options = ARENA_NEW(arena_of(plan), struct window_assign_options);
@@ -370,12 +387,60 @@ static sabot_status build_rank(struct physical_plan *plan, const struct plan *no
     return add_node(plan, *vertex, type, options, node, "rank", err);
 }
 
+/* How the lookup side is read: a scan, perhaps below a projection. */
+static sabot_status lookup_table(struct physical_plan *plan, const struct plan *node, struct lookup_options *options,
+                                 struct sabot_error *err) {
+    const struct plan *right = node->inputs[1];
+    const struct plan *scan = right->kind == PLAN_PROJECT ? right->inputs[0] : right;
+    if (scan->kind != PLAN_SCAN) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "FOR SYSTEM_TIME AS OF takes a table, or a view that only selects columns and rows of one");
+    }
+    if (!scan->bounded) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "a lookup join reads its table whole, and table \"%s\" is unbounded", scan->scan.table->name);
+    }
+    options->project = right->kind == PLAN_PROJECT ? right->project.exprs : NULL;
+    SABOT_TRY(copy_schema(plan, scan->schema, &options->scanned, err));
+    SABOT_TRY(copy_schema(plan, right->schema, &options->right, err));
+    return scan_options(plan, scan, &options->table, err);
+}
+
+/* Every subtask has the whole table, so that rows stay where they are. */
+static sabot_status build_lookup(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                 struct sabot_error *err) {
+    struct lookup_options *options = ARENA_NEW(arena_of(plan), struct lookup_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    if (node->join.kind != PLAN_JOIN_LEFT && node->join.kind != PLAN_JOIN_INNER) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "a lookup join is an inner or a LEFT join");
+    }
+    if (node->join.n_keys == 0) {
+        return PLAN_FAIL(err, SABOT_ERR_PLAN, node->span,
+                         "a lookup join needs an equality with a column of the table in ON");
+    }
+    *options = (struct lookup_options){
+        .left_keys = node->join.left_keys, .right_keys = node->join.right_keys, .n_keys = node->join.n_keys,
+        .keeps_left = node->join.kind == PLAN_JOIN_LEFT, .condition = node->join.condition,
+        .reload_ns = plan->options.lookup_reload_ns,
+    };
+    if (options->reload_ns > 0 && node->inputs[0]->changes.updating) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "a table that is read again ('sabot.lookup.reload-interval') can't be joined to rows that are "
+                         "updated later: an old row would be taken back with new values");
+    }
+    SABOT_TRY(lookup_table(plan, node, options, err));
+    SABOT_TRY(build(plan, node->inputs[0], vertex, err));
+    return add_node(plan, *vertex, &op_lookup, options, node, "lookup", err);
+}
+
 static sabot_status build_join(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                struct sabot_error *err) {
     static const enum join_kind kinds[] = {
         [PLAN_JOIN_INNER] = JOIN_INNER, [PLAN_JOIN_LEFT] = JOIN_LEFT,   [PLAN_JOIN_RIGHT] = JOIN_RIGHT,
-        [PLAN_JOIN_FULL] = JOIN_FULL,   [PLAN_JOIN_CROSS] = JOIN_INNER,
+        [PLAN_JOIN_FULL] = JOIN_FULL,   [PLAN_JOIN_CROSS] = JOIN_INNER, [PLAN_JOIN_SEMI] = JOIN_SEMI,
+        [PLAN_JOIN_ANTI] = JOIN_ANTI,
     };
+    if (node->join.time == PLAN_JOIN_LOOKUP) { return build_lookup(plan, node, vertex, err); }
     struct join_options *options = ARENA_NEW(arena_of(plan), struct join_options);
     const struct op_type *type = NULL;
     if (!options) { return PLAN_NO_MEMORY(err); }
@@ -544,6 +609,7 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_FILTER: return build_filter(plan, node, vertex, err);
     case PLAN_PROJECT: return build_project(plan, node, vertex, err);
     case PLAN_WINDOW: return build_window(plan, node, vertex, err);
+    case PLAN_ARRIVAL: return build_arrival(plan, node, vertex, err);
     case PLAN_RANK: return build_rank(plan, node, vertex, err);
     case PLAN_AGGREGATE: return build_aggregate(plan, node, vertex, err);
     case PLAN_WINDOW_AGGREGATE: return build_window_aggregate(plan, node, vertex, err);

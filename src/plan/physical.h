@@ -13,6 +13,7 @@ struct physical_options {
     int64_t state_ttl_ms;          /* of state that no window or interval ends; 0 = for ever */
     bool late_ledger;              /* late rows themselves are wanted, so they must reach the judge of lateness */
     int64_t idle_timeout_ns;
+    int64_t lookup_reload_ns;      /* a lookup join's table is read again when it is older; 0 = never */
     int64_t alignment_drift_ms;
     /* References to what the plan reads, given back by release(owner) in physical_free; on failure too. */
     void (*release)(void *owner);

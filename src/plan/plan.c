@@ -1,6 +1,8 @@
 /* Makers of plan nodes: each derives the schema, the time attributes and the window roles of its output. */
 #include "plan/plan.h"
 
+#include "expr/function.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -131,6 +133,10 @@ sabot_status plan_filter(struct plan_arena *plans, struct plan *input, struct ex
     return SABOT_OK;
 }
 
+static bool is_proctime(const struct expr *expr) {
+    return expr->kind == EXPR_CALL && expr->function && strcmp(expr->function->name, "PROCTIME") == 0;
+}
+
 sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct expr *const *exprs,
                           const char *const *names, int32_t n_exprs, struct plan **out, struct sabot_error *err) {
     struct draft draft;
@@ -139,6 +145,7 @@ sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct e
         draft.fields[i] = (struct field){.name = names[i], .type = exprs[i]->type};
         /* Only a column that is passed on as it is stays a time attribute: what is computed may be out of order. */
         if (expr_is_column(exprs[i])) { draft.columns[i] = input->columns[exprs[i]->index]; }
+        if (is_proctime(exprs[i])) { draft.columns[i].time = TIME_PROCTIME; }
     }
     draft.node->project.exprs = exprs;
     *out = draft.node;
@@ -307,8 +314,9 @@ sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan 
     struct draft draft;
     struct plan *inputs[] = {left, right};
     const int32_t n_left = left->schema->n_fields, n_right = right->schema->n_fields;
-    SABOT_TRY(draft_new(plans, PLAN_JOIN, inputs, 2, n_left + n_right, &draft, err));
-    for (int32_t i = 0; i < n_left + n_right; i++) {
+    const int32_t n = kind == PLAN_JOIN_SEMI || kind == PLAN_JOIN_ANTI ? n_left : n_left + n_right;
+    SABOT_TRY(draft_new(plans, PLAN_JOIN, inputs, 2, n, &draft, err));
+    for (int32_t i = 0; i < n; i++) {
         const bool of_left = i < n_left;
         draft_copy_column(&draft, i, of_left ? left : right, of_left ? i : i - n_left);
         const bool padded = kind == PLAN_JOIN_FULL || kind == (of_left ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
@@ -320,6 +328,10 @@ sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan 
     draft.node->join.on = on;
     *out = draft.node;
     return SABOT_OK;
+}
+
+int32_t plan_join_width(const struct plan *join) {
+    return join->inputs[0]->schema->n_fields + join->inputs[1]->schema->n_fields;
 }
 
 sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct plan *right, const struct plan *model,
@@ -337,9 +349,32 @@ sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct
         for (int32_t i = 0; model->join.time == PLAN_JOIN_INTERVAL && i < node->schema->n_fields; i++) {
             columns[i].time = node->columns[i].time;
         }
+        /* Rows go through a lookup join at once. */
+        for (int32_t i = 0; model->join.time == PLAN_JOIN_LOOKUP && i < left->schema->n_fields; i++) {
+            columns[i] = left->columns[i];
+        }
         node->columns = columns;
     }
     *out = node;
+    return SABOT_OK;
+}
+
+sabot_status plan_arrival(struct plan_arena *plans, struct plan *input, int32_t column, struct source_span span,
+                          struct plan **out, struct sabot_error *err) {
+    struct draft draft;
+    const int32_t n = input->schema->n_fields;
+    SABOT_TRY(draft_new(plans, PLAN_ARRIVAL, &input, 1, n, &draft, err));
+    for (int32_t i = 0; i < n; i++) {
+        draft_copy_column(&draft, i, input, i);
+        /* The watermark is the clock from here on: it says nothing of other times. */
+        if (draft.columns[i].time == TIME_ROWTIME) { draft.columns[i].time = TIME_NONE; }
+        draft.columns[i].window_role = COLUMN_OF_NO_WINDOW;
+        draft.columns[i].window_id = 0;
+    }
+    draft.columns[column].time = TIME_ROWTIME;
+    draft.node->span = span;
+    draft.node->arrival.column = column;
+    *out = draft.node;
     return SABOT_OK;
 }
 

@@ -65,6 +65,7 @@ enum plan_kind {
     PLAN_SINK,
     PLAN_JOIN,
     PLAN_RANK,             /* ROW_NUMBER() OVER (..): its columns, then the number */
+    PLAN_ARRIVAL,          /* the clock as a time attribute: what a processing-time window stands on */
 };
 
 /* What a window has to do with a column: set from PLAN_WINDOW or a windowed aggregate upwards through plain columns. */
@@ -75,7 +76,10 @@ struct plan_column {
 };
 
 /* How rows leave the state of a join; filled in by rule_joins. */
-enum plan_join_time { PLAN_JOIN_REGULAR, PLAN_JOIN_INTERVAL, PLAN_JOIN_WINDOW };
+enum plan_join_time {
+    PLAN_JOIN_REGULAR, PLAN_JOIN_INTERVAL, PLAN_JOIN_WINDOW,
+    PLAN_JOIN_LOOKUP /* FOR SYSTEM_TIME AS OF processing time, set by the binder: the right side is read whole */
+};
 
 /* What comes out of a node over time; filled in by rule_changes. */
 struct plan_changes {
@@ -87,7 +91,10 @@ struct plan_changes {
     int32_t n_key;            /* -1: none */
 };
 
-enum plan_join_kind { PLAN_JOIN_INNER, PLAN_JOIN_LEFT, PLAN_JOIN_RIGHT, PLAN_JOIN_FULL, PLAN_JOIN_CROSS };
+enum plan_join_kind {
+    PLAN_JOIN_INNER, PLAN_JOIN_LEFT, PLAN_JOIN_RIGHT, PLAN_JOIN_FULL, PLAN_JOIN_CROSS,
+    PLAN_JOIN_SEMI, PLAN_JOIN_ANTI /* EXISTS, NOT EXISTS, IN, NOT IN: the left columns only */
+};
 
 struct plan {
     enum plan_kind kind;
@@ -174,6 +181,9 @@ struct plan {
             int64_t first, limit; /* ranks that are wanted, from 1; limit -1: no end is known */
             bool output_rank;     /* the number is the last column */
         } rank;
+        struct {
+            int32_t column; /* gets the time of arrival and is the rowtime of what follows */
+        } arrival;
     };
 };
 
@@ -221,6 +231,10 @@ sabot_status plan_join(struct plan_arena *plans, struct plan *left, struct plan 
 /* A join whose keys are known: kind, condition and the rest from model->join. */
 sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct plan *right, const struct plan *model,
                              struct plan **out, struct sabot_error *err);
+/* Columns of both sides, which the condition is over (SEMI and ANTI give the left ones only). */
+int32_t plan_join_width(const struct plan *join);
+sabot_status plan_arrival(struct plan_arena *plans, struct plan *input, int32_t column, struct source_span span,
+                          struct plan **out, struct sabot_error *err);
 /* name: of the number's column, which is there where model->rank.output_rank. */
 sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
                        struct plan **out, struct sabot_error *err);

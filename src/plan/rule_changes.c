@@ -17,7 +17,14 @@ static const char *name_of(const struct plan *plan) {
         return plan->aggregate.is_distinct ? "DISTINCT" : plan->aggregate.n_keys ? "GROUP BY without a window"
                                                                                  : "an aggregate without a window";
     case PLAN_RANK: return "ROW_NUMBER()";
-    case PLAN_JOIN: return plan->join.kind == PLAN_JOIN_INNER ? "the join" : "the outer join";
+    case PLAN_JOIN:
+        switch (plan->join.kind) {
+        case PLAN_JOIN_INNER:
+        case PLAN_JOIN_CROSS: return "the join";
+        case PLAN_JOIN_SEMI: return "IN or EXISTS";
+        case PLAN_JOIN_ANTI: return "NOT IN or NOT EXISTS";
+        default: return "the outer join";
+        }
     default: return "the query";
     }
 }
@@ -75,6 +82,11 @@ static sabot_status aggregate_changes(struct plan_arena *plans, const struct pla
 
 static sabot_status join_changes(const struct plan *plan, struct plan_changes *changes, struct sabot_error *err) {
     const enum plan_join_kind kind = plan->join.kind;
+    if (plan->join.time == PLAN_JOIN_LOOKUP) { /* each row for itself; the table's rows are not followed */
+        *changes = plan->inputs[0]->changes;
+        changes->n_key = -1;
+        return SABOT_OK;
+    }
     for (int32_t i = 0; i < 2; i++) {
         const struct plan *input = plan->inputs[i];
         if (input->changes.updating && plan->join.time != PLAN_JOIN_REGULAR) {
@@ -86,7 +98,8 @@ static sabot_status join_changes(const struct plan *plan, struct plan_changes *c
         }
         changes->deletes = changes->deletes || input->changes.updating;
     }
-    if (plan->join.time == PLAN_JOIN_REGULAR && kind != PLAN_JOIN_INNER && kind != PLAN_JOIN_CROSS) {
+    const bool turns = kind != PLAN_JOIN_INNER && kind != PLAN_JOIN_CROSS; /* a row may come out before it matches */
+    if (plan->join.time == PLAN_JOIN_REGULAR && turns) {
         changes->updating = changes->deletes = true;
         changes->cause = plan;
     }
@@ -124,6 +137,7 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
         SABOT_TRY(project_key(plans, plan, &changes, err));
         break;
     case PLAN_WINDOW:
+    case PLAN_ARRIVAL:
     case PLAN_WINDOW_AGGREGATE:
         if (input->changes.updating) { return cannot_take(plan, input, "a window", err); }
         break;

@@ -242,7 +242,7 @@ sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan
     SABOT_TRY(plan_rewrite_inputs(plans, plan, rule_joins, &plan, err));
     *out = plan;
     if (plan->kind != PLAN_JOIN || plan->join.is_keyed) { return SABOT_OK; }
-    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan->schema->n_fields;
+    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan_join_width(plan);
     struct expr **conditions = NULL;
     int32_t n_conditions = 0, n_keys = 0, n_rest = 0;
     if (plan->join.condition) {
@@ -270,8 +270,11 @@ sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan
     model.join.right_keys = right.keys;
     model.join.n_keys = n_keys;
     model.join.condition = NULL;
-    find_window_join(&left, &right, n_keys, &model);
-    if (model.join.time == PLAN_JOIN_REGULAR) { find_interval_join(conditions, n_conditions, &left, &right, &model); }
+    if (model.join.time == PLAN_JOIN_REGULAR) { find_window_join(&left, &right, n_keys, &model); }
+    const bool gives_pairs = model.join.kind != PLAN_JOIN_SEMI && model.join.kind != PLAN_JOIN_ANTI;
+    if (model.join.time == PLAN_JOIN_REGULAR && gives_pairs) {
+        find_interval_join(conditions, n_conditions, &left, &right, &model);
+    }
     SABOT_TRY(side_build(plans, &left, err));
     SABOT_TRY(side_build(plans, &right, err));
     const int32_t more_left = left.n - n_left;

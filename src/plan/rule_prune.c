@@ -514,9 +514,15 @@ static sabot_status identity(struct plan_arena *plans, struct plan *plan, struct
 /* A join gives all columns of both sides: they are what is used above, its keys, and what its condition reads. */
 static sabot_status prune_join(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
                                struct sabot_error *err) {
-    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan->schema->n_fields;
+    const int32_t n_left = plan->inputs[0]->schema->n_fields, n = plan_join_width(plan);
     const int32_t n_keys = plan->join.n_keys;
     struct pruned sides[2] = {{0}, {0}};
+    if (plan->schema->n_fields < n) { /* the right side of a semi join is used by its condition only */
+        struct usage *both = NULL;
+        SABOT_TRY(usages_new(plans, n, &both, err));
+        memcpy(both, usage, (size_t)n_left * sizeof *both);
+        usage = both;
+    }
     struct plan model = {.kind = PLAN_JOIN, .join = plan->join};
     int32_t *keys[2] = {NULL, NULL};
     if (plan->join.condition) { SABOT_TRY(use_expr(plans, plan->join.condition, NULL, usage, err)); }
@@ -565,6 +571,15 @@ static sabot_status prune_join(struct plan_arena *plans, struct plan *plan, stru
         SABOT_TRY(expr_rewrite(plans, plan->join.condition, columns, n, &model.join.condition, err));
     }
     return plan_join_keyed(plans, sides[0].plan, sides[1].plan, &model, &out->plan, err);
+}
+
+static sabot_status prune_arrival(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                                  struct sabot_error *err) {
+    struct pruned input = {0};
+    use_whole(&usage[plan->arrival.column]);
+    SABOT_TRY(prune(plans, plan->inputs[0], usage, &input, err));
+    out->map = input.map;
+    return plan_arrival(plans, input.plan, input.map[plan->arrival.column], plan->span, &out->plan, err);
 }
 
 static sabot_status prune_rank(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
@@ -619,6 +634,7 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     case PLAN_VALUES: return identity(plans, plan, out, err);
     case PLAN_JOIN: return prune_join(plans, plan, usage, out, err);
     case PLAN_RANK: return prune_rank(plans, plan, usage, out, err);
+    case PLAN_ARRIVAL: return prune_arrival(plans, plan, usage, out, err);
     case PLAN_SINK: return prune_below(plans, plan, out, err);
     }
     return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a plan node of kind %d is not known", (int)plan->kind);
@@ -637,10 +653,21 @@ static bool reads_watermark(const struct expr *expr) {
     return false;
 }
 
+/* Whether all rows go through an arrival, whose watermark is the clock. */
+static bool is_clocked(const struct plan *plan) {
+    if (plan->kind == PLAN_ARRIVAL) { return true; }
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        if (!is_clocked(plan->inputs[i])) { return false; }
+    }
+    return plan->n_inputs > 0;
+}
+
 /* Whether anything in the plan is driven by event time; where nothing is, watermarks need not be made. */
 static bool needs_watermark(const struct plan *plan) {
-    if (plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE) { return true; }
-    if (plan->kind == PLAN_JOIN && plan->join.time != PLAN_JOIN_REGULAR) { return true; }
+    const bool timed_join =
+        plan->kind == PLAN_JOIN && plan->join.time != PLAN_JOIN_REGULAR && plan->join.time != PLAN_JOIN_LOOKUP;
+    const bool timed = timed_join || plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE;
+    if (timed && !is_clocked(plan)) { return true; }
     for (int32_t i = 0; plan->kind == PLAN_PROJECT && i < plan->schema->n_fields; i++) {
         if (reads_watermark(plan->project.exprs[i])) { return true; }
     }

@@ -190,9 +190,10 @@ static sabot_status push_into_scan(struct plan_arena *plans, struct plan *plan, 
 static sabot_status place(struct plan_arena *plans, const struct plan *join, struct expr *condition, bool of_above,
                           struct conditions *left, struct conditions *right, struct conditions *on,
                           struct conditions *above, struct sabot_error *err) {
-    const int32_t n_left = join->inputs[0]->schema->n_fields, n = join->schema->n_fields;
+    const int32_t n_left = join->inputs[0]->schema->n_fields, n = plan_join_width(join);
     const enum plan_join_kind kind = join->join.kind;
-    const bool inner = kind == PLAN_JOIN_INNER || kind == PLAN_JOIN_CROSS;
+    const bool inner = kind == PLAN_JOIN_INNER || kind == PLAN_JOIN_CROSS || kind == PLAN_JOIN_SEMI;
+    const bool anti = kind == PLAN_JOIN_ANTI;
     bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
     int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
     if (!used || !map) { return PLAN_NO_MEMORY(err); }
@@ -203,8 +204,8 @@ static sabot_status place(struct plan_arena *plans, const struct plan *join, str
         if (used[i]) { *(i < n_left ? &of_right : &of_left) = false; }
     }
     /* A condition above drops rows of the side that is kept; one in ON only keeps them from matching. */
-    const bool left_may = inner || kind == (of_above ? PLAN_JOIN_LEFT : PLAN_JOIN_RIGHT);
-    const bool right_may = inner || kind == (of_above ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
+    const bool left_may = inner || (anti && of_above) || kind == (of_above ? PLAN_JOIN_LEFT : PLAN_JOIN_RIGHT);
+    const bool right_may = inner || anti || kind == (of_above ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
     if (!expr_is_deterministic(condition)) {
         struct conditions *stays = of_above ? above : on;
         stays->items[stays->n++] = condition;
@@ -242,7 +243,9 @@ static sabot_status push_into_join(struct plan_arena *plans, struct plan *plan, 
     SABOT_TRY(push(plans, plan->inputs[1], &right, &sides[1], err));
     if (on.n > 0) { SABOT_TRY(expr_conjunction(plans, on.items, on.n, &condition, err)); }
     if (kind == PLAN_JOIN_CROSS && condition) { kind = PLAN_JOIN_INNER; }
+    const enum plan_join_time time = plan->join.time;
     SABOT_TRY(plan_join(plans, sides[0], sides[1], kind, condition, plan->join.on, &plan, err));
+    plan->join.time = time;
     return filter_above(plans, plan, &above, out, err);
 }
 

@@ -810,9 +810,6 @@ static sabot_status bind_window_property(const struct expr_scope *in, const stru
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s has other arguments than %s in GROUP BY", name,
                         windows[window]);
     }
-    if (strcasecmp(under + 1, "PROCTIME") == 0) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "processing-time windows can't run yet");
-    }
     const int32_t column = strcasecmp(under + 1, "START") == 0 ? group->start
                            : strcasecmp(under + 1, "END") == 0 ? group->end
                                                                : group->time;

@@ -228,19 +228,12 @@ static sabot_status find_time_column(struct binder *binder, const struct plan *i
     }
     const struct type column = schema->fields[at].type;
     type_print(column, type, sizeof type);
-    if (input->columns[at].time == TIME_PROCTIME) {
-        return SQL_FAIL(
-            err, SABOT_ERR_UNSUPPORTED, name->span,
-            "\"%s\" is a processing-time attribute: processing-time windows can't run yet; use an event time "
-            "column with a WATERMARK",
-            name->text);
-    }
     if (column.kind != TYPE_TIMESTAMP && column.kind != TYPE_TIMESTAMP_LTZ) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "%s needs a time attribute, but \"%s\" is %s", call_name(call),
                         name->text, type);
     }
     const bool batch = settings_is(binder->settings, SETTING_runtime_mode, "batch");
-    if (input->columns[at].time != TIME_ROWTIME && !(batch && input->bounded)) {
+    if (input->columns[at].time == TIME_NONE && !(batch && input->bounded)) {
         return SQL_FAIL(
             err, SABOT_ERR_PLAN, name->span,
             "%s needs a time attribute, but \"%s\" is an ordinary %s: declare WATERMARK FOR it on the source "
@@ -308,6 +301,13 @@ sabot_status bind_window_call(struct binder *binder, const struct plan *input, c
     SABOT_TRY(check_zone(binder, input, call, &spec, err));
     *out = spec;
     return SABOT_OK;
+}
+
+/* A window over processing time is one over event time behind the operator that makes the clock a rowtime. */
+sabot_status bind_arrival(struct binder *binder, int32_t time_column, struct source_span span, struct plan **input,
+                          struct sabot_error *err) {
+    if ((*input)->columns[time_column].time != TIME_PROCTIME) { return SABOT_OK; }
+    return plan_arrival(binder->plans, *input, time_column, span, input, err);
 }
 
 /* The arguments of a window function, by position or by name. */
@@ -404,20 +404,51 @@ static sabot_status bind_function_table(struct binder *binder, const struct sql_
     struct window_spec spec;
     SABOT_TRY(
         bind_window_call(binder, input, call, &time->path.items[0], args.intervals, args.n_intervals, &spec, err));
+    SABOT_TRY(bind_arrival(binder, spec.time_column, span_of(call->span), &input, err));
     return plan_window(binder->plans, input, spec, binder->plans->next_window_id++, span_of(call->span), out, err);
 }
 
 /* ---- joins ------------------------------------------------------------------------------------------------------- */
 
+/* FOR SYSTEM_TIME AS OF left.proctime: the right side as it is when the left row comes. */
+static sabot_status check_as_of(struct binder *binder, const struct scope *left, const struct sql_table *right,
+                                struct sabot_error *err) {
+    const struct expr_scope in = {.binder = binder, .scope = left, .clause = "FOR SYSTEM_TIME AS OF"};
+    struct expr *time = NULL;
+    SABOT_TRY(bind_expr(&in, right->as_of, &time, err));
+    const enum time_attribute attribute =
+        expr_is_column(time) ? left->plan->columns[time->index].time : TIME_NONE;
+    if (attribute == TIME_PROCTIME) { return SABOT_OK; }
+    if (attribute == TIME_ROWTIME) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, right->as_of->span,
+                        "a temporal join by event time can't run yet; by processing time (a PROCTIME() column of the "
+                        "left side) the table is looked up");
+    }
+    return SQL_FAIL(err, SABOT_ERR_PLAN, right->as_of->span,
+                    "FOR SYSTEM_TIME AS OF takes a time attribute of the left side, such as a column that is "
+                    "PROCTIME()");
+}
+
+static sabot_status bind_right(struct binder *binder, const struct scope *left, const struct sql_table *table,
+                               bool *is_lookup, struct scope *out, struct sabot_error *err) {
+    *is_lookup = table->as_of != NULL;
+    if (!*is_lookup) { return bind_table(binder, table, out, err); }
+    SABOT_TRY(check_as_of(binder, left, table, err));
+    struct sql_table now = *table;
+    now.as_of = NULL;
+    return bind_table(binder, &now, out, err);
+}
+
 static sabot_status bind_join(struct binder *binder, const struct sql_table *table, struct scope *out,
                               struct sabot_error *err) {
     struct scope left = {0}, right = {0};
+    bool is_lookup = false;
     if (table->join.columns.count || table->join.natural) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span,
                         "NATURAL JOIN and JOIN .. USING can't run yet; write ON a.x = b.x");
     }
     SABOT_TRY(bind_table(binder, table->join.left, &left, err));
-    SABOT_TRY(bind_table(binder, table->join.right, &right, err));
+    SABOT_TRY(bind_right(binder, &left, table->join.right, &is_lookup, &right, err));
     struct plan *plan = NULL;
     SABOT_TRY(plan_join(binder->plans, left.plan, right.plan, PLAN_JOIN_CROSS, NULL, span_of(table->span), &plan, err));
     out->n_tables = left.n_tables + right.n_tables;
@@ -439,7 +470,10 @@ static sabot_status bind_join(struct binder *binder, const struct sql_table *tab
         [SQL_JOIN_FULL] = PLAN_JOIN_FULL,   [SQL_JOIN_CROSS] = PLAN_JOIN_CROSS,
     };
     const struct source_span span = span_of(table->span);
-    return plan_join(binder->plans, left.plan, right.plan, kinds[table->join.kind], condition, span, &out->plan, err);
+    SABOT_TRY(
+        plan_join(binder->plans, left.plan, right.plan, kinds[table->join.kind], condition, span, &out->plan, err));
+    if (is_lookup) { out->plan->join.time = PLAN_JOIN_LOOKUP; }
+    return SABOT_OK;
 }
 
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,
@@ -447,8 +481,8 @@ sabot_status bind_table(struct binder *binder, const struct sql_table *table, st
     struct plan *plan = NULL;
     const char *name = NULL;
     if (table->as_of) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->as_of->span,
-                        "FOR SYSTEM_TIME AS OF (temporal and lookup joins) can't run yet");
+        return SQL_FAIL(err, SABOT_ERR_PLAN, table->as_of->span,
+                        "FOR SYSTEM_TIME AS OF can stand on the right side of a JOIN only");
     }
     switch (table->kind) {
     case SQL_TABLE_NAME:

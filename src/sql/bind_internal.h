@@ -90,6 +90,9 @@ sabot_status bind_table(struct binder *binder, const struct sql_table *table, st
 sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
                               const struct sql_name *column, const struct sql_expr *const *intervals,
                               int32_t n_intervals, struct window_spec *out, struct sabot_error *err);
+/* Where the column is a processing-time attribute: its input with the time of arrival in it. */
+sabot_status bind_arrival(struct binder *binder, int32_t time_column, struct source_span span, struct plan **input,
+                          struct sabot_error *err);
 /* TUMBLE, HOP, CUMULATE; false: another name. SESSION is true too, with *supported false. */
 bool window_kind_of(const char *name, enum window_kind *kind, bool *supported);
 const char *path_text(struct arena *arena, const struct sql_path *path);

@@ -139,6 +139,7 @@ static sabot_status bind_group_window(struct binder *binder, const struct sql_ex
     window->start = scope->plan->schema->n_fields;
     window->end = window->start + 1;
     window->time = window->start + 2;
+    SABOT_TRY(bind_arrival(binder, window->spec.time_column, span_of(call->span), &scope->plan, err));
     /* The scope's tables keep their columns: the window's three stand behind all of them. */
     return plan_window(binder->plans, scope->plan, window->spec, binder->plans->next_window_id++, span_of(call->span),
                        &scope->plan, err);

@@ -75,6 +75,7 @@ static void physical_options_of(const struct settings *settings, struct physical
     out->two_phase = !settings_is(settings, SETTING_two_phase, "ONE_PHASE");
     out->late_ledger = settings_text(settings, SETTING_late_path)[0] != 0;
     out->state_ttl_ms = settings_int(settings, SETTING_state_ttl) / 1000000;
+    out->lookup_reload_ns = settings_int(settings, SETTING_lookup_reload);
     out->idle_timeout_ns = settings_int(settings, SETTING_idle_timeout);
     out->alignment_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }
