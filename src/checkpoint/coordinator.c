@@ -322,6 +322,7 @@ bool coordinator_poll(struct coordinator *coordinator, const struct checkpoint_r
 void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out) {
     env_mutex_lock(coordinator->mutex);
     *out = coordinator->counts;
+    out->in_progress_id = coordinator->current ? coordinator->current->id : -1;
     env_mutex_unlock(coordinator->mutex);
 }
 
@@ -425,24 +426,28 @@ static void checkpoint_abort(struct coordinator *coordinator, const struct sabot
 static void checkpoint_complete(struct coordinator *coordinator) {
     struct checkpoint *checkpoint = coordinator->current;
     const bool in_folder = checkpoint->path && !checkpoint->savepoint;
+    const bool savepoint = checkpoint->savepoint;
     const int64_t id = checkpoint->id;
+    const int64_t now = env_now_ns(coordinator->options.env);
+    const int64_t pause = coordinator->options.min_pause_ns;
+    if (coordinator->next_at_ns < now + pause && !savepoint) { coordinator->next_at_ns = now + pause; }
     env_mutex_lock(coordinator->mutex);
     coordinator->current = NULL;
-    coordinator->failures = 0;
+    if (!savepoint) { coordinator->failures = 0; }
     struct coordinator_counts *counts = &coordinator->counts;
     counts->completed += checkpoint->path != NULL;
     counts->last_bytes = 0;
     for (int32_t i = 0; i < checkpoint->manifest.n_files; i++) {
         counts->last_bytes += checkpoint->manifest.files[i].size;
     }
-    counts->last_duration_ns = env_now_ns(coordinator->options.env) - checkpoint->started_ns;
+    counts->last_duration_ns = now - checkpoint->started_ns;
     if (in_folder) { counts->last_id = id; }
     struct checkpoint_request *requests = checkpoint->requests;
     const bool last = checkpoint_drop(checkpoint);
     env_mutex_unlock(coordinator->mutex);
     if (last) { checkpoint_free(checkpoint); }
     /* the commits begin before anybody who waits is told */
-    coordinator->options.calls.complete(coordinator->options.calls.arg, id);
+    if (!savepoint) { coordinator->options.calls.complete(coordinator->options.calls.arg, id); }
     env_mutex_lock(coordinator->mutex);
     requests_finish(requests, id, NULL);
     env_mutex_unlock(coordinator->mutex);
@@ -543,17 +548,38 @@ void coordinator_give_up(struct coordinator *coordinator, const struct sabot_err
     env_mutex_unlock(coordinator->mutex);
 }
 
-void coordinator_free(struct coordinator *coordinator) {
-    if (!coordinator) { return; }
-    const struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "the job is over"};
-    coordinator_give_up(coordinator, &why);
+static void helpers_wait(struct coordinator *coordinator) {
     for (;;) {
         env_mutex_lock(coordinator->mutex);
         const bool idle = coordinator->n_helpers == 0;
         env_mutex_unlock(coordinator->mutex);
-        if (idle) { break; }
+        if (idle) { return; }
         env_event_wait(coordinator->idle, -1);
     }
+}
+
+sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabot_error *err) {
+    const struct coordinator_options *options = &coordinator->options;
+    if (!options->dir) { return SABOT_OK; }
+    helpers_wait(coordinator);
+    int64_t *ids;
+    int32_t n;
+    SABOT_TRY(storage_list(options->env, options->dir, &ids, &n, err));
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
+        char path[STORAGE_PATH_MAX];
+        status = storage_path(options->dir, ids[i], path, err);
+        if (status == SABOT_OK) { status = storage_remove(options->env, path, err); }
+    }
+    free(ids);
+    return status;
+}
+
+void coordinator_free(struct coordinator *coordinator) {
+    if (!coordinator) { return; }
+    const struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "the job is over"};
+    coordinator_give_up(coordinator, &why);
+    helpers_wait(coordinator);
     env_mutex_free(coordinator->mutex);
     env_event_free(coordinator->idle);
     free(coordinator);

@@ -26,6 +26,7 @@ struct coordinator_calls {
     void *arg;
     void (*trigger)(void *arg, int64_t checkpoint_id, int64_t timestamp_ms);
     void (*abort)(void *arg, int64_t checkpoint_id);
+    /* Not called for savepoints: what a job that goes on has committed must be in its newest checkpoint. */
     void (*complete)(void *arg, int64_t checkpoint_id);
     /* Last work before the manifest: side outputs are made durable. */
     sabot_status (*prepare_manifest)(void *arg, struct sabot_error *err);
@@ -39,8 +40,9 @@ struct coordinator_options {
     const char *dir;           /* borrowed; NULL: none */
     int64_t interval_ns;       /* 0: only on request */
     int64_t timeout_ns;
+    int64_t min_pause_ns;      /* between the end of a checkpoint and the beginning of the next one by the interval */
     int32_t retained;          /* complete checkpoints to keep, at least 1 */
-    int32_t failures_max;      /* so many in a row make the job fail */
+    int32_t failures_max;      /* so many in a row make the job fail; savepoints do not count */
     int32_t max_parallelism;
     int32_t n_tasks;
     int64_t restored_id;       /* ids go on behind it */
@@ -81,7 +83,10 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
 struct coordinator_counts {
     int64_t completed, failed, acks_ignored;
     int64_t last_id, last_bytes, last_duration_ns; /* of the newest complete one; last_id -1: none */
+    int64_t in_progress_id;                        /* -1: none */
 };
+/* After the end of the job: removes all checkpoints of its folder. */
+sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabot_error *err);
 void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out);
 
 #endif

@@ -1,8 +1,10 @@
 /* Starting from a checkpoint. */
 #include "checkpoint/restore.h"
 
+#include "base/log.h"
 #include "checkpoint/storage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,8 +41,21 @@ void restore_close(struct restore *restore) {
 int64_t restore_id(const struct restore *restore) { return restore->manifest.checkpoint_id; }
 const char *restore_path(const struct restore *restore) { return restore->path; }
 
+/* "a, b, ... (12 in all)" */
+static const char *uids_text(const char *const *uids, int32_t n_uids, char *target, size_t size) {
+    size_t used = 0;
+    for (int32_t u = 0; u < n_uids; u++) {
+        if (used + strlen(uids[u]) + 32 > size) {
+            snprintf(target + used, size - used, " ... (%d in all)", n_uids);
+            break;
+        }
+        used += (size_t)snprintf(target + used, size - used, "%s%s", u ? ", " : "", uids[u]);
+    }
+    return target;
+}
+
 sabot_status restore_check(const struct restore *restore, int32_t max_parallelism, const char *const *uids,
-                           int32_t n_uids, struct sabot_error *err) {
+                           int32_t n_uids, bool allow_non_restored, struct sabot_error *err) {
     const struct manifest *manifest = &restore->manifest;
     if (manifest->max_parallelism != max_parallelism) {
         return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the "
@@ -51,9 +66,16 @@ sabot_status restore_check(const struct restore *restore, int32_t max_parallelis
         bool found = false;
         for (int32_t u = 0; u < n_uids && !found; u++) { found = strcmp(manifest->files[f].uid, uids[u]) == 0; }
         if (found) { continue; }
+        if (allow_non_restored) {
+            log_write(restore->env, LOG_WARNING, "state '%s' of operator '%s' in %s is left behind: the operator is not "
+                      "in this job", manifest->files[f].state, manifest->files[f].uid, restore->path);
+            continue;
+        }
         return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in "
-                          "this job: the query has changed; start it without the checkpoint or with the old query",
-                          restore->path, manifest->files[f].state, manifest->files[f].uid);
+                          "this job (it has %s): start the old query, or leave that state behind with "
+                          "--allow-non-restored-state; `sabot check` compares a job with a checkpoint",
+                          restore->path, manifest->files[f].state, manifest->files[f].uid,
+                          uids_text(uids, n_uids, (char[400]){0}, 400));
     }
     return SABOT_OK;
 }

@@ -34,7 +34,10 @@ static const char help[] =
     "      --set KEY=VALUE          a setting, as SET does; may be given many times\n"
     "      --checkpoint-dir DIR     take checkpoints there\n"
     "      --checkpoint-interval T  how often: 1s, 500ms (default 10s)\n"
-    "      --from PATH              start from a checkpoint, or from the newest complete one in a folder\n"
+    "      --from PATH              start from a checkpoint or savepoint, or from the newest complete one in a folder\n"
+    "      --allow-non-restored-state  leave state behind whose operators are not in the script any more\n"
+    "      --savepoint-dir DIR      where savepoints go (default: the checkpoint folder)\n"
+    "      --unaligned[=T]          barriers overtake rows: at once, or when alignment takes longer than T\n"
     "  -o, --output KIND            table, csv, json or arrow (default: table on a terminal, else csv)\n"
     "      --timeout T              stop after so long: 10s\n"
     "      --summary                events, rows/s, memory and latency at the end, also without a terminal\n"
@@ -236,6 +239,9 @@ enum {
     OPT_CHECKPOINT_DIR,
     OPT_CHECKPOINT_INTERVAL,
     OPT_FROM,
+    OPT_ALLOW_NON_RESTORED,
+    OPT_SAVEPOINT_DIR,
+    OPT_UNALIGNED,
     OPT_TIMEOUT,
     OPT_SUMMARY,
     OPT_LIVE,
@@ -250,6 +256,9 @@ static const struct option long_options[] = {
     {"checkpoint-dir", required_argument, NULL, OPT_CHECKPOINT_DIR},
     {"checkpoint-interval", required_argument, NULL, OPT_CHECKPOINT_INTERVAL},
     {"from", required_argument, NULL, OPT_FROM},
+    {"allow-non-restored-state", no_argument, NULL, OPT_ALLOW_NON_RESTORED},
+    {"savepoint-dir", required_argument, NULL, OPT_SAVEPOINT_DIR},
+    {"unaligned", optional_argument, NULL, OPT_UNALIGNED},
     {"output", required_argument, NULL, 'o'},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"summary", no_argument, NULL, OPT_SUMMARY},
@@ -278,6 +287,14 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case OPT_CHECKPOINT_DIR: add_setting(arguments, "execution.checkpointing.dir", optarg); return -1;
     case OPT_CHECKPOINT_INTERVAL: add_setting(arguments, "execution.checkpointing.interval", optarg); return -1;
     case OPT_FROM: add_setting(arguments, "execution.savepoint.path", optarg); return -1;
+    case OPT_ALLOW_NON_RESTORED:
+        add_setting(arguments, "execution.savepoint.ignore-unclaimed-state", "true");
+        return -1;
+    case OPT_SAVEPOINT_DIR: add_setting(arguments, "execution.checkpointing.savepoint-dir", optarg); return -1;
+    case OPT_UNALIGNED:
+        add_setting(arguments, "execution.checkpointing.unaligned.enabled", "true");
+        if (optarg) { add_setting(arguments, "execution.checkpointing.aligned-checkpoint-timeout", optarg); }
+        return -1;
     case OPT_SUMMARY: run->summary = true; return -1;
     case OPT_LIVE: run->live = true; return -1;
     case OPT_HELP: fputs(help, stdout); return 0;
@@ -342,6 +359,7 @@ int command_run(int argc, char **argv) {
     size_t size = 0;
     struct session_script script = {0};
     sabot_status status = session_new(run.env, arguments.memory_limit, &run.session, &err);
+    if (status == SABOT_OK) { run.session->serves = true; }
     if (status == SABOT_OK) { status = apply_settings(&run, &arguments, &err); }
     if (status == SABOT_OK && arguments.path) { status = console_read(run.env, arguments.path, &text, &size, &err); }
     const char *const sql = arguments.path ? text : arguments.sql;

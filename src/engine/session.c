@@ -1,6 +1,7 @@
 /* Sessions: statements are run one by one; jobs belong to the session that started them. */
 #include "engine/session.h"
 
+#include "base/log.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ sabot_status session_new(struct env *env, int64_t memory_limit, struct session *
 void session_free(struct session *session) {
     if (!session) { return; }
     while (session->jobs) { session_job_free(session->jobs); }
+    job_server_close(session->server);
     catalog_clear(&session->catalog);
     settings_clear(&session->settings);
     free(session);
@@ -36,6 +38,10 @@ void session_job_free(struct session_job *job) {
         break;
     }
     if (job->collect) { collect_close(job->collect); }
+    if (job->session->server && job->job) {
+        job_cancel(job->job); /* those who wait for it are told; a job that is over does not mind */
+        job_server_remove(job->session->server, job->job);
+    }
     job_free(job->job);
     physical_free(job->plan);
     collect_free(job->collect);
@@ -71,6 +77,18 @@ sabot_status session_job_next(struct session_job *job, int64_t timeout_ns, struc
         SABOT_TRY(job_wait(job->job, simulated ? wait_ns : 0, &job_done, err));
         if (!job_done && left_ns <= 0) { return SABOT_OK; }
     }
+}
+
+/* Makes a job visible to other processes. It runs as well without. */
+static void serve(struct session *session, struct session_job *job) {
+    struct sabot_error err = {0};
+    if (!session->server) { job_server_open(session->env, &session->server, &err); }
+    const char *dir = settings_text(&session->settings, SETTING_savepoint_dir);
+    if (session->server) { job_server_add(session->server, job->job, dir[0] ? dir : NULL, job->id, &err); }
+    if (err.status == SABOT_OK) { return; }
+    session->serves = session->server != NULL;
+    log_write(session->env, LOG_WARNING, "other processes can't see the job (sabot jobs, sabot savepoint): %s",
+              err.message);
 }
 
 /* --- scripts */
@@ -111,6 +129,7 @@ static sabot_status start_job(struct session *session, struct statement_result *
         session_job_free(job);
         return status;
     }
+    if (session->serves) { serve(session, job); }
     *out = job;
     return SABOT_OK;
 }

@@ -4,6 +4,7 @@
 #define ENGINE_SESSION_H
 
 #include "connect/memory/memory.h"
+#include "engine/job_server.h"
 #include "runtime/job.h"
 #include "sql/parse.h"
 #include "sql/statement.h"
@@ -14,7 +15,9 @@ struct session {
     struct catalog catalog;
     struct settings settings;
     struct session_job *jobs; /* started and not yet freed, newest first */
-    int32_t statements;       /* run so far: uids of operators are made from it */
+    int32_t statements;       /* run so far */
+    bool serves;              /* other processes may see and stop its jobs; set by who makes the session */
+    struct job_server *server; /* NULL until the first job, and where none can be had */
 };
 
 /* memory_limit 0 = 60 % of the machine's memory. */
@@ -26,6 +29,7 @@ struct session_job {
     struct session *session;
     struct session_job *next;
     struct job *job;
+    char id[JOB_ID_SIZE]; /* "" where the session does not serve */
     struct physical_plan *plan;
     struct collect *collect; /* QUERY: where its rows come out */
     struct schema *schema;   /* QUERY */

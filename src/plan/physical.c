@@ -128,10 +128,48 @@ static sabot_status add_op(struct physical_plan *plan, int32_t vertex, const str
     return SABOT_OK;
 }
 
+/* Appends the tables that a node reads to sorted names, each once. */
+static sabot_status tables_of(struct physical_plan *plan, const struct plan *node, const char ***names, unsigned *n,
+                              unsigned *capacity, struct sabot_error *err) {
+    if (node->kind == PLAN_SCAN) {
+        const char *name = node->scan.table->name;
+        unsigned at = 0;
+        while (at < *n && strcmp((*names)[at], name) < 0) { at++; }
+        if (at < *n && strcmp((*names)[at], name) == 0) { return SABOT_OK; }
+        *names = arena_grow(arena_of(plan), *names, *n, sizeof **names, capacity);
+        if (!*names) { return PLAN_NO_MEMORY(err); }
+        memmove(*names + at + 1, *names + at, (*n - at) * sizeof **names);
+        (*names)[at] = name;
+        ++*n;
+    }
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        SABOT_TRY(tables_of(plan, node->inputs[i], names, n, capacity, err));
+    }
+    return SABOT_OK;
+}
+
+/* Names an operator that may have state by the tables that it reads too, so that what else a statement does has no say
+ * in its uid: state is found by it. */
+static sabot_status stateful_name(struct physical_plan *plan, const struct plan *node, const char **name,
+                                  struct sabot_error *err) {
+    if (node->n_inputs == 0 || node->kind == PLAN_SINK || node->kind == PLAN_FILTER || node->kind == PLAN_PROJECT) {
+        return SABOT_OK;
+    }
+    const char **tables = NULL;
+    unsigned n = 0, capacity = 0;
+    SABOT_TRY(tables_of(plan, node, &tables, &n, &capacity, err));
+    for (unsigned i = 0; i < n; i++) {
+        *name = arena_format(arena_of(plan), "%s.%s", *name, tables[i]);
+        if (!*name) { return PLAN_NO_MEMORY(err); }
+    }
+    return SABOT_OK;
+}
+
 static sabot_status add_node(struct physical_plan *plan, int32_t vertex, const struct op_type *type,
                              const void *options, const struct plan *node, const char *name, struct sabot_error *err) {
     struct schema *output = NULL;
     struct text label = {0};
+    SABOT_TRY(stateful_name(plan, node, &name, err));
     SABOT_TRY(copy_schema(plan, node->schema, &output, err));
     explain_node(node, EXPLAIN_PHYSICAL, &label);
     const sabot_status status = add_op(plan, vertex, type, options, output, name, text_string(&label), err);

@@ -277,7 +277,8 @@ static sabot_status restore_begin(struct job *job, struct restore **restore, str
     for (int32_t v = 0; v < job->graph->n_vertices; v++) {
         for (int32_t i = 0; i < job->graph->vertices[v].n_ops; i++) { uids[n++] = job->graph->vertices[v].ops[i]->uid; }
     }
-    const sabot_status status = restore_check(*restore, job->options.max_parallelism, uids, n, err);
+    const sabot_status status = restore_check(*restore, job->options.max_parallelism, uids, n,
+                                              job->options.allow_non_restored_state, err);
     free(uids);
     return status;
 }

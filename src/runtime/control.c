@@ -69,8 +69,9 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
         .dir = options->checkpoint_dir,
         .interval_ns = options->checkpoint_interval_ns,
         .timeout_ns = options->checkpoint_timeout_ns,
+        .min_pause_ns = options->checkpoint_min_pause_ns,
         .retained = options->checkpoints_retained,
-        .failures_max = 3,
+        .failures_max = options->checkpoint_failures_max,
         .max_parallelism = options->max_parallelism,
         .n_tasks = job->n_tasks,
         .restored_id = restored_id,
@@ -145,6 +146,16 @@ static bool final_is_committed(struct job *job) {
            atomic_load(&job->n_committed) == job->n_tasks;
 }
 
+/* What becomes of the checkpoints of a job that is over. */
+static void checkpoints_leave(struct job *job, enum job_state state) {
+    const bool kept = job->options.checkpoint_retention == JOB_RETAIN_ALWAYS ||
+                      (job->options.checkpoint_retention == JOB_RETAIN_ON_FAILURE && state == JOB_FAILED);
+    struct sabot_error err = {0};
+    if (!kept && coordinator_remove_all(job->coordinator, &err) != SABOT_OK) {
+        log_write(job->env, LOG_WARNING, "checkpoints of job %s stay: %s", job->name, err.message);
+    }
+}
+
 static void job_end(struct job *job, enum job_state state) {
     struct sabot_error why = {.status = SABOT_ERR_CANCELLED, .message = "the job is over"};
     if (state == JOB_FAILED) {
@@ -168,6 +179,7 @@ static void job_end(struct job *job, enum job_state state) {
         env_mutex_unlock(job->mutex);
         state = JOB_FAILED;
     }
+    checkpoints_leave(job, state);
     atomic_store(&job->state, state);
     job_notify(job);
 }
@@ -187,7 +199,29 @@ static void stop_begin(struct job *job) {
     }
     sources_wake(job);
     /* input that is over and committed already needs no other round */
-    if (!job->final_begun) { final_begin(job); }
+    if (job->final_begun) { return; }
+    env_mutex_lock(job->mutex);
+    job->savepoint.path = job->stop_path;
+    env_mutex_unlock(job->mutex);
+    if (!job->savepoint.path) {
+        final_begin(job);
+        return;
+    }
+    struct sabot_error err = {0};
+    job->savepoint_begun = true;
+    if (coordinator_request(job->coordinator, &job->savepoint, &err) != SABOT_OK) { job_fail(job, &err); }
+}
+
+/* The savepoint of a stop is there, or has failed. Only the checkpoint behind it commits: it holds the same rows, so a
+ * job may be started from either. */
+static void savepoint_over(struct job *job) {
+    if (job->savepoint.error.status != SABOT_OK && !job->options.checkpoint_dir) {
+        struct sabot_error err = job->savepoint.error;
+        error_context(&err, "the savepoint");
+        job_fail(job, &err);
+        return;
+    }
+    final_begin(job);
 }
 
 int64_t job_control_step(struct job *job) {
@@ -201,7 +235,7 @@ int64_t job_control_step(struct job *job) {
         job_end(job, JOB_CANCELLED);
         return INT64_MAX;
     }
-    if (all_ended(job) && !job->final_begun) {
+    if (all_ended(job) && !job->final_begun && !job->savepoint_begun) {
         if (!job->options.checkpoint_dir) {
             job_end(job, JOB_FINISHED);
             return INT64_MAX;
@@ -209,9 +243,12 @@ int64_t job_control_step(struct job *job) {
         final_begin(job);
     }
     if (atomic_load(&job->stop_wanted) && !job->stop_begun) { stop_begin(job); }
+    if (job->savepoint_begun && !job->final_begun && coordinator_poll(job->coordinator, &job->savepoint)) {
+        savepoint_over(job);
+    }
     const int64_t completed = job_checkpoints_completed(job);
     struct sabot_error fatal = {0};
-    const int64_t next = coordinator_step(job->coordinator, !job->final_begun, &fatal);
+    const int64_t next = coordinator_step(job->coordinator, !job->final_begun && !job->savepoint_begun, &fatal);
     if (job_checkpoints_completed(job) != completed) { job_notify(job); }
     if (fatal.status != SABOT_OK) { job_fail(job, &fatal); }
     if (job->final_begun && coordinator_poll(job->coordinator, &job->final)) {

@@ -13,6 +13,7 @@
 #define CHANNEL_BATCHES_DEFAULT 8
 #define CHECKPOINT_TIMEOUT_NS_DEFAULT (INT64_C(600) * 1000000000)
 #define CHECKPOINTS_RETAINED_DEFAULT 2
+#define CHECKPOINT_FAILURES_MAX_DEFAULT 3
 
 /* The parent of jobs that are given none. */
 static struct memory_pool process_pool = {.name = "process", .limit = INT64_MAX};
@@ -34,6 +35,7 @@ static void defaults_fill(struct job *job) {
     if (options->channel_batches <= 0) { options->channel_batches = CHANNEL_BATCHES_DEFAULT; }
     if (!options->memory) { options->memory = &process_pool; }
     if (options->checkpoint_timeout_ns <= 0) { options->checkpoint_timeout_ns = CHECKPOINT_TIMEOUT_NS_DEFAULT; }
+    if (options->checkpoint_failures_max <= 0) { options->checkpoint_failures_max = CHECKPOINT_FAILURES_MAX_DEFAULT; }
     if (options->checkpoints_retained <= 0) { options->checkpoints_retained = CHECKPOINTS_RETAINED_DEFAULT; }
 }
 
@@ -44,6 +46,7 @@ static void job_delete(struct job *job) {
     env_event_free(job->control_event);
     env_mutex_free(job->mutex);
     text_clear(&job->explain);
+    free(job->stop_path);
     free(job->name);
     free(job);
 }
@@ -151,6 +154,29 @@ void job_stop(struct job *job) {
     job_control_wake(job);
 }
 
+sabot_status job_stop_with_savepoint(struct job *job, const char *path, struct sabot_error *err) {
+    char *copy = strdup(path);
+    if (!copy) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to stop job %s", job->name); }
+    env_mutex_lock(job->mutex);
+    const bool first = !job->stop_path && !atomic_load(&job->stop_wanted) && !is_over(job, NULL);
+    if (first) { job->stop_path = copy; }
+    env_mutex_unlock(job->mutex);
+    if (!first) {
+        free(copy);
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s is being stopped already", job->name);
+    }
+    job_stop(job);
+    SABOT_TRY(wait_until(job, is_over, NULL, -1, err));
+    const struct checkpoint_request *savepoint = &job->savepoint;
+    if (savepoint->done && savepoint->error.status == SABOT_OK) { return SABOT_OK; }
+    if (savepoint->error.status != SABOT_OK) {
+        if (err && err->status == SABOT_OK) { *err = savepoint->error; }
+        error_context(err, "job %s has stopped without the savepoint", job->name);
+        return savepoint->error.status;
+    }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s came to its end before the savepoint was begun", job->name);
+}
+
 void job_cancel(struct job *job) {
     atomic_store(&job->cancel_wanted, true);
     job_control_wake(job);
@@ -224,4 +250,17 @@ int64_t job_checkpoints_completed(const struct job *job) {
     struct coordinator_counts counts;
     coordinator_counts(job->coordinator, &counts);
     return counts.completed;
+}
+
+void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out) {
+    coordinator_counts(job->coordinator, out);
+}
+
+void job_describe(const struct job *job, struct job_description *out) {
+    *out = (struct job_description){
+        .name = job->name,
+        .checkpoint_dir = job->options.checkpoint_dir,
+        .state = job_state(job),
+        .started_ms = job->started_ms,
+    };
 }

@@ -55,8 +55,16 @@ struct job_options {
     const char *checkpoint_dir;   /* NULL = no checkpoints */
     int64_t checkpoint_interval_ns;
     int64_t checkpoint_timeout_ns; /* 0 = 10 min */
+    int64_t checkpoint_min_pause_ns; /* between two of the interval's */
     int32_t checkpoints_retained;  /* 0 = 2 */
+    int32_t checkpoint_failures_max; /* so many in a row make the job fail; 0 = 3 */
+    enum {
+        JOB_RETAIN_ALWAYS,           /* checkpoints stay when the job is over */
+        JOB_RETAIN_ON_FAILURE,       /* ... only when it failed: DELETE_ON_CANCELLATION */
+        JOB_RETAIN_NEVER
+    } checkpoint_retention;
     const char *restore_from; /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
+    bool allow_non_restored_state; /* state of operators that the job does not have is left behind */
     int64_t watermark_interval_ns; /* 0 = with every batch */
     int64_t alignment_max_drift_ms; /* 0 = no watermark alignment between splits */
 };
@@ -73,6 +81,9 @@ sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sa
 /* Sources stop; what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks
  * commit; windows that are still open do not fire. Any thread; also from a signal handler's helper. */
 void job_stop(struct job *job);
+/* The same with a savepoint of all that was read, before the last checkpoint; waits for the end of the job. Where there
+ * are no checkpoints a savepoint that fails makes the job fail, and nothing is committed. Any thread. */
+sabot_status job_stop_with_savepoint(struct job *job, const char *path, struct sabot_error *err);
 void job_cancel(struct job *job); /* drops what is in flight; any thread */
 void job_free(struct job *job);   /* cancels where it still runs, waits, frees; NULL is allowed */
 
@@ -89,6 +100,15 @@ struct job_op_metrics {
 int32_t job_n_metrics(const struct job *job);
 void job_metrics(const struct job *job, int32_t i, struct job_op_metrics *out);
 int64_t job_checkpoints_completed(const struct job *job);
+
+struct coordinator_counts;
+struct job_description {
+    const char *name, *checkpoint_dir; /* borrowed from the job; checkpoint_dir NULL: none */
+    enum job_state state;
+    int64_t started_ms; /* wall clock */
+};
+void job_describe(const struct job *job, struct job_description *out);
+void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out);
 /* EXPLAIN STALL: one line for each split or operator that holds the watermark, with its watermark and since when. */
 void job_explain_stall(struct job *job, struct text *target);
 

@@ -47,6 +47,9 @@ struct job {
     struct coordinator *coordinator;
     bool stop_begun, final_begun;
     struct checkpoint_request final; /* the last barrier of a stop, or behind the end of input */
+    char *stop_path;                 /* under the mutex until stop_begun: stop with a savepoint there */
+    bool savepoint_begun;
+    struct checkpoint_request savepoint; /* of stop_path */
 
     struct env_mutex *mutex; /* error, waiters, explain */
     struct sabot_error error;

@@ -40,6 +40,13 @@ void statement_job_options(const struct settings *settings, struct job_options *
     options->checkpoint_interval_ns = settings_int(settings, SETTING_checkpoint_interval);
     options->checkpoint_timeout_ns = settings_int(settings, SETTING_checkpoint_timeout);
     options->checkpoints_retained = (int32_t)settings_int(settings, SETTING_checkpoints_retained);
+    options->checkpoint_min_pause_ns = settings_int(settings, SETTING_checkpoint_min_pause);
+    options->checkpoint_failures_max = (int32_t)settings_int(settings, SETTING_checkpoint_failures) + 1;
+    options->checkpoint_retention =
+        settings_is(settings, SETTING_checkpoint_retention, "DELETE_ON_CANCELLATION")        ? JOB_RETAIN_ON_FAILURE
+        : settings_is(settings, SETTING_checkpoint_retention, "NO_EXTERNALIZED_CHECKPOINTS") ? JOB_RETAIN_NEVER
+                                                                                             : JOB_RETAIN_ALWAYS;
+    options->allow_non_restored_state = settings_int(settings, SETTING_ignore_unclaimed) != 0;
     options->restore_from = restore[0] ? restore : NULL;
     options->alignment_max_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }

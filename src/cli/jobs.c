@@ -1,0 +1,129 @@
+/* sabot jobs, savepoint, stop, cancel: what another process can do with the jobs of a `sabot run`. */
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "engine/job_server.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { COLUMNS = 9 };
+
+static const char jobs_help[] =
+    "usage: sabot jobs [--quiet]\n\n"
+    "Lists the jobs that `sabot run` processes of this user run on this machine.\n\n"
+    "  -q, --quiet                  only their ids\n";
+static const char savepoint_help[] =
+    "usage: sabot savepoint JOB [--dir DIR]        JOB: an id, a name, or a checkpoint folder\n\n"
+    "Takes a savepoint of a running job, which goes on, and prints the path of it. `sabot run --from PATH` starts from\n"
+    "it. A savepoint commits nothing: what the job has written becomes visible with its next checkpoint.\n\n"
+    "  -d, --dir DIR                make the savepoint's folder there (default: execution.checkpointing.savepoint-dir,\n"
+    "                               else the checkpoint folder)\n"
+    "      --path PATH              use exactly this folder, which must be empty or not there yet\n";
+static const char stop_help[] =
+    "usage: sabot stop JOB [--savepoint [--dir DIR]]        JOB: an id, a name, or a checkpoint folder\n\n"
+    "Sources read no more, what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks\n"
+    "commit, the job ends. Windows that are still open do not fire: they go on in the job that is started from there.\n\n"
+    "  -s, --savepoint              take a savepoint of everything that was read, and print the path of it\n"
+    "  -d, --dir DIR                make the savepoint's folder there\n"
+    "      --path PATH              use exactly this folder\n";
+static const char cancel_help[] =
+    "usage: sabot cancel JOB        JOB: an id, a name, or a checkpoint folder\n\n"
+    "Ends a job at once. What it has not committed is dropped; its checkpoints stay, unless it was told otherwise\n"
+    "(execution.checkpointing.externalized-checkpoint-retention).\n";
+
+static void print_job(char *line) {
+    char *columns[COLUMNS] = {0};
+    for (int c = 0; c < COLUMNS; c++) {
+        columns[c] = line;
+        line += strcspn(line, "\t");
+        if (*line) { *line++ = '\0'; }
+    }
+    const time_t started = (time_t)(strtoll(columns[3], NULL, 10) / 1000);
+    struct tm parts;
+    char when[32] = "";
+    if (gmtime_r(&started, &parts)) { strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &parts); }
+    printf("%-9s %-20s %-9s %-20s %11s %6s  %s\n", columns[0], columns[1], columns[2], when, columns[4], columns[5],
+           columns[8]);
+}
+
+int command_jobs(int argc, char **argv) {
+    const bool quiet = argc == 2 && (strcmp(argv[1], "--quiet") == 0 || strcmp(argv[1], "-q") == 0);
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(jobs_help, stdout);
+        return 0;
+    }
+    if (argc > 1 && !quiet) { return console_usage("jobs", "what is \"%s\"?", argv[1]); }
+    struct sabot_error err = {0};
+    struct text list = {0};
+    const sabot_status status = job_server_list(env_real(), &list, &err);
+    if (status == SABOT_OK && !quiet && list.size > 0) {
+        printf("%-9s %-20s %-9s %-20s %11s %6s  %s\n", "ID", "NAME", "STATE", "STARTED (UTC)", "CHECKPOINTS", "FAILED",
+               "CHECKPOINT FOLDER");
+    }
+    char *rest = NULL;
+    for (char *line = list.data ? strtok_r(list.data, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+        if (quiet) {
+            printf("%.8s\n", line);
+        } else {
+            print_job(line);
+        }
+    }
+    text_clear(&list);
+    return status == SABOT_OK ? 0 : console_error(&err, NULL, NULL, 0);
+}
+
+struct job_command {
+    const char *name, *help;
+    enum job_verb verb;
+    const char *options; /* of getopt */
+};
+
+static int job_command_run(const struct job_command *command, int argc, char **argv) {
+    static const struct option all[] = {
+        {"dir", required_argument, NULL, 'd'},  {"path", required_argument, NULL, 'P'},
+        {"help", no_argument, NULL, 'h'},       {"savepoint", no_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
+    };
+    struct job_request request = {.verb = command->verb};
+    optind = 1;
+    opterr = 1;
+    for (int option; (option = getopt_long(argc, argv, "d:sh", all, NULL)) != -1;) {
+        if (option == 'h') {
+            fputs(command->help, stdout);
+            return 0;
+        }
+        if (!strchr(command->options, option)) {
+            return console_usage(command->name, "the command line can't be understood");
+        }
+        if (option == 'd') { request.dir = optarg; }
+        if (option == 'P') { request.path = optarg; }
+        if (option == 's') { request.savepoint = true; }
+    }
+    if (optind + 1 != argc) {
+        return console_usage(command->name, "which job? `sabot jobs` lists them");
+    }
+    request.job = argv[optind];
+    if (request.dir && request.path) { return console_usage(command->name, "--dir or --path, not both"); }
+    if (command->verb == JOB_VERB_STOP && (request.dir || request.path)) { request.savepoint = true; }
+    struct sabot_error err = {0};
+    struct text answer = {0};
+    const sabot_status status = job_server_ask(env_real(), &request, &answer, &err);
+    if (status == SABOT_OK && answer.size > 0) { printf("%s\n", text_string(&answer)); }
+    text_clear(&answer);
+    return status == SABOT_OK ? 0 : console_error(&err, NULL, NULL, 0);
+}
+
+int command_savepoint(int argc, char **argv) {
+    return job_command_run(&(struct job_command){"savepoint", savepoint_help, JOB_VERB_SAVEPOINT, "dP"}, argc, argv);
+}
+
+int command_stop(int argc, char **argv) {
+    return job_command_run(&(struct job_command){"stop", stop_help, JOB_VERB_STOP, "dPs"}, argc, argv);
+}
+
+int command_cancel(int argc, char **argv) {
+    return job_command_run(&(struct job_command){"cancel", cancel_help, JOB_VERB_CANCEL, ""}, argc, argv);
+}

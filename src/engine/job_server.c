@@ -1,0 +1,495 @@
+/* Jobs of this process as other processes reach them. */
+#include "engine/job_server.h"
+
+#include "base/env_local.h"
+#include "checkpoint/coordinator.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_MAX 1024
+#define CONNECTIONS_MAX 32
+#define REQUEST_SIZE_MAX 16384
+#define ACCEPT_NS INT64_C(100000000)
+#define REQUEST_NS (INT64_C(5) * 1000000000)
+#define SUFFIX ".sock"
+
+struct served_job {
+    struct job *job;
+    char id[JOB_ID_SIZE];
+    char *savepoint_dir;
+    int32_t in_use; /* requests */
+};
+
+struct job_server {
+    struct env *env;
+    struct env_socket *listener;
+    char path[ENV_PATH_MAX + 32];
+    struct env_thread *thread;
+    struct env_mutex *mutex;
+    struct env_event *changed; /* a request has ended */
+    struct served_job jobs[JOBS_MAX];
+    int32_t n_jobs, n_connections;
+    _Atomic bool over;
+};
+
+struct connection {
+    struct job_server *server;
+    struct env_socket *socket;
+};
+
+/* --- requests */
+
+struct request {
+    char verb[16];
+    char job[ENV_PATH_MAX], dir[ENV_PATH_MAX], path[ENV_PATH_MAX];
+    bool savepoint;
+};
+
+static void request_line(struct request *request, const char *line) {
+    const char *equals = strchr(line, '=');
+    if (!equals) {
+        snprintf(request->verb, sizeof request->verb, "%s", line);
+        return;
+    }
+    const size_t size = (size_t)(equals - line);
+#define IS(key) (size == sizeof key - 1 && memcmp(line, key, size) == 0)
+    if (IS("job")) { snprintf(request->job, sizeof request->job, "%s", equals + 1); }
+    if (IS("dir")) { snprintf(request->dir, sizeof request->dir, "%s", equals + 1); }
+    if (IS("path")) { snprintf(request->path, sizeof request->path, "%s", equals + 1); }
+    if (IS("savepoint")) { request->savepoint = equals[1] == '1'; }
+#undef IS
+}
+
+/* Reads up to the empty line. */
+static sabot_status request_read(struct env_socket *socket, struct request *request, struct sabot_error *err) {
+    char *text = malloc(REQUEST_SIZE_MAX + 1);
+    if (!text) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a request"); }
+    size_t size = 0;
+    sabot_status status = SABOT_OK;
+    *request = (struct request){0};
+    for (;;) {
+        size_t got;
+        status = env_socket_read(socket, text + size, REQUEST_SIZE_MAX - size, REQUEST_NS, &got, err);
+        if (status != SABOT_OK) { break; }
+        size += got;
+        text[size] = '\0';
+        if (size >= 2 && memcmp(text + size - 2, "\n\n", 2) == 0) { break; }
+        if (got == 0 || size == REQUEST_SIZE_MAX) {
+            status = SABOT_FAIL(err, SABOT_ERR_USAGE, "a request does not end");
+            break;
+        }
+    }
+    if (status == SABOT_OK) {
+        char *rest = NULL;
+        for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+            request_line(request, line);
+        }
+    }
+    free(text);
+    return status;
+}
+
+/* --- jobs */
+
+static bool is_named(const struct served_job *job, const char *name) {
+    struct job_description description;
+    job_describe(job->job, &description);
+    if (strcmp(job->id, name) == 0 || strcmp(description.name, name) == 0) { return true; }
+    if (!description.checkpoint_dir) { return false; }
+    char folder[ENV_PATH_MAX], wanted[ENV_PATH_MAX];
+    struct env *env = env_real();
+    if (env_absolute(env, name, wanted, NULL) != SABOT_OK) { return false; }
+    return strcmp(description.checkpoint_dir, name) == 0 ||
+           (env_absolute(env, description.checkpoint_dir, folder, NULL) == SABOT_OK && strcmp(folder, wanted) == 0);
+}
+
+static sabot_status job_take(struct job_server *server, const char *name, struct served_job **out,
+                             struct sabot_error *err) {
+    *out = NULL;
+    int32_t n = 0;
+    env_mutex_lock(server->mutex);
+    for (int32_t i = 0; i < server->n_jobs; i++) {
+        if (!is_named(&server->jobs[i], name)) { continue; }
+        *out = &server->jobs[i];
+        n++;
+    }
+    if (n == 1) { (*out)->in_use++; }
+    struct job *job = n == 1 ? (*out)->job : NULL;
+    env_mutex_unlock(server->mutex);
+    if (job) { return SABOT_OK; }
+    return n == 0 ? SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "no job here is called %s", name)
+                  : SABOT_FAIL(err, SABOT_ERR_USAGE, "%d jobs are called %s: name one by its id", n, name);
+}
+
+/* Jobs move when others are removed, but not those in use. */
+static void job_give_back(struct job_server *server, struct served_job *job) {
+    env_mutex_lock(server->mutex);
+    job->in_use--;
+    env_mutex_unlock(server->mutex);
+    env_event_set(server->changed);
+}
+
+static void list_jobs(struct job_server *server, struct text *answer) {
+    static const char *const states[] = {[JOB_CREATED] = "created",   [JOB_RUNNING] = "running",
+                                         [JOB_STOPPING] = "stopping", [JOB_FINISHED] = "finished",
+                                         [JOB_CANCELLED] = "cancelled", [JOB_FAILED] = "failed"};
+    env_mutex_lock(server->mutex);
+    for (int32_t i = 0; i < server->n_jobs; i++) {
+        struct job_description description;
+        struct coordinator_counts counts;
+        job_describe(server->jobs[i].job, &description);
+        job_checkpoint_counts(server->jobs[i].job, &counts);
+        char name[256];
+        snprintf(name, sizeof name, "%s", description.name);
+        for (char *at = name; *at; at++) {
+            if ((unsigned char)*at < ' ') { *at = ' '; }
+        }
+        text_format(answer, "%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%s\n", server->jobs[i].id, name,
+                    states[description.state], (long long)description.started_ms, (long long)counts.completed,
+                    (long long)counts.failed, (long long)counts.last_id,
+                    (long long)(counts.last_duration_ns / 1000000),
+                    description.checkpoint_dir ? description.checkpoint_dir : "");
+    }
+    env_mutex_unlock(server->mutex);
+}
+
+/* The folder of a new savepoint. */
+static sabot_status savepoint_path(struct job_server *server, const struct served_job *job,
+                                   const struct request *request, char target[ENV_PATH_MAX], struct sabot_error *err) {
+    struct job_description description;
+    job_describe(job->job, &description);
+    const char *dir = request->dir[0] ? request->dir : job->savepoint_dir ? job->savepoint_dir
+                                                                           : description.checkpoint_dir;
+    if (request->path[0]) {
+        snprintf(target, ENV_PATH_MAX, "%s", request->path);
+        return SABOT_OK;
+    }
+    if (!dir) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "job %s has no folder for savepoints: name one with --dir, or SET "
+                          "'execution.checkpointing.savepoint-dir'", description.name);
+    }
+    char folder[ENV_PATH_MAX];
+    if (strstr(dir, "://")) {
+        snprintf(folder, sizeof folder, "%s", dir);
+    } else {
+        SABOT_TRY(env_absolute(server->env, dir, folder, err));
+    }
+    const int size = snprintf(target, ENV_PATH_MAX, "%.4000s/savepoint-%s-%08x", folder, job->id,
+                              (unsigned)env_random(server->env));
+    return size < ENV_PATH_MAX ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long", dir);
+}
+
+static sabot_status job_act(struct job_server *server, struct served_job *job, const struct request *request,
+                            struct text *answer, struct sabot_error *err) {
+    char path[ENV_PATH_MAX] = "";
+    const bool takes_savepoint = strcmp(request->verb, "savepoint") == 0 || request->savepoint;
+    if (takes_savepoint) { SABOT_TRY(savepoint_path(server, job, request, path, err)); }
+    if (strcmp(request->verb, "savepoint") == 0) {
+        SABOT_TRY(job_checkpoint(job->job, path, NULL, err));
+    } else if (strcmp(request->verb, "stop") == 0 && request->savepoint) {
+        SABOT_TRY(job_stop_with_savepoint(job->job, path, err));
+    } else if (strcmp(request->verb, "stop") == 0) {
+        job_stop(job->job);
+        SABOT_TRY(job_wait(job->job, -1, NULL, err));
+    } else if (strcmp(request->verb, "cancel") == 0) {
+        job_cancel(job->job);
+        job_wait(job->job, -1, NULL, NULL); /* "was cancelled" is what was wanted */
+    } else {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "a request '%s' is not known here: the other process is of another "
+                          "version", request->verb);
+    }
+    text_add(answer, path);
+    return SABOT_OK;
+}
+
+static sabot_status request_do(struct job_server *server, const struct request *request, struct text *answer,
+                               struct sabot_error *err) {
+    if (strcmp(request->verb, "list") == 0) {
+        list_jobs(server, answer);
+        return SABOT_OK;
+    }
+    struct served_job *job;
+    SABOT_TRY(job_take(server, request->job, &job, err));
+    const sabot_status status = job_act(server, job, request, answer, err);
+    job_give_back(server, job);
+    return status;
+}
+
+static void connection_main(void *arg) {
+    struct connection *connection = arg;
+    struct job_server *server = connection->server;
+    struct sabot_error err = {0};
+    struct request *request = malloc(sizeof *request);
+    struct text answer = {0}, whole = {0};
+    sabot_status status = request ? request_read(connection->socket, request, &err)
+                                  : SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a request");
+    if (status == SABOT_OK) { status = request_do(server, request, &answer, &err); }
+    if (status == SABOT_OK) {
+        text_format(&whole, "ok\n%s", text_string(&answer));
+    } else {
+        text_format(&whole, "error %d\n%s", (int)status, err.message);
+    }
+    env_socket_write(connection->socket, text_string(&whole), whole.size, NULL); /* a client may be gone */
+    text_clear(&answer);
+    text_clear(&whole);
+    free(request);
+    env_socket_close(connection->socket);
+    free(connection);
+    env_mutex_lock(server->mutex);
+    server->n_connections--;
+    env_mutex_unlock(server->mutex);
+    env_event_set(server->changed);
+}
+
+static void server_main(void *arg) {
+    struct job_server *server = arg;
+    while (!atomic_load(&server->over)) {
+        struct env_socket *socket = NULL;
+        if (env_socket_accept(server->listener, ACCEPT_NS, &socket, NULL) != SABOT_OK) {
+            env_sleep_ns(server->env, ACCEPT_NS);
+            continue;
+        }
+        if (!socket) { continue; }
+        struct connection *connection = malloc(sizeof *connection);
+        env_mutex_lock(server->mutex);
+        const bool room = connection && server->n_connections < CONNECTIONS_MAX;
+        server->n_connections += room;
+        env_mutex_unlock(server->mutex);
+        if (room) { *connection = (struct connection){.server = server, .socket = socket}; }
+        if (room && env_offload(server->env, connection_main, connection, NULL) == SABOT_OK) { continue; }
+        env_mutex_lock(server->mutex);
+        server->n_connections -= room;
+        env_mutex_unlock(server->mutex);
+        env_socket_close(socket);
+        free(connection);
+    }
+}
+
+sabot_status job_server_open(struct env *env, struct job_server **out, struct sabot_error *err) {
+    *out = NULL;
+    char folder[ENV_PATH_MAX];
+    SABOT_TRY(env_run_dir(env, folder, err));
+    struct job_server *server = calloc(1, sizeof *server);
+    if (!server) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to listen in %s", folder); }
+    /* a process may hold several sessions, each with a server */
+    static _Atomic int number;
+    snprintf(server->path, sizeof server->path, "%s/%d-%d" SUFFIX, folder, env_process_id(env),
+             atomic_fetch_add(&number, 1));
+    server->env = env;
+    sabot_status status = env_socket_listen(env, server->path, &server->listener, err);
+    if (status != SABOT_OK) {
+        free(server);
+        return status;
+    }
+    server->mutex = env_mutex_new(env);
+    server->changed = env_event_new(env);
+    status = env_thread_start(env, "sabot-server", server_main, server, &server->thread, err);
+    if (status != SABOT_OK) {
+        job_server_close(server);
+        return status;
+    }
+    *out = server;
+    return SABOT_OK;
+}
+
+void job_server_close(struct job_server *server) {
+    if (!server) { return; }
+    atomic_store(&server->over, true);
+    struct env_socket *knock = NULL; /* so that nobody waits for the end of accept's time */
+    if (env_socket_connect(server->env, server->path, &knock, NULL) == SABOT_OK) { env_socket_close(knock); }
+    if (server->thread) { env_thread_join(server->thread); }
+    for (;;) {
+        env_mutex_lock(server->mutex);
+        const bool idle = server->n_connections == 0;
+        env_mutex_unlock(server->mutex);
+        if (idle) { break; }
+        env_event_wait(server->changed, ACCEPT_NS);
+    }
+    assert(server->n_jobs == 0);
+    env_socket_close(server->listener);
+    env_mutex_free(server->mutex);
+    env_event_free(server->changed);
+    free(server);
+}
+
+sabot_status job_server_add(struct job_server *server, struct job *job, const char *savepoint_dir,
+                            char id[JOB_ID_SIZE], struct sabot_error *err) {
+    snprintf(id, JOB_ID_SIZE, "%08x", (unsigned)env_random(server->env));
+    char *copy = savepoint_dir ? strdup(savepoint_dir) : NULL;
+    env_mutex_lock(server->mutex);
+    const bool room = server->n_jobs < JOBS_MAX;
+    if (room) {
+        struct served_job *served = &server->jobs[server->n_jobs++];
+        *served = (struct served_job){.job = job, .savepoint_dir = copy};
+        memcpy(served->id, id, JOB_ID_SIZE);
+    }
+    env_mutex_unlock(server->mutex);
+    if (room) { return SABOT_OK; }
+    free(copy);
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "%d jobs run in this process: other processes don't see more", JOBS_MAX);
+}
+
+void job_server_remove(struct job_server *server, const struct job *job) {
+    for (;;) {
+        env_mutex_lock(server->mutex);
+        int32_t at = -1;
+        bool used = false; /* any: what stands behind it would move */
+        for (int32_t i = 0; i < server->n_jobs; i++) {
+            if (server->jobs[i].job == job) { at = i; }
+            used |= server->jobs[i].in_use > 0 && (server->jobs[i].job == job || i > at);
+        }
+        used = at >= 0 && used;
+        if (at >= 0 && !used) {
+            free(server->jobs[at].savepoint_dir);
+            server->n_jobs--;
+            memmove(&server->jobs[at], &server->jobs[at + 1], (size_t)(server->n_jobs - at) * sizeof server->jobs[0]);
+        }
+        env_mutex_unlock(server->mutex);
+        if (!used) { return; }
+        env_event_wait(server->changed, ACCEPT_NS);
+    }
+}
+
+/* --- clients */
+
+static sabot_status exchange_texts(struct env *env, const char *path, const struct text *request, struct text *answer,
+                                   struct sabot_error *err) {
+    struct env_socket *socket;
+    SABOT_TRY(env_socket_connect(env, path, &socket, err));
+    sabot_status status = env_socket_write(socket, text_string(request), request->size, err);
+    struct text whole = {0};
+    for (size_t got = 1; status == SABOT_OK && got > 0;) {
+        char *target = text_reserve(&whole, 4096);
+        if (!target) {
+            status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer");
+            break;
+        }
+        status = env_socket_read(socket, target, 4096, -1, &got, err);
+        whole.size += got;
+    }
+    env_socket_close(socket);
+    if (status == SABOT_OK) {
+        text_append(&whole, "", 1);
+        const char *text = text_string(&whole), *body = strchr(text, '\n');
+        int number = 0;
+        if (!body) {
+            status = SABOT_FAIL(err, SABOT_ERR_IO, "the process of the job ended before it answered");
+        } else if (sscanf(text, "error %d", &number) == 1) {
+            status = SABOT_FAIL(err, (sabot_status)number, "%s", body + 1);
+        } else {
+            text_add(answer, body + 1);
+        }
+    }
+    text_clear(&whole);
+    return status;
+}
+
+/* Calls visit() with the socket of each process that lives; what the dead have left is removed. */
+static sabot_status processes_visit(struct env *env,
+                                    sabot_status (*visit)(struct env *env, const char *path, void *arg,
+                                                          struct sabot_error *err),
+                                    void *arg, struct sabot_error *err) {
+    char folder[ENV_PATH_MAX];
+    SABOT_TRY(env_run_dir(env, folder, err));
+    char **names;
+    size_t n;
+    SABOT_TRY(env_list(env, folder, &names, &n, err));
+    sabot_status status = SABOT_OK;
+    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+        const size_t size = strlen(names[i]);
+        if (size < sizeof SUFFIX || strcmp(names[i] + size - strlen(SUFFIX), SUFFIX) != 0) { continue; }
+        char path[ENV_PATH_MAX + 256];
+        snprintf(path, sizeof path, "%s/%.200s", folder, names[i]);
+        struct sabot_error reason = {0};
+        status = visit(env, path, arg, &reason);
+        if (status == SABOT_ERR_NOT_FOUND) {
+            env_remove(env, path, NULL);
+            status = SABOT_OK;
+        } else if (status != SABOT_OK && err && err->status == SABOT_OK) {
+            *err = reason;
+        }
+    }
+    env_names_free(names, n);
+    return status;
+}
+
+static sabot_status visit_list(struct env *env, const char *path, void *arg, struct sabot_error *err) {
+    struct text request = {0};
+    text_add(&request, "list\n\n");
+    const sabot_status status = exchange_texts(env, path, &request, arg, err);
+    text_clear(&request);
+    return status == SABOT_ERR_IO ? SABOT_OK : status; /* it ended while we asked */
+}
+
+sabot_status job_server_list(struct env *env, struct text *answer, struct sabot_error *err) {
+    return processes_visit(env, visit_list, answer, err);
+}
+
+struct search {
+    const char *job, *folder;
+    char path[ENV_PATH_MAX + 256];
+    char id[JOB_ID_SIZE];
+    int32_t n;
+};
+
+/* Column `column` of a line of the list. */
+static bool column_is(const char *line, int column, const char *wanted) {
+    for (; column > 0; column--) {
+        line += strcspn(line, "\t\n");
+        if (*line != '\t') { return false; }
+        line++;
+    }
+    const size_t size = strcspn(line, "\t\n");
+    return size > 0 && size == strlen(wanted) && memcmp(line, wanted, size) == 0;
+}
+
+static sabot_status visit_search(struct env *env, const char *path, void *arg, struct sabot_error *err) {
+    struct search *search = arg;
+    struct text list = {0};
+    const sabot_status status = visit_list(env, path, &list, err);
+    const char *line = text_string(&list);
+    while (status == SABOT_OK && *line) {
+        if (column_is(line, 0, search->job) || column_is(line, 1, search->job) || column_is(line, 8, search->job) ||
+            column_is(line, 8, search->folder)) {
+            search->n++;
+            snprintf(search->path, sizeof search->path, "%s", path);
+            snprintf(search->id, sizeof search->id, "%.8s", line);
+        }
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    text_clear(&list);
+    return status;
+}
+
+sabot_status job_server_ask(struct env *env, const struct job_request *asked, struct text *answer,
+                            struct sabot_error *err) {
+    static const char *const verbs[] = {
+        [JOB_VERB_SAVEPOINT] = "savepoint", [JOB_VERB_STOP] = "stop", [JOB_VERB_CANCEL] = "cancel"};
+    char folder[ENV_PATH_MAX], dir[ENV_PATH_MAX] = "", path[ENV_PATH_MAX] = "";
+    SABOT_TRY(env_absolute(env, asked->job, folder, err));
+    if (asked->dir && !strstr(asked->dir, "://")) { SABOT_TRY(env_absolute(env, asked->dir, dir, err)); }
+    if (asked->dir && strstr(asked->dir, "://")) { snprintf(dir, sizeof dir, "%s", asked->dir); }
+    if (asked->path) { SABOT_TRY(env_absolute(env, asked->path, path, err)); }
+    struct search search = {.job = asked->job, .folder = folder};
+    SABOT_TRY(processes_visit(env, visit_search, &search, err));
+    if (search.n == 0) {
+        return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "no running job is called %s; `sabot jobs` lists them", asked->job);
+    }
+    if (search.n > 1) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%d running jobs are called %s: name one by its id, which `sabot jobs` "
+                          "lists", search.n, asked->job);
+    }
+    struct text request = {0};
+    text_format(&request, "%s\njob=%s\n", verbs[asked->verb], search.id);
+    if (dir[0]) { text_format(&request, "dir=%s\n", dir); }
+    if (path[0]) { text_format(&request, "path=%s\n", path); }
+    if (asked->savepoint) { text_add(&request, "savepoint=1\n"); }
+    text_add(&request, "\n");
+    const sabot_status status = exchange_texts(env, search.path, &request, answer, err);
+    text_clear(&request);
+    return status;
+}
