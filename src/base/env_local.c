@@ -42,8 +42,8 @@ static sabot_status folder_own(const char *path, struct sabot_error *err) {
     if (S_ISDIR(found.st_mode) && found.st_uid == geteuid() && (found.st_mode & (S_IRWXG | S_IRWXO)) == 0) {
         return SABOT_OK;
     }
-    return SABOT_FAIL(err, SABOT_ERR_IO, "%s must be a folder that is yours and that only you may enter (chmod 700), or "
-                      "name another one in SABOT_RUN_DIR", path);
+    return SABOT_FAIL(err, SABOT_ERR_IO, "%s must be a folder that is yours and that only you may enter "
+                      "(chmod 700), or name another one in SABOT_RUN_DIR", path);
 }
 
 sabot_status env_run_dir(struct env *env, char target[ENV_PATH_MAX], struct sabot_error *err) {

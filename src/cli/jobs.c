@@ -17,15 +17,16 @@ static const char jobs_help[] =
     "  -q, --quiet                  only their ids\n";
 static const char savepoint_help[] =
     "usage: sabot savepoint JOB [--dir DIR]        JOB: an id, a name, or a checkpoint folder\n\n"
-    "Takes a savepoint of a running job, which goes on, and prints the path of it. `sabot run --from PATH` starts from\n"
-    "it. A savepoint commits nothing: what the job has written becomes visible with its next checkpoint.\n\n"
-    "  -d, --dir DIR                make the savepoint's folder there (default: execution.checkpointing.savepoint-dir,\n"
-    "                               else the checkpoint folder)\n"
+    "Takes a savepoint of a running job, which goes on, and prints its path. `sabot run --from PATH` starts from it.\n"
+    "A savepoint commits nothing: what the job has written becomes visible with its next checkpoint.\n\n"
+    "  -d, --dir DIR                make the savepoint's folder there (default: the checkpoint folder, or what\n"
+    "                               execution.checkpointing.savepoint-dir says)\n"
     "      --path PATH              use exactly this folder, which must be empty or not there yet\n";
 static const char stop_help[] =
     "usage: sabot stop JOB [--savepoint [--dir DIR]]        JOB: an id, a name, or a checkpoint folder\n\n"
-    "Sources read no more, what is in flight is finished, a last checkpoint is taken where there are checkpoints, sinks\n"
-    "commit, the job ends. Windows that are still open do not fire: they go on in the job that is started from there.\n\n"
+    "Sources read no more, what is in flight is finished, a last checkpoint is taken where there are checkpoints,\n"
+    "sinks commit, the job ends. Windows that are still open do not fire: they go on in the job that is started\n"
+    "from there.\n\n"
     "  -s, --savepoint              take a savepoint of everything that was read, and print the path of it\n"
     "  -d, --dir DIR                make the savepoint's folder there\n"
     "      --path PATH              use exactly this folder\n";

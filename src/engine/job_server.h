@@ -1,8 +1,8 @@
-/* Answers other processes of the user on this machine: which jobs run here, take a savepoint, stop, cancel. One socket per
- * process, in env_run_dir().
+/* Answers other processes of the user on this machine: which jobs run here, take a savepoint, stop, cancel. A socket in
+ * env_run_dir().
  *
- * A request is lines: the verb, then key=value lines, then an empty line. The answer is "ok" or "error <STATUS>", a newline,
- * and a text up to the end. A job is named by its id, its name, or its checkpoint folder. */
+ * A request is lines: the verb, then key=value lines, then an empty line. The answer is "ok" or "error <status>", a
+ * newline, and a text up to the end. A job is named by its id, its name, or its checkpoint folder. */
 #ifndef ENGINE_JOB_SERVER_H
 #define ENGINE_JOB_SERVER_H
 
@@ -25,16 +25,16 @@ enum job_verb { JOB_VERB_SAVEPOINT, JOB_VERB_STOP, JOB_VERB_CANCEL };
 struct job_request {
     enum job_verb verb;
     const char *job;  /* id, name or checkpoint folder */
-    const char *dir;  /* SAVEPOINT, STOP with `savepoint`: the folder that the savepoint's is made in; NULL: the default */
+    const char *dir;  /* SAVEPOINT, STOP with `savepoint`: where the savepoint's folder is made; NULL: the default */
     const char *path; /* SAVEPOINT: exactly this folder; NULL: a new one in dir */
     bool savepoint;   /* STOP: with a savepoint */
 };
-/* Asks the process in which the job runs, and waits for the end of it. The answer is appended to `answer`: the path of a
- * savepoint. ERR_NOT_FOUND: no such job; ERR_USAGE: several. */
+/* Asks the process in which the job runs, and waits until it is done. The answer is appended to `answer`: the path of
+ * a savepoint. ERR_NOT_FOUND: no such job; ERR_USAGE: several. */
 sabot_status job_server_ask(struct env *env, const struct job_request *request, struct text *answer,
                             struct sabot_error *err);
-/* A line per job of the user: id, name, state, start (ms), checkpoints, failed ones, newest id (-1: none), duration of the
- * newest (ms), checkpoint folder; between tabs. */
+/* A line per job of the user: id, name, state, start (ms), checkpoints, failed ones, newest id (-1: none), duration of
+ * the newest (ms), checkpoint folder; between tabs. */
 sabot_status job_server_list(struct env *env, struct text *answer, struct sabot_error *err);
 
 #endif
