@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help build test demo bench lint fuzz install clean
+.PHONY: help build test demo bench lint kill kill-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -7,10 +7,11 @@ SHELL := /bin/bash
 SECONDS ?= 120
 SUITE ?=
 BENCH ?=
+CYCLES ?= 200
 TARGET ?=
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 18
 
 build: ## install what is missing, build the library and build/sabot
 	@tools/bootstrap build
@@ -29,6 +30,14 @@ bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 
 lint: ## the rules that the compiler does not check
 	@tools/lint
+
+kill: ## kill -9 and restore, CYCLES times (default 200)
+	@tools/bootstrap test
+	@tools/build
+	@. tools/env && tests/kill/run $(CYCLES)
+
+kill-long: ## the same 10,000 times
+	@$(MAKE) kill CYCLES=10000
 
 fuzz: ## every fuzz target for SECONDS (default 120)
 	@tools/bootstrap test

@@ -13,8 +13,9 @@ struct ipc_writer {
     struct memory_pool *pool;
 };
 
-sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
-                             struct ipc_writer **out, struct sabot_error *err) {
+static sabot_status writer_open(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
+                                const struct bridge_write_options *options, struct ipc_writer **out,
+                                struct sabot_error *err) {
     *out = NULL;
     struct ipc_writer *writer = calloc(1, sizeof *writer);
     if (!writer) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write an Arrow file"); }
@@ -23,8 +24,7 @@ sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *po
     sabot_status status = schema_export(schema, &arrow, err);
     if (status == SABOT_OK) {
         const struct bridge_sink to = {.context = sink->context, .write = sink->write};
-        const struct bridge_write_options options = {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_LZ4};
-        status = bridge_writer_open(&to, &arrow, &options, &writer->bridge, err);
+        status = bridge_writer_open(&to, &arrow, options, &writer->bridge, err);
         ArrowSchemaRelease(&arrow);
     }
     if (status != SABOT_OK) {
@@ -33,6 +33,18 @@ sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *po
     }
     *out = writer;
     return SABOT_OK;
+}
+
+sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
+                             struct ipc_writer **out, struct sabot_error *err) {
+    const struct bridge_write_options options = {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_LZ4};
+    return writer_open(sink, pool, schema, &options, out, err);
+}
+
+sabot_status ipc_writer_open_stream(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
+                                    struct ipc_writer **out, struct sabot_error *err) {
+    const struct bridge_write_options options = {.format = BRIDGE_IPC_STREAM};
+    return writer_open(sink, pool, schema, &options, out, err);
 }
 
 sabot_status ipc_writer_put(struct ipc_writer *writer, struct batch *batch, struct sabot_error *err) {

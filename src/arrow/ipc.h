@@ -14,6 +14,9 @@ struct ipc_writer;
 /* `pool` is charged for what a batch needs while it is written. */
 sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
                              struct ipc_writer **out, struct sabot_error *err);
+/* A stream instead: no footer, not compressed. */
+sabot_status ipc_writer_open_stream(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
+                                    struct ipc_writer **out, struct sabot_error *err);
 sabot_status ipc_writer_put(struct ipc_writer *writer, struct batch *batch, struct sabot_error *err); /* borrows */
 /* Writes the footer; the file is whole after it. */
 sabot_status ipc_writer_finish(struct ipc_writer *writer, struct sabot_error *err);

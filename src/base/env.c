@@ -18,6 +18,9 @@ int64_t env_cpu_ns(struct env *env) { return env->type->cpu_ns(env); }
 int64_t env_rss_bytes(struct env *env) { return env->type->rss_bytes(env); }
 int env_cores(struct env *env) { return env->type->cores(env); }
 int64_t env_memory_bytes(struct env *env) { return env->type->memory_bytes(env); }
+void env_point(struct env *env, enum env_point point) {
+    if (__builtin_expect(env->has_point, false)) { env->type->point(env, point); }
+}
 bool env_is_simulated(const struct env *env) { return env->type->simulated; }
 
 sabot_status env_open(struct env *env, const char *path, enum env_open mode, struct env_file **out,

@@ -89,6 +89,15 @@ void env_sleep_ns(struct env *env, int64_t ns);
  * time (simulated). `run` must not touch the caller's data without a lock or an atomic flag. */
 sabot_status env_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
 
+/* A place where a test may end the process; does nothing otherwise. */
+enum env_point {
+#define X(symbol, name) ENV_POINT_##symbol,
+#include "base/env_points.def"
+#undef X
+    ENV_POINTS
+};
+void env_point(struct env *env, enum env_point point);
+
 /* True in the simulator: libraries with threads of their own must not be started then. */
 bool env_is_simulated(const struct env *env);
 

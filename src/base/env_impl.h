@@ -44,10 +44,12 @@ struct env_type {
     void (*mutex_free)(struct env_mutex *mutex);
     void (*sleep_ns)(struct env *env, int64_t ns);
     sabot_status (*offload)(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
+    void (*point)(struct env *env, enum env_point point);
 };
 
 struct env {
     const struct env_type *type;
+    bool has_point; /* the process is to end at a point: type->point is called at each */
 };
 struct env_file {
     const struct env_type *type;

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +22,43 @@
 #include <unistd.h>
 
 static const struct env_type real_type;
-static struct env real = {&real_type};
+static struct env real = {.type = &real_type};
 
-struct env *env_real(void) { return &real; }
+/* --- the point at which a test ends the process */
+
+static enum env_point kill_at;
+static _Atomic int64_t kill_after; /* passings to go */
+static pthread_once_t kill_once = PTHREAD_ONCE_INIT;
+
+static void kill_read(void) {
+    static const char *const names[] = {
+#define X(symbol, name) name,
+#include "base/env_points.def"
+#undef X
+    };
+    const char *text = getenv("SABOT_KILL_AT");
+    if (!text) { return; }
+    const size_t size = strcspn(text, ":");
+    for (size_t i = 0; i < ENV_POINTS; i++) {
+        if (strlen(names[i]) != size || memcmp(names[i], text, size) != 0) { continue; }
+        kill_at = (enum env_point)i;
+        kill_after = text[size] ? strtoll(text + size + 1, NULL, 10) : 1;
+        real.has_point = kill_after > 0;
+        return;
+    }
+    fprintf(stderr, "sabot: SABOT_KILL_AT: there is no point \"%s\"; src/base/env_points.def lists them\n", text);
+    exit(2);
+}
+
+static void real_point(struct env *env, enum env_point point) {
+    (void)env;
+    if (point == kill_at && atomic_fetch_sub(&kill_after, 1) == 1) { raise(SIGKILL); }
+}
+
+struct env *env_real(void) {
+    pthread_once(&kill_once, kill_read);
+    return &real;
+}
 
 /* What errors say of a reason, in any thread. */
 static const char *reason(int number, char *target, size_t size) { return strerror_r(number, target, size); }
@@ -545,4 +580,5 @@ static const struct env_type real_type = {
     .mutex_free = real_mutex_free,
     .sleep_ns = real_sleep_ns,
     .offload = real_offload,
+    .point = real_point,
 };

@@ -140,6 +140,7 @@ static sabot_status part_write(struct checkpoint *checkpoint, const struct check
     for (int32_t i = 0; i < part->n_snapshots; i++) {
         const struct state_snapshot *snapshot = &part->snapshots[i];
         if (!snapshot->rows || snapshot->rows->selected == 0) { continue; }
+        env_point(options->env, ENV_POINT_STATE_WRITE);
         struct manifest_file item = {
             .uid = strdup(part->uid),
             .state = strdup(snapshot->name),
@@ -200,8 +201,10 @@ static void manifest_main(void *arg) {
     struct sabot_error err = {0};
     /* all files are written, so nobody else touches the manifest */
     sabot_status status = options->calls.prepare_manifest(options->calls.arg, &err);
+    env_point(options->env, ENV_POINT_MANIFEST);
     if (status == SABOT_OK) {
         status = storage_write_manifest(options->env, checkpoint->path, &checkpoint->manifest, &err);
+        env_point(options->env, ENV_POINT_MANIFEST_WRITTEN);
     }
     env_mutex_lock(coordinator->mutex);
     checkpoint->manifest_written = status == SABOT_OK;

@@ -142,6 +142,9 @@ struct sink_type {
                             struct sabot_error *err);
     /* Makes what prepare(checkpoint_id) and earlier ones prepared visible; can be repeated. */
     sabot_status (*commit)(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err);
+    /* NULL: commit does it all. Else commit only begins it, on a thread of the sink's: whether all is done, asked again
+     * when woken. A job does not end before. */
+    sabot_status (*committed)(struct sink *sink, bool *done, struct sabot_error *err);
     /* End of input: *full as above. Commits where there are no checkpoints. */
     sabot_status (*finish)(struct sink *sink, bool *full, struct sabot_error *err);
     void (*close)(struct sink *sink);

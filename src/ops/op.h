@@ -91,6 +91,8 @@ struct op_type {
     sabot_status (*before_barrier)(struct op *op, int64_t checkpoint_id, struct op_out *out, struct sabot_error *err);
     /* The checkpoint is complete: sinks commit. Not called for aborted ones. */
     sabot_status (*on_complete)(struct op *op, int64_t checkpoint_id, struct sabot_error *err);
+    /* Whether what on_complete() has begun is done; asked again when woken, meanwhile rows go on. NULL: it is. */
+    sabot_status (*completed)(struct op *op, bool *done, struct sabot_error *err);
     void (*close)(struct op *op); /* frees; NULL is not passed */
     /* The processing time now_ms has reached op->wake_at_ms. Not while it is busy, nor without room for output, nor
      * within a barrier, nor behind its end; so it may come late, and never early. An operator that has more timers

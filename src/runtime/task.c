@@ -305,6 +305,19 @@ static sabot_status commit(struct task *task, struct sabot_error *err) {
     return SABOT_OK;
 }
 
+/* Whether the operators have done what was begun by commit(). */
+static sabot_status commit_look(struct task *task, struct sabot_error *err) {
+    for (int32_t i = 0; i < task->n_ops; i++) {
+        bool done = true;
+        const struct op_type *type = task->ops[i].spec->type;
+        if (type->completed) { SABOT_TRY(CALL(task, i, type->completed(task->ops[i].op, &done, err))); }
+        if (!done) { return SABOT_OK; }
+    }
+    task->commit_pending = false;
+    job_task_committed(task, task->completed_id);
+    return SABOT_OK;
+}
+
 /* --- input */
 
 static sabot_status forward(struct task *task, const struct channel_item *item, struct sabot_error *err) {
@@ -478,8 +491,7 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
         for (int32_t i = 0; i < task->n_ops; i++) {
             if (op_is_busy(task, i)) { return SABOT_OK; }
         }
-        task->commit_pending = false;
-        job_task_committed(task, task->completed_id);
+        SABOT_TRY(commit_look(task, err));
     }
     if (!room || outputs_full(task)) { return SABOT_OK; } /* the channel wakes us */
     SABOT_TRY(ticks(task, now, err));

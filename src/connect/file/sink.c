@@ -355,6 +355,7 @@ static sabot_status parts_commit(struct sink *sink, int64_t checkpoint_id, bool 
     while (sink->parts && (all || (sink->parts->checkpoint_id != 0 && sink->parts->checkpoint_id <= checkpoint_id))) {
         struct part *part = sink->parts;
         SABOT_TRY(part_move(sink, part->name, STAGE_PENDING, STAGE_COMMITTED, true, err));
+        env_point(sink->context.env, ENV_POINT_FILE_COMMIT);
         env_mutex_lock(sink->mutex);
         sink->parts = part->next;
         env_mutex_unlock(sink->mutex);

@@ -284,8 +284,10 @@ static void wrong_options_are_named(void **state) {
     REFUSE(false, SABOT_ERR_PLAN, "'properties.fetch.min.byte'", {"properties.fetch.min.byte", "1"});
     REFUSE(false, SABOT_ERR_PLAN, "keytool", {"properties.ssl.truststore.location", "/x/kafka.truststore.jks"});
     REFUSE(false, SABOT_ERR_PLAN, "'properties.sasl.jaas.config'", {"properties.sasl.jaas.config", "x"});
-    REFUSE(true, SABOT_ERR_UNSUPPORTED, "'exactly-once' is not there yet",
+    REFUSE(true, SABOT_ERR_PLAN, "'exactly-once' needs 'sink.transactional-id-prefix'",
            {"sink.delivery-guarantee", "exactly-once"});
+    REFUSE(true, SABOT_ERR_PLAN, "'sink.transactional-id-prefix': at most", {"sink.delivery-guarantee", "exactly-once"},
+           {"sink.transactional-id-prefix", "two words"});
     REFUSE(true, SABOT_ERR_UNSUPPORTED, "Java classes", {"sink.partitioner", "org.example.Mine"});
     REFUSE(true, SABOT_ERR_PLAN, "exactly one 'topic'", {"topic", "a;b"});
 }

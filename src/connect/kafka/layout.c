@@ -87,7 +87,12 @@ static sabot_status part_options(struct kafka_part *part, const struct connector
 static sabot_status part_format(struct kafka_part *part, const struct connector_table *table, const char *option,
                                 const char *name, struct sabot_error *err) {
     part->format = format_find(name);
-    if (part->format) { return SABOT_OK; }
+    const bool is_value = strcmp(option, "key.format") != 0;
+    if (part->format && (part->format->decoder_new || (is_value && strcmp(name, "arrow") == 0))) { return SABOT_OK; }
+    if (part->format) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option '%s': %s is no format of %s", table->name, option,
+                          name, is_value ? "messages, only of files" : "keys");
+    }
     return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", option '%s': there is no format '%s'", table->name, option,
                       name);
 }
@@ -205,6 +210,21 @@ static sabot_status metadata_init(struct kafka_layout *layout, const struct conn
     return SABOT_OK;
 }
 
+/* The primary key's columns as 'key.fields' would name them: "a;b". */
+static sabot_status key_of_table(struct kafka_layout *layout, const struct connector_table *table,
+                                 struct sabot_error *err) {
+    if (table->n_primary_key == 0) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\": 'upsert-kafka' needs PRIMARY KEY (...) NOT ENFORCED, the key of its messages",
+                          table->name);
+    }
+    for (int32_t i = 0; i < table->n_primary_key; i++) {
+        const char *name = table->schema->fields[table->primary_key[i]].name;
+        text_format(&layout->key_names, "%s%s", i ? ";" : "", name);
+    }
+    return layout->key_names.failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "kafka: no memory for columns") : SABOT_OK;
+}
+
 static sabot_status layout_fill(struct kafka_layout *layout, const struct connector_context *context, bool reading,
                                 struct sabot_error *err) {
     const struct connector_table *table = context->table;
@@ -214,6 +234,11 @@ static sabot_status layout_fill(struct kafka_layout *layout, const struct connec
     const char *key_format = option_text(table, kafka_options, "key.format");
     const char *key_fields = option_text(table, kafka_options, "key.fields");
     const char *prefix = option_text(table, kafka_options, "key.fields-prefix");
+    layout->upsert = kafka_is_upsert(table);
+    if (layout->upsert) {
+        SABOT_TRY(key_of_table(layout, table, err));
+        key_fields = text_string(&layout->key_names);
+    }
     const bool value_has_key = strcasecmp(option_text(table, kafka_options, "value.fields-include"), "ALL") == 0;
     if (!value_format) {
         return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": option 'format' is missing (format of the message value)",
@@ -230,11 +255,20 @@ static sabot_status layout_fill(struct kafka_layout *layout, const struct connec
     }
     SABOT_TRY(metadata_init(layout, table, err));
     SABOT_TRY(part_format(&layout->value, table, value_option, value_format, err));
-    const struct chooser of_value = {.key_fields = key_fields, .key = value_has_key, .value = true, .prefix = ""};
+    const struct chooser of_value = {.key_fields = key_fields, .key = value_has_key && !(reading && layout->upsert),
+                                     .value = true, .prefix = ""};
     SABOT_TRY(part_init(&layout->value, context, &of_value, "value.", true, err));
+    layout->is_arrow = strcmp(layout->value.format->name, "arrow") == 0;
+    if (layout->upsert && layout->is_arrow) {
+        return SABOT_FAIL(err, SABOT_ERR_PLAN,
+                          "table \"%s\", option 'value.format': a message in format 'arrow' is many rows, and "
+                          "'upsert-kafka' needs one row for each key",
+                          table->name);
+    }
     if (!key_format) { return SABOT_OK; }
     SABOT_TRY(key_fields_check(table, key_fields, prefix, err));
-    if (reading && value_has_key) { return SABOT_OK; }
+    /* a deletion has its key in the key only */
+    if (reading && value_has_key && !layout->upsert) { return SABOT_OK; }
     SABOT_TRY(part_format(&layout->key, table, "key.format", key_format, err));
     const struct chooser of_key = {.key_fields = key_fields, .key = true, .value = false, .prefix = prefix};
     return part_init(&layout->key, context, &of_key, "key.", false, err);
@@ -251,6 +285,7 @@ void kafka_layout_clear(struct kafka_layout *layout) {
     part_clear(&layout->value);
     part_clear(&layout->key);
     free(layout->metadata);
+    text_clear(&layout->key_names);
     *layout = (struct kafka_layout){0};
 }
 

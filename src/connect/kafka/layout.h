@@ -32,6 +32,9 @@ struct kafka_part {
 struct kafka_layout {
     struct kafka_part value, key;
     enum kafka_metadata *metadata; /* per column of the table */
+    bool is_arrow;                 /* the value's format is 'arrow': a message is a batch of rows */
+    struct text key_names;         /* of 'upsert-kafka' */
+    bool upsert;                   /* 'upsert-kafka': the primary key is the key, and no value is a deletion */
 };
 
 /* `reading`: a key that the value repeats is not decoded. context must outlive the layout. */

@@ -36,10 +36,44 @@ const struct connector_option kafka_options[] = {
      "default (by key, else spread), fixed (each subtask one partition) or round-robin"},
     {"sink.delivery-guarantee", OPTION_ENUM, "at-least-once", "none|at-least-once|exactly-once",
      "what holds after a failure"},
-    {"sink.transactional-id-prefix", OPTION_STRING, NULL, NULL, "for 'exactly-once'"},
+    {"sink.transactional-id-prefix", OPTION_STRING, NULL, NULL,
+     "for 'exactly-once': a name that no other running job uses"},
     {"sink.parallelism", OPTION_INT, NULL, NULL, "subtasks that write"},
     {NULL, OPTION_STRING, NULL, NULL, NULL},
 };
+
+const struct connector_option upsert_kafka_options[] = {
+    {"topic", OPTION_STRING, OPTION_REQUIRED, NULL, "topic to read or write"},
+    {"properties.bootstrap.servers", OPTION_STRING, OPTION_REQUIRED, NULL, "brokers: host:port,host:port"},
+    {"properties.", OPTION_PREFIX, NULL, NULL, "any setting of the Kafka client"},
+    {"key.format", OPTION_STRING, OPTION_REQUIRED, NULL, "format of the message key, which is the primary key"},
+    {"key.fields-prefix", OPTION_STRING, "", NULL, "prefix of the key's columns that the key itself does not have"},
+    {"key.", OPTION_PREFIX, NULL, NULL, "option of the key's format"},
+    {"value.format", OPTION_STRING, OPTION_REQUIRED, NULL, "format of the message value"},
+    {"value.fields-include", OPTION_ENUM, "ALL", "ALL|EXCEPT_KEY", "whether the value holds the key's columns too"},
+    {"value.", OPTION_PREFIX, NULL, NULL, "option of the value's format"},
+    {"scan.topic-partition-discovery.interval", OPTION_DURATION, "5 min", NULL,
+     "how often to look for new partitions; 0: never"},
+    {"scan.bounded.mode", OPTION_ENUM, "unbounded",
+     "unbounded|latest-offset|group-offsets|timestamp|specific-offsets", "where to end"},
+    {"scan.bounded.specific-offsets", OPTION_STRING, NULL, NULL, "partition:0,offset:42;partition:1,offset:300"},
+    {"scan.bounded.timestamp-millis", OPTION_INT, NULL, NULL, "milliseconds since 1970"},
+    {"sink.delivery-guarantee", OPTION_ENUM, "at-least-once", "none|at-least-once|exactly-once",
+     "what holds after a failure"},
+    {"sink.transactional-id-prefix", OPTION_STRING, NULL, NULL,
+     "for 'exactly-once': a name that no other running job uses"},
+    {"sink.parallelism", OPTION_INT, NULL, NULL, "subtasks that write"},
+    {NULL, OPTION_STRING, NULL, NULL, NULL},
+};
+
+bool kafka_is_upsert(const struct connector_table *table) {
+    for (int32_t i = 0; i < table->n_options; i++) {
+        if (strcmp(table->options[i].key, "connector") == 0) {
+            return strcmp(table->options[i].value, "upsert-kafka") == 0;
+        }
+    }
+    return false;
+}
 
 const char *kafka_property(const struct connector_table *table, const char *name) {
     for (int32_t i = 0; i < table->n_options; i++) {

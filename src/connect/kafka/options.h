@@ -7,6 +7,10 @@
 #include "connect/connector.h"
 
 extern const struct connector_option kafka_options[];
+extern const struct connector_option upsert_kafka_options[]; /* each of them is also in kafka_options */
+
+/* 'connector' = 'upsert-kafka' */
+bool kafka_is_upsert(const struct connector_table *table);
 
 /* A client configuration from the table's properties; `defaults` are pairs of librdkafka's names, ended by NULL, that a
  * property overrides. Destroyed by rd_kafka_new where that succeeds. */

@@ -12,12 +12,11 @@
 #include <pcre2.h>
 
 #include "connect/kafka/client.h"
-#include "connect/kafka/layout.h"
+#include "connect/kafka/records.h"
 
 #define QUEUE_KILOBYTES "8192" /* prefetched per partition */
 #define QUEUE_BYTES (INT64_C(8192) << 10)
 #define SPLITS_MAX 65536
-#define RECORD_PADDING 64
 #define DISCOVERY_TIMEOUT_MS 3000
 #define COMMIT_TIMEOUT_MS 3000
 
@@ -83,7 +82,7 @@ struct source {
     struct connector_context context;
     struct kafka_client client;
     struct kafka_layout layout;
-    struct decoder *value_decoder, *key_decoder;
+    struct kafka_records records;
     struct place start, stop;
     pcre2_code *pattern; /* NULL: a list of topics */
     struct topic **topics;
@@ -548,307 +547,13 @@ static sabot_status housekeeping(struct source *source, struct sabot_error *err)
     return lookup_start(source, partitions_lookup, err);
 }
 
-/* ---- records to columns ---- */
-
-/* The messages of one poll that become rows. */
-struct taken {
-    rd_kafka_message_t **messages;
-    int32_t n;
-};
+/* ---- polling ---- */
 
 static void messages_destroy(rd_kafka_message_t **messages, ssize_t n) {
     for (ssize_t i = 0; i < n; i++) {
         if (messages[i]) { rd_kafka_message_destroy(messages[i]); }
     }
 }
-
-/* Copies keys or payloads into one block; the reference to the block is the caller's. */
-static sabot_status records_gather(struct memory_pool *pool, const struct taken *taken, bool keys,
-                                   struct records *records, struct buffer **offsets, struct sabot_error *err) {
-    SABOT_TRY(buffer_new(pool, ((size_t)taken->n + 1) * sizeof(int64_t), offsets, err));
-    int64_t *ends = (int64_t *)(void *)(*offsets)->data;
-    size_t size = 0;
-    for (int32_t i = 0; i < taken->n; i++) {
-        ends[i] = (int64_t)size;
-        size += keys ? taken->messages[i]->key_len : taken->messages[i]->len;
-    }
-    ends[taken->n] = (int64_t)size;
-    SABOT_TRY(buffer_new(pool, size + RECORD_PADDING, &records->block, err));
-    char *target = (char *)records->block->data;
-    for (int32_t i = 0; i < taken->n; i++) {
-        const rd_kafka_message_t *message = taken->messages[i];
-        const size_t length = keys ? message->key_len : message->len;
-        if (length > 0) { memcpy(target + ends[i], keys ? message->key : message->payload, length); }
-    }
-    memset(target + size, 0, RECORD_PADDING);
-    records->data = target;
-    records->offsets = ends;
-    records->n = taken->n;
-    return SABOT_OK;
-}
-
-/* Tells the caller of records that could not be decoded, and takes them out of `keep` (a byte per record). */
-static sabot_status errors_report(struct source *source, const struct split *split, const struct taken *taken,
-                                  const struct records *records, const struct decode_errors *errors, uint8_t *keep,
-                                  struct sabot_error *err) {
-    for (int32_t i = 0; i < errors->n; i++) {
-        const int32_t record = errors->items[i].record;
-        char place[320];
-        snprintf(place, sizeof place, "%s-%d@%" PRId64, split->topic->name, split->partition,
-                 taken->messages[record]->offset);
-        keep[record] = 0;
-        if (errors->tolerated) {
-            metric_add(&source->context.metrics->rows_malformed, 1);
-            continue;
-        }
-        SABOT_TRY(source->context.malformed(source->context.malformed_arg, place, errors->items[i].reason,
-                                            records->data + records->offsets[record],
-                                            (size_t)(records->offsets[record + 1] - records->offsets[record]), err));
-    }
-    return SABOT_OK;
-}
-
-/* Decodes keys or values into their columns of the table. */
-static sabot_status part_decode(struct source *source, const struct kafka_part *part, struct decoder *decoder,
-                                const struct split *split, const struct taken *taken, struct column **columns,
-                                uint8_t *keep, struct sabot_error *err) {
-    const int32_t n_columns = part->table.schema->n_fields;
-    struct column **decoded = calloc((size_t)n_columns + 1, sizeof *decoded);
-    if (!decoded) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "kafka: no memory for columns"); }
-    struct records records = {0};
-    struct buffer *offsets = NULL;
-    struct decode_errors errors = {0};
-    sabot_status status =
-        records_gather(source->context.pool, taken, part == &source->layout.key, &records, &offsets, err);
-    if (status == SABOT_OK) { status = part->format->decode(decoder, &records, decoded, &errors, err); }
-    if (status == SABOT_OK) { status = errors_report(source, split, taken, &records, &errors, keep, err); }
-    for (int32_t i = 0; i < n_columns; i++) { columns[part->columns[i]] = decoded[i]; }
-    decode_errors_clear(&errors);
-    free(decoded);
-    buffer_unref(records.block);
-    buffer_unref(offsets);
-    return status;
-}
-
-static sabot_status headers_column(struct memory_pool *pool, const struct taken *taken, struct column **out,
-                                   struct sabot_error *err);
-
-/* "CreateTime" and the like; views may point at it for ever. */
-static const char *timestamp_type_name(rd_kafka_timestamp_type_t type) {
-    switch (type) {
-    case RD_KAFKA_TIMESTAMP_CREATE_TIME: return "CreateTime";
-    case RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME: return "LogAppendTime";
-    default: return "NoTimestampType";
-    }
-}
-
-static int32_t leader_epoch(const rd_kafka_message_t *message) {
-#if RD_KAFKA_VERSION >= 0x020100ff
-    return rd_kafka_message_leader_epoch(message);
-#else
-    (void)message;
-    return -1; /* older librdkafka does not tell */
-#endif
-}
-
-static void number_put(struct column_builder *builder, int32_t row, int64_t value) {
-    if (builder->phys == PHYS_I32) {
-        ((int32_t *)builder->values)[row] = (int32_t)value;
-    } else {
-        ((int64_t *)builder->values)[row] = value;
-    }
-}
-
-/* Fills a metadata column that differs from row to row. */
-static void metadata_fill(const struct taken *taken, enum kafka_metadata metadata, struct type type,
-                          struct column_builder *builder) {
-    const int64_t units = metadata == KAFKA_TIMESTAMP ? timestamp_units_per_ms_num(type) : 1;
-    for (int32_t i = 0; i < taken->n; i++) {
-        const rd_kafka_message_t *message = taken->messages[i];
-        rd_kafka_timestamp_type_t time_type;
-        const int64_t time_ms = rd_kafka_message_timestamp(message, &time_type);
-        if (metadata == KAFKA_OFFSET) {
-            number_put(builder, i, message->offset);
-        } else if (metadata == KAFKA_TIMESTAMP) {
-            number_put(builder, i, time_ms * units);
-        } else if (metadata == KAFKA_TIMESTAMP_TYPE) {
-            const char *name = timestamp_type_name(time_type);
-            ((struct string_view *)builder->values)[i] = string_view_of(name, (uint32_t)strlen(name));
-        } else {
-            number_put(builder, i, leader_epoch(message));
-            if (leader_epoch(message) < 0) { column_builder_set_null(builder, i); }
-        }
-    }
-}
-
-/* One metadata column, of a type that the layout has let through. */
-static sabot_status metadata_column(const struct source *source, const struct split *split, const struct taken *taken,
-                                    int32_t index, struct column **out, struct sabot_error *err) {
-    struct memory_pool *pool = source->context.pool;
-    const enum kafka_metadata metadata = source->layout.metadata[index];
-    const struct type type = source->context.table->schema->fields[index].type;
-    const enum phys phys = type_phys(type);
-    if (metadata == KAFKA_HEADERS) { return headers_column(pool, taken, out, err); }
-    if (metadata == KAFKA_TOPIC) {
-        const struct string_view name = string_view_of(split->topic->name, (uint32_t)strlen(split->topic->name));
-        return column_constant(pool, PHYS_VIEW, &name, taken->n, out, err);
-    }
-    if (metadata == KAFKA_PARTITION) {
-        const int64_t wide = split->partition;
-        const void *value = phys == PHYS_I64 ? (const void *)&wide : &split->partition;
-        return column_constant(pool, phys, value, taken->n, out, err);
-    }
-    struct column_builder builder;
-    SABOT_TRY(column_builder_init(&builder, pool, phys, taken->n, metadata == KAFKA_LEADER_EPOCH, err));
-    metadata_fill(taken, metadata, type, &builder);
-    return column_builder_finish(&builder, out, err);
-}
-
-static int64_t headers_count(const struct taken *taken, int32_t *offsets) {
-    int64_t n = 0;
-    for (int32_t i = 0; i < taken->n; i++) {
-        rd_kafka_headers_t *headers;
-        if (offsets) { offsets[i] = (int32_t)n; }
-        if (rd_kafka_message_headers(taken->messages[i], &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            n += (int64_t)rd_kafka_header_cnt(headers);
-        }
-    }
-    if (offsets) { offsets[taken->n] = (int32_t)n; }
-    return n;
-}
-
-static sabot_status view_put(struct column_builder *builder, int32_t row, const void *data, size_t size,
-                             struct sabot_error *err) {
-    char *target;
-    SABOT_TRY(column_builder_reserve(builder, size, &target, err));
-    if (size > 0) { memcpy(target, data, size); }
-    ((struct string_view *)builder->values)[row] = string_view_of(target, (uint32_t)size);
-    return SABOT_OK;
-}
-
-static sabot_status headers_fill(const struct taken *taken, struct column_builder *keys, struct column_builder *values,
-                                 struct sabot_error *err) {
-    int32_t row = 0;
-    for (int32_t i = 0; i < taken->n; i++) {
-        rd_kafka_headers_t *headers;
-        if (rd_kafka_message_headers(taken->messages[i], &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) { continue; }
-        const char *name;
-        const void *value;
-        size_t size;
-        for (size_t k = 0; k < rd_kafka_header_cnt(headers); k++) {
-            rd_kafka_header_get_all(headers, k, &name, &value, &size);
-            SABOT_TRY(view_put(keys, row, name, strlen(name), err));
-            SABOT_TRY(view_put(values, row, value, value ? size : 0, err));
-            if (!value) { column_builder_set_null(values, row); }
-            row++;
-        }
-    }
-    return SABOT_OK;
-}
-
-/* MAP<STRING, BYTES>: offsets into a ROW of key and value. */
-static sabot_status headers_column(struct memory_pool *pool, const struct taken *taken, struct column **out,
-                                   struct sabot_error *err) {
-    const int32_t n = (int32_t)headers_count(taken, NULL);
-    struct column_builder builders[2] = {0};
-    struct column *children[2] = {NULL, NULL};
-    struct buffer *offsets = NULL;
-    sabot_status status = buffer_new(pool, ((size_t)taken->n + 1) * sizeof(int32_t), &offsets, err);
-    for (int b = 0; b < 2 && status == SABOT_OK; b++) {
-        status = column_builder_init(&builders[b], pool, PHYS_VIEW, n, b == 1, err);
-    }
-    if (status == SABOT_OK) {
-        headers_count(taken, (int32_t *)(void *)offsets->data);
-        status = headers_fill(taken, &builders[0], &builders[1], err);
-    }
-    for (int b = 0; b < 2 && status == SABOT_OK; b++) {
-        status = column_builder_finish(&builders[b], &children[b], err);
-    }
-    struct column *entries = NULL;
-    if (status == SABOT_OK) {
-        status = column_new(PHYS_ROW, n, NULL, NULL, NULL, 0, children, 2, &entries, err);
-        children[0] = children[1] = NULL;
-    }
-    if (status == SABOT_OK) {
-        const void *values = offsets->data;
-        status = column_new(PHYS_LIST, taken->n, NULL, values, &offsets, 1, &entries, 1, out, err);
-        offsets = NULL;
-    }
-    for (int b = 0; b < 2; b++) {
-        column_builder_clear(&builders[b]);
-        column_unref(children[b]);
-    }
-    buffer_unref(offsets);
-    return status;
-}
-
-static sabot_status columns_make(struct source *source, const struct split *split, const struct taken *taken,
-                                 struct column **columns, uint8_t *keep, struct sabot_error *err) {
-    struct kafka_layout *layout = &source->layout;
-    SABOT_TRY(part_decode(source, &layout->value, source->value_decoder, split, taken, columns, keep, err));
-    if (layout->key.format) {
-        SABOT_TRY(part_decode(source, &layout->key, source->key_decoder, split, taken, columns, keep, err));
-    }
-    for (int32_t i = 0; i < source->context.table->schema->n_fields; i++) {
-        if (layout->metadata[i] == KAFKA_NONE) { continue; }
-        SABOT_TRY(metadata_column(source, split, taken, i, &columns[i], err));
-    }
-    return SABOT_OK;
-}
-
-/* The batch without the rows that keep[] has no 1 for. */
-static sabot_status batch_keep(struct memory_pool *pool, struct batch **batch, const uint8_t *keep,
-                               struct sabot_error *err) {
-    const int32_t rows = (*batch)->rows;
-    int32_t kept = 0;
-    for (int32_t i = 0; i < rows; i++) { kept += keep[i]; }
-    if (kept == rows) { return SABOT_OK; }
-    struct buffer *selection;
-    SABOT_TRY(buffer_new(pool, (size_t)rows * sizeof(int32_t), &selection, err));
-    int32_t *target = (int32_t *)(void *)selection->data;
-    kept = 0;
-    for (int32_t i = 0; i < rows; i++) {
-        target[kept] = i;
-        kept += keep[i];
-    }
-    struct batch *selected;
-    SABOT_TRY(batch_with_selection(*batch, selection, kept, &selected, err));
-    batch_unref(*batch);
-    *batch = selected;
-    return SABOT_OK;
-}
-
-static sabot_status batch_make(struct source *source, const struct split *split, const struct taken *taken,
-                               struct batch **out, struct sabot_error *err) {
-    struct schema *schema = source->context.table->schema;
-    struct column **columns = calloc((size_t)schema->n_fields + 1, sizeof *columns);
-    uint8_t *keep = malloc((size_t)taken->n);
-    if (!columns || !keep) {
-        free(columns);
-        free(keep);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "kafka: no memory for a batch");
-    }
-    memset(keep, 1, (size_t)taken->n);
-    sabot_status status = columns_make(source, split, taken, columns, keep, err);
-    if (status == SABOT_OK) {
-        status = batch_new(schema, columns, schema->n_fields, taken->n, out, err);
-    } else {
-        for (int32_t i = 0; i < schema->n_fields; i++) { column_unref(columns[i]); }
-    }
-    if (status == SABOT_OK) {
-        (*out)->created_ns = env_now_ns(source->context.env);
-        status = batch_keep(source->context.pool, out, keep, err);
-        if (status != SABOT_OK || (*out)->selected == 0) {
-            batch_unref(*out);
-            *out = NULL;
-        }
-    }
-    free(columns);
-    free(keep);
-    return status;
-}
-
-/* ---- polling ---- */
 
 /* An event in a partition's queue that is no message. */
 static sabot_status event_take(struct source *source, struct split *split, const rd_kafka_message_t *message,
@@ -876,10 +581,10 @@ static sabot_status event_take(struct source *source, struct split *split, const
 }
 
 /* Sorts what the queue gave: messages that become rows are moved to the front. */
-static sabot_status messages_sort(struct source *source, struct split *split, ssize_t n, struct taken *taken,
+static sabot_status messages_sort(struct source *source, struct split *split, ssize_t n, struct kafka_messages *taken,
                                   struct sabot_error *err) {
     rd_kafka_message_t **messages = source->messages;
-    *taken = (struct taken){.messages = messages};
+    *taken = (struct kafka_messages){.items = messages};
     int64_t bytes = 0;
     for (ssize_t i = 0; i < n; i++) {
         rd_kafka_message_t *message = messages[i];
@@ -891,7 +596,8 @@ static sabot_status messages_sort(struct source *source, struct split *split, ss
         } else if (message->offset >= split->offset && message->offset < split->stop) {
             split->offset = message->offset + 1;
             bytes += (int64_t)(message->len + message->key_len);
-            row = message->payload != NULL; /* a deletion in a compacted topic is no row, as in Flink */
+            /* A deletion in a compacted topic is no row, as in Flink, but a change for 'upsert-kafka'. */
+            row = message->payload != NULL || source->layout.upsert;
         } else if (message->offset >= split->stop) {
             split->offset = split->stop;
         }
@@ -920,15 +626,17 @@ static void split_stop(struct split *split) {
 /* Takes what a partition's queue holds; *batch stays NULL if that makes no row. */
 static sabot_status split_poll(struct source *source, struct split *split, struct batch **batch,
                                struct sabot_error *err) {
+    const int32_t max = kafka_records_max(&source->records);
     const ssize_t n =
-        rd_kafka_consume_batch_queue(split->queue, 0, source->messages, (size_t)source->context.batch_rows);
+        rd_kafka_consume_batch_queue(split->queue, 0, source->messages, (size_t)max);
     if (n < 0) { return kafka_client_fail(&source->client, rd_kafka_last_error(), "read", err); }
-    struct taken taken;
+    const struct kafka_place place = {split->topic->name, split->partition};
+    struct kafka_messages taken;
     sabot_status status = messages_sort(source, split, n, &taken, err);
-    if (status == SABOT_OK && taken.n > 0) { status = batch_make(source, split, &taken, batch, err); }
-    messages_destroy(taken.messages, taken.n);
+    if (status == SABOT_OK && taken.n > 0) { status = kafka_records_batch(&source->records, &place, &taken, batch, err); }
+    messages_destroy(taken.items, taken.n);
     /* A full answer means that more is there: poll again, as no callback will come. */
-    split->more = n == source->context.batch_rows;
+    split->more = n == max;
     if (split_finished(split)) { split_stop(split); }
     return status;
 }
@@ -1088,8 +796,7 @@ static void kafka_close(struct source *source) {
     commits_answered(source, COMMIT_TIMEOUT_MS);
     if (source->commits) { rd_kafka_queue_destroy(source->commits); }
     memory_charge(source->context.pool, -QUEUE_BYTES * source->n_splits, NULL);
-    if (source->value_decoder) { source->layout.value.format->decoder_free(source->value_decoder); }
-    if (source->key_decoder) { source->layout.key.format->decoder_free(source->key_decoder); }
+    kafka_records_close(&source->records);
     topics_free(source);
     kafka_client_close(&source->client);
     kafka_layout_clear(&source->layout);
@@ -1104,9 +811,7 @@ static void kafka_close(struct source *source) {
 static sabot_status source_setup(struct source *source, struct sabot_error *err) {
     SABOT_TRY(options_read(source, err));
     SABOT_TRY(kafka_layout_init(&source->layout, &source->context, true, err));
-    struct kafka_part *value = &source->layout.value, *key = &source->layout.key;
-    SABOT_TRY(value->format->decoder_new(&value->context, &source->value_decoder, err));
-    if (key->format) { SABOT_TRY(key->format->decoder_new(&key->context, &source->key_decoder, err)); }
+    SABOT_TRY(kafka_records_open(&source->records, &source->context, &source->layout, err));
     source->messages = calloc((size_t)source->context.batch_rows, sizeof(rd_kafka_message_t *));
     if (!source->messages) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "kafka: no memory for messages"); }
     SABOT_TRY(client_start(source, err));

@@ -49,7 +49,9 @@ static sabot_status sink_prepare_open(struct sink_op *self, struct sabot_error *
     SABOT_TRY(self->type->open(&connector, &self->sink, err));
     struct batch *rows = state_list_rows(self->pending);
     if (!rows) { return SABOT_OK; }
+    env_point(context->env, ENV_POINT_SINK_RESTORE);
     SABOT_TRY(self->type->restore(self->sink, rows, err));
+    env_point(context->env, ENV_POINT_SINK_RESTORED);
     return state_list_replace(self->pending, NULL, err);
 }
 
@@ -164,8 +166,12 @@ static sabot_status keep_pending(struct sink_op *self, const struct text *pendin
 static sabot_status sink_prepare(struct sink_op *self, struct sabot_error *err) {
     struct text pending = {0};
     bool full = false;
+    env_point(self->own.env, ENV_POINT_SINK_PREPARE);
     sabot_status status = self->type->prepare(self->sink, self->checkpoint_id, &pending, &full, err);
-    if (status == SABOT_OK && !full) { status = keep_pending(self, &pending, err); }
+    if (status == SABOT_OK && !full) {
+        status = keep_pending(self, &pending, err);
+        env_point(self->own.env, ENV_POINT_SINK_PREPARED);
+    }
     text_clear(&pending);
     self->op.busy = full && status == SABOT_OK;
     self->step = self->op.busy ? SINK_PREPARING : SINK_IDLE;
@@ -182,7 +188,14 @@ static sabot_status sink_before_barrier(struct op *op, int64_t checkpoint_id, st
 
 static sabot_status sink_on_complete(struct op *op, int64_t checkpoint_id, struct sabot_error *err) {
     struct sink_op *self = (struct sink_op *)op;
+    env_point(self->own.env, ENV_POINT_SINK_COMMIT);
     return self->type->commit(self->sink, checkpoint_id, err);
+}
+
+static sabot_status sink_completed(struct op *op, bool *done, struct sabot_error *err) {
+    struct sink_op *self = (struct sink_op *)op;
+    *done = true;
+    return self->type->committed ? self->type->committed(self->sink, done, err) : SABOT_OK;
 }
 
 static sabot_status sink_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
@@ -207,5 +220,6 @@ const struct op_type op_sink = {
     .resume = sink_resume,
     .before_barrier = sink_before_barrier,
     .on_complete = sink_on_complete,
+    .completed = sink_completed,
     .close = sink_close,
 };

@@ -1,0 +1,330 @@
+/* Transactions that leave a mark. A failed transaction is begun again; where the brokers have ended it on their own (its
+ * time-out) or somebody else uses the id, the producer is made anew, and the mark says what came of the transaction. */
+#include "connect/kafka/marked.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define STEP_TIMEOUT_MS 1000 /* of one call, between two looks at `stop` */
+#define RETRY_NS INT64_C(100000000)
+#define REOPENED_MAX 5
+
+static const char *const producer_defaults[][2] = {
+    {"partitioner", "murmur2_random"}, /* as Java's client */
+    {"linger.ms", "1"},
+    {"queue.buffering.max.kbytes", "65536"},
+    {"queue.buffering.max.messages", "500000"},
+    {"client.id", "sabot"},
+    {NULL, NULL},
+};
+
+enum outcome { OUTCOME_DONE, OUTCOME_AGAIN /* the same call */, OUTCOME_ABORT, OUTCOME_LOST /* the producer */ };
+
+static bool stopping(const struct kafka_marked *self) { return self->stop && atomic_load(self->stop); }
+
+/* ---- the mark ---- */
+
+static int64_t mark_parse(const rd_kafka_topic_partition_t *item, uint64_t *token) {
+    char text[96] = "";
+    *token = 0;
+    if (item->offset < 0) { return -1; }
+    if (item->metadata && item->metadata_size < sizeof text) { memcpy(text, item->metadata, item->metadata_size); }
+    if (sscanf(text, "sabot1 %" SCNx64, token) != 1) { return -1; }
+    return item->offset;
+}
+
+/* A coordinator that has just started, or moved, or is ending the transaction that set the mark. */
+static bool is_passing(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+           code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+           code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+}
+
+static rd_kafka_resp_err_t mark_take(struct kafka_marked *self, rd_kafka_event_t *event) {
+    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        size_t n;
+        const rd_kafka_group_result_t **groups =
+            rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
+        const rd_kafka_error_t *error = n ? rd_kafka_group_result_error(groups[0]) : NULL;
+        const rd_kafka_topic_partition_list_t *list = n ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+        self->mark = -1;
+        self->mark_token = 0;
+        if (error) {
+            code = rd_kafka_error_code(error);
+            if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) { return RD_KAFKA_RESP_ERR_NO_ERROR; }
+        } else if (list && list->cnt == 1 && list->elems[0].err) {
+            code = list->elems[0].err;
+        } else if (list && list->cnt == 1) {
+            self->mark = mark_parse(&list->elems[0], &self->mark_token);
+        }
+    }
+    return code;
+}
+
+static rd_kafka_resp_err_t mark_ask(struct kafka_marked *self) {
+    rd_kafka_t *handle = self->client.handle;
+    char reason[256];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, self->topic_name, 0);
+    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(self->id, list);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+    const int timeout_ms = kafka_timeout_ms(self->context->table);
+    rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason);
+    rd_kafka_error_t *error = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+    if (error) { rd_kafka_error_destroy(error); }
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+    rd_kafka_ListConsumerGroupOffsets(handle, &request, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms + STEP_TIMEOUT_MS);
+    const rd_kafka_resp_err_t code = mark_take(self, event);
+    if (event) { rd_kafka_event_destroy(event); }
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ListConsumerGroupOffsets_destroy(request);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
+static sabot_status mark_read(struct kafka_marked *self, struct sabot_error *err) {
+    struct env *env = self->context->env;
+    const int64_t end_ns = env_now_ns(env) + kafka_timeout_ms(self->context->table) * INT64_C(1000000);
+    rd_kafka_resp_err_t code;
+    while (is_passing(code = mark_ask(self)) && env_now_ns(env) < end_ns) { env_sleep_ns(env, RETRY_NS); }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { return SABOT_OK; }
+    char what[400];
+    snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->id);
+    return kafka_client_fail(&self->client, code, what, err);
+}
+
+/* ---- life ---- */
+
+static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque) {
+    (void)handle;
+    struct kafka_client *client = opaque;
+    struct kafka_marked *self = (struct kafka_marked *)((char *)client - offsetof(struct kafka_marked, client));
+    /* Of messages that were thrown away by an abort this says nothing new. */
+    const bool news = message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+                      message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+    if (news && self->failure == RD_KAFKA_RESP_ERR_NO_ERROR) { self->failure = message->err; }
+}
+
+static sabot_status conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *table,
+                             struct sabot_error *err) {
+    char reason[512];
+    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", '%s': %s", table, name, reason);
+}
+
+static sabot_status producer_start(struct kafka_marked *self, struct sabot_error *err) {
+    const struct connector_table *table = self->context->table;
+    rd_kafka_conf_t *conf;
+    SABOT_TRY(kafka_conf_new(table, producer_defaults, &conf, err));
+    const char *timeout = kafka_property(table, "transaction.timeout.ms");
+    sabot_status status = conf_set(conf, "transactional.id", self->id, table->name, err);
+    if (status == SABOT_OK && timeout) { status = conf_set(conf, "transaction.timeout.ms", timeout, table->name, err); }
+    if (status != SABOT_OK) {
+        rd_kafka_conf_destroy(conf);
+        return status;
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    SABOT_TRY(kafka_client_open(&self->client, self->context->env, table, RD_KAFKA_PRODUCER, conf, err));
+    self->topic = rd_kafka_topic_new(self->client.handle, self->topic_name, NULL);
+    if (!self->topic) { return kafka_client_fail(&self->client, rd_kafka_last_error(), self->topic_name, err); }
+    rd_kafka_error_t *error = rd_kafka_init_transactions(self->client.handle, kafka_timeout_ms(table));
+    if (error) {
+        const rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+        rd_kafka_error_destroy(error);
+        char what[400];
+        snprintf(what, sizeof what, "take over transactional id '%s'", self->id);
+        return kafka_client_fail(&self->client, code, what, err);
+    }
+    return mark_read(self, err);
+}
+
+static void producer_end(struct kafka_marked *self) {
+    if (self->client.handle) {
+        rd_kafka_purge(self->client.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+    if (self->topic) { rd_kafka_topic_destroy(self->topic); }
+    self->topic = NULL;
+    kafka_client_close(&self->client);
+}
+
+sabot_status kafka_marked_open(struct kafka_marked *self, const struct connector_context *context, const char *id,
+                               const char *topic, _Atomic bool *stop, struct sabot_error *err) {
+    *self = (struct kafka_marked){.context = context, .mark = -1, .token = env_random(context->env) | 1, .stop = stop};
+    snprintf(self->id, sizeof self->id, "%s", id);
+    snprintf(self->topic_name, sizeof self->topic_name, "%s", topic);
+    return producer_start(self, err);
+}
+
+void kafka_marked_close(struct kafka_marked *self) { producer_end(self); }
+
+/* ---- one transaction ---- */
+
+/* What to do after a call; the error is freed. */
+static enum outcome outcome_of(struct kafka_marked *self, rd_kafka_error_t *error, const char *what) {
+    if (!error) { return OUTCOME_DONE; }
+    enum outcome outcome = OUTCOME_LOST;
+    if (rd_kafka_error_is_fatal(error)) {
+        outcome = OUTCOME_LOST;
+    } else if (rd_kafka_error_txn_requires_abort(error)) {
+        outcome = OUTCOME_ABORT;
+    } else if (rd_kafka_error_is_retriable(error)) {
+        outcome = OUTCOME_AGAIN;
+    }
+    if (self->failure == RD_KAFKA_RESP_ERR_NO_ERROR && outcome != OUTCOME_AGAIN) {
+        self->failure = rd_kafka_error_code(error);
+    }
+    log_write(self->context->env, outcome == OUTCOME_AGAIN ? LOG_DEBUG : LOG_WARNING,
+              "kafka: transactional id '%s': %s: %s", self->id, what, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return outcome;
+}
+
+static enum outcome messages_produce(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+    struct kafka_message message;
+    int64_t n = 0;
+    for (size_t at = 0; kafka_message_load(epoch->data, epoch->size, &at, &message); n++) {
+        if (n == epoch->n / 2) { env_point(self->context->env, ENV_POINT_KAFKA_PRODUCE); }
+        rd_kafka_resp_err_t code;
+        while ((code = kafka_message_produce(self->client.handle, self->topic, message.partition, &message)) ==
+               RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            rd_kafka_poll(self->client.handle, 10);
+            if (stopping(self)) { return OUTCOME_ABORT; }
+        }
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { continue; }
+        if (self->failure == RD_KAFKA_RESP_ERR_NO_ERROR) { self->failure = code; }
+        return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR__FATAL ? OUTCOME_LOST : OUTCOME_ABORT;
+    }
+    return OUTCOME_DONE;
+}
+
+static enum outcome mark_send(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+    char text[96];
+    const int size = snprintf(text, sizeof text, "sabot1 %016" PRIx64 " checkpoint %" PRId64, self->token,
+                              epoch->checkpoint_id);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, self->topic_name, 0);
+    item->offset = epoch->number;
+    item->metadata = strdup(text); /* librdkafka frees it */
+    item->metadata_size = item->metadata ? (size_t)size : 0;
+    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(self->id);
+    enum outcome outcome;
+    do {
+        outcome = outcome_of(self,
+                             rd_kafka_send_offsets_to_transaction(self->client.handle, list, group, STEP_TIMEOUT_MS),
+                             "set the mark");
+    } while (outcome == OUTCOME_AGAIN && !stopping(self));
+    rd_kafka_consumer_group_metadata_destroy(group);
+    rd_kafka_topic_partition_list_destroy(list);
+    return outcome;
+}
+
+static enum outcome transaction_run(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+    rd_kafka_t *handle = self->client.handle;
+    self->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+    enum outcome outcome = outcome_of(self, rd_kafka_begin_transaction(handle), "begin a transaction");
+    if (outcome == OUTCOME_DONE) { outcome = messages_produce(self, epoch); }
+    if (outcome == OUTCOME_DONE) { outcome = mark_send(self, epoch); }
+    while (outcome == OUTCOME_DONE && rd_kafka_flush(handle, STEP_TIMEOUT_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+        if (stopping(self)) { outcome = OUTCOME_ABORT; }
+    }
+    if (outcome != OUTCOME_DONE) { return outcome; }
+    env_point(self->context->env, ENV_POINT_KAFKA_SENT);
+    do {
+        outcome = outcome_of(self, rd_kafka_commit_transaction(handle, STEP_TIMEOUT_MS), "commit a transaction");
+    } while (outcome == OUTCOME_AGAIN && !stopping(self));
+    if (outcome == OUTCOME_DONE) { env_point(self->context->env, ENV_POINT_KAFKA_COMMITTED); }
+    return outcome;
+}
+
+static enum outcome transaction_abort(struct kafka_marked *self) {
+    enum outcome outcome;
+    do {
+        outcome = outcome_of(self, rd_kafka_abort_transaction(self->client.handle, STEP_TIMEOUT_MS),
+                             "abort a transaction");
+    } while (outcome == OUTCOME_AGAIN && !stopping(self));
+    return outcome == OUTCOME_ABORT ? OUTCOME_LOST : outcome;
+}
+
+/* ---- sending ---- */
+
+/* Whether sending the same again can't help. */
+static bool is_hopeless(rd_kafka_resp_err_t code) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return true;
+    default: return false;
+    }
+}
+
+static sabot_status hopeless(struct kafka_marked *self, const struct kafka_epoch *epoch, struct sabot_error *err) {
+    char what[600];
+    snprintf(what, sizeof what,
+             "the rows of checkpoint %" PRId64 " can't be sent to topic '%s'; mend the cause and start from the "
+             "checkpoint, which has them",
+             epoch->checkpoint_id, self->topic_name);
+    return kafka_client_fail(&self->client, self->failure, what, err);
+}
+
+/* Makes the producer anew and asks the mark what came of the transaction. */
+static sabot_status producer_renew(struct kafka_marked *self, const struct kafka_epoch *epoch, bool *sent,
+                                   struct sabot_error *err) {
+    const int64_t mark = self->mark;
+    const uint64_t token = self->mark_token;
+    producer_end(self);
+    SABOT_TRY(producer_start(self, err));
+    if (self->mark >= epoch->number && self->mark_token == self->token) {
+        *sent = true;
+        return SABOT_OK;
+    }
+    if (self->mark != mark || self->mark_token != token) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE,
+                          "table \"%s\": another job has taken over the transactional id '%s': it was restarted from "
+                          "this job's checkpoint, or has the same 'sink.transactional-id-prefix'",
+                          self->context->table->name, self->id);
+    }
+    return SABOT_OK;
+}
+
+sabot_status kafka_marked_send(struct kafka_marked *self, const struct kafka_epoch *epoch, bool *sent,
+                               struct sabot_error *err) {
+    *sent = false;
+    int reopened = 0;
+    while (!stopping(self)) {
+        enum outcome outcome = transaction_run(self, epoch);
+        if (outcome == OUTCOME_DONE) {
+            self->mark = epoch->number;
+            self->mark_token = self->token;
+            *sent = true;
+            return SABOT_OK;
+        }
+        if (stopping(self)) { break; }
+        if (outcome == OUTCOME_ABORT) {
+            const rd_kafka_resp_err_t failure = self->failure;
+            outcome = transaction_abort(self);
+            self->failure = failure;
+            if (is_hopeless(failure)) { return hopeless(self, epoch, err); }
+        }
+        if (outcome == OUTCOME_LOST) {
+            if (is_hopeless(self->failure) || ++reopened > REOPENED_MAX) { return hopeless(self, epoch, err); }
+            SABOT_TRY(producer_renew(self, epoch, sent, err));
+            if (*sent) { return SABOT_OK; }
+        }
+        env_sleep_ns(self->context->env, RETRY_NS);
+    }
+    return SABOT_OK;
+}
