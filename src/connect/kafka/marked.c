@@ -1,5 +1,6 @@
-/* Transactions that leave a mark. A failed transaction is begun again; where the brokers have ended it on their own (its
- * time-out) or somebody else uses the id, the producer is made anew, and the mark says what came of the transaction. */
+/* Transactions that leave a mark. A failed transaction is begun again; where the brokers have ended it on their own
+ * (its time-out) or somebody else uses the id, the producer is made anew, and the mark says what came of the
+ * transaction. */
 #include "connect/kafka/marked.h"
 
 #include <inttypes.h>

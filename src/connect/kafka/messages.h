@@ -1,4 +1,5 @@
-/* Rows become messages: keys and values are encoded by their formats, timestamps and headers come from metadata columns. */
+/* Rows become messages: keys and values are encoded by their formats, timestamps and headers come from metadata
+ * columns. */
 #ifndef CONNECT_KAFKA_MESSAGES_H
 #define CONNECT_KAFKA_MESSAGES_H
 

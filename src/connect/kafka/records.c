@@ -178,8 +178,8 @@ static sabot_status view_put(struct column_builder *builder, int32_t row, const 
     return SABOT_OK;
 }
 
-static sabot_status headers_fill(const struct kafka_messages *taken, struct column_builder *keys, struct column_builder *values,
-                                 struct sabot_error *err) {
+static sabot_status headers_fill(const struct kafka_messages *taken, struct column_builder *keys,
+                                 struct column_builder *values, struct sabot_error *err) {
     int32_t row = 0;
     for (int32_t i = 0; i < taken->n; i++) {
         rd_kafka_headers_t *headers;

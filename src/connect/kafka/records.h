@@ -1,4 +1,5 @@
-/* Messages become columns: values and keys are decoded by their formats, metadata columns are filled from the messages. */
+/* Messages become columns: values and keys are decoded by their formats, metadata columns are filled from the
+ * messages. */
 #ifndef CONNECT_KAFKA_RECORDS_H
 #define CONNECT_KAFKA_RECORDS_H
 

@@ -1,7 +1,7 @@
-/* The sinks "kafka" and "upsert-kafka": rows are encoded into messages and given to librdkafka's producer, whose threads
- * send them. What is not acknowledged yet is bounded by the producer's queue; a full queue makes the task wait. A
- * checkpoint waits until everything written before it is acknowledged: at least once. With 'exactly-once' the messages
- * are kept until the checkpoint is complete, and sent in a transaction (transaction.c). */
+/* The sinks "kafka" and "upsert-kafka": rows are encoded into messages and given to librdkafka's producer, whose
+ * threads send them. What is not acknowledged yet is bounded by the producer's queue; a full queue makes the task wait.
+ * A checkpoint waits until everything written before it is acknowledged: at least once. With 'exactly-once' the
+ * messages are kept until the checkpoint is complete, and sent in a transaction (transaction.c). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,18 +239,12 @@ static sabot_status pending_send(void *arg, const struct kafka_message *message,
 
 static sabot_status kafka_sink_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
     if (!pending) { return SABOT_OK; }
-    sabot_status status;
-    if (sink->transactions) {
-        status = kafka_transactions_restore(sink->transactions, pending, err);
-    } else {
-        status = kafka_pending_each(pending, sink->context.subtask, sink->context.parallelism, pending_send, sink, err);
-        if (status == SABOT_OK) {
-            rd_kafka_flush(sink->client.handle, kafka_timeout_ms(sink->context.table));
-            status = reports_take(sink, err);
-        }
-    }
-    if (status != SABOT_OK) { error_context(err, "table \"%s\"", sink->context.table->name); }
-    return status;
+    if (sink->transactions) { return kafka_transactions_restore(sink->transactions, pending, err); }
+    SABOT_TRY(
+        kafka_pending_each(pending, sink->context.subtask, sink->context.parallelism, pending_send, sink, err));
+    const rd_kafka_resp_err_t code = rd_kafka_flush(sink->client.handle, kafka_timeout_ms(sink->context.table));
+    SABOT_TRY(reports_take(sink, err));
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? SABOT_OK : produce_failed(sink, code, err);
 }
 
 /* ---- life ---- */

@@ -633,7 +633,9 @@ static sabot_status split_poll(struct source *source, struct split *split, struc
     const struct kafka_place place = {split->topic->name, split->partition};
     struct kafka_messages taken;
     sabot_status status = messages_sort(source, split, n, &taken, err);
-    if (status == SABOT_OK && taken.n > 0) { status = kafka_records_batch(&source->records, &place, &taken, batch, err); }
+    if (status == SABOT_OK && taken.n > 0) {
+        status = kafka_records_batch(&source->records, &place, &taken, batch, err);
+    }
     messages_destroy(taken.items, taken.n);
     /* A full answer means that more is there: poll again, as no callback will come. */
     split->more = n == max;

@@ -1,9 +1,10 @@
 /* Epochs of messages between a barrier and the end of their transaction.
  *
- * The task fills the open epoch, closes it at a barrier and lists it; what is listed goes into every checkpoint until it
- * is sent. When the checkpoint is complete the epoch is told to be sent, and the thread does so, oldest first. Text in
- * the checkpoint, per epoch with messages:
- *   "kafka1 <transactional id> <topic> <subtask> <number> <checkpoint> <messages> <bytes>\n", then the stored messages */
+ * The task fills the open epoch, closes it at a barrier and lists it; what is listed goes into every checkpoint until
+ * it is sent. When the checkpoint is complete the epoch is told to be sent, and the thread does so, oldest first. Text
+ * in the checkpoint, per epoch with messages:
+ *   "kafka1 <transactional id> <topic> <subtask> <number> <checkpoint> <messages> <bytes>\n", then the stored
+ *   messages */
 #include "connect/kafka/transaction.h"
 
 #include <inttypes.h>
@@ -228,10 +229,10 @@ static sabot_status pending_epochs(const struct batch *pending, epoch_taker *tak
 
 static sabot_status mark_missing(const struct kafka_transactions *self, const char *id, struct sabot_error *err) {
     return SABOT_FAIL(err, SABOT_ERR_STATE,
-                      "table \"%s\": the mark of transactional id '%s' (the committed offset of a group of this name) is "
-                      "gone, so it can't be told whether the last rows of the checkpoint were sent: the brokers keep it "
-                      "for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' to send "
-                      "them, perhaps a second time",
+                      "table \"%s\": the mark of transactional id '%s' (the committed offset of a group of this name) "
+                      "is gone, so it can't be told whether the last rows of the checkpoint were sent: the brokers "
+                      "keep it for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' to "
+                      "send them, perhaps a second time",
                       self->context.table->name, id);
 }
 
@@ -240,8 +241,8 @@ static sabot_status own_take(struct kafka_transactions *self, const struct store
                              struct sabot_error *err) {
     if (strcmp(stored->topic, self->marked.topic_name) != 0) {
         return SABOT_FAIL(err, SABOT_ERR_STATE,
-                          "table \"%s\": the checkpoint has rows for topic '%s' that may not be sent yet, and the table "
-                          "writes to '%s': start once with the former topic, or take another "
+                          "table \"%s\": the checkpoint has rows for topic '%s' that may not be sent yet, and the "
+                          "table writes to '%s': start once with the former topic, or take another "
                           "'sink.transactional-id-prefix'",
                           self->context.table->name, stored->topic, self->marked.topic_name);
     }

@@ -1,5 +1,5 @@
-/* Exactly-once: the messages of an epoch (from barrier to barrier) are kept, go into the checkpoint, and are sent behind
- * it in one transaction together with a mark that says so. See docs/decisions/0015-exactly-once-to-kafka.md.
+/* Exactly-once: the messages of an epoch (from barrier to barrier) are kept, go into the checkpoint, and are sent
+ * behind it in one transaction together with a mark that says so. See docs/decisions/0015-exactly-once-to-kafka.md.
  *
  * Called by the task; a thread of its own sends, so that only open, restore and close wait for a broker. */
 #ifndef CONNECT_KAFKA_TRANSACTION_H
