@@ -152,10 +152,11 @@ static sabot_status part_write(struct checkpoint *checkpoint, const struct check
             .first_group = -1,
             .last_group = -1,
         };
-        if (snapshot->kind == STATE_KEYED) { /* sorted by key group, which is the first column */
-            const int32_t *groups = snapshot->rows->columns[0]->values;
-            item.first_group = groups[column_at(snapshot->rows->columns[0], 0)];
-            item.last_group = groups[column_at(snapshot->rows->columns[0], snapshot->rows->rows - 1)];
+        const struct column *groups = snapshot->kind == STATE_KEYED ? snapshot->rows->columns[0] : NULL;
+        for (int32_t row = 0; groups && row < snapshot->rows->rows; row++) {
+            const int32_t group = ((const int32_t *)groups->values)[column_at(groups, row)];
+            item.first_group = row == 0 || group < item.first_group ? group : item.first_group;
+            item.last_group = group > item.last_group ? group : item.last_group;
         }
         status = item.uid && item.state ? storage_write_table(options->env, checkpoint->path, options->pool, snapshot,
                                                               &item, err)

@@ -4,78 +4,14 @@
 #include "state/multimap.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
-#include "state/state_backend.h"
+#include "state/multimap_impl.h"
 
-#define COLUMNS_MAX 64
 #define BLOCK_ROWS 256 /* rows whose index entries are fetched together */
 #define CAPACITY_MIN 1024u
 #define CAPACITY_MAX (1u << 31)
 #define SLOTS_MAX (1 << 30)
-#define HEAP_BLOCK_MIN ((size_t)16 * 1024)
-#define HEAP_BLOCK_MAX ((size_t)16 * 1024 * 1024)
-#define HEAP_GARBAGE_MIN ((size_t)256 * 1024)
-#define PREV_FREE (-2) /* prev[] of a slot without a row */
-
-/* A block that knows its size: growing several of them may fail in between. */
-struct array {
-    void *data;
-    size_t size;
-};
-struct entry {
-    uint64_t hash;
-    uint32_t slot1; /* slot + 1; 0 = empty */
-    uint32_t unused;
-};
-struct index {
-    struct array entries;
-    uint32_t capacity, used; /* entries */
-};
-struct heap {
-    struct buffer **blocks;
-    int32_t n_blocks, blocks_capacity;
-    char *at, *end;
-    size_t size, garbage; /* bytes handed out, and of them: of removed rows */
-};
-struct moment { /* a namespace */
-    int64_t namespace_;
-    int32_t head; /* newest row */
-    int32_t rows;
-};
-
-struct state_multimap {
-    struct state_table table; /* first */
-    struct memory_pool *pool;
-    struct metrics *metrics;
-    int32_t n_keys, n_columns;
-    bool has_counts, has_matches, has_namespaces;
-    uint8_t phys[COLUMNS_MAX], sizes[COLUMNS_MAX];
-    int32_t max_parallelism;
-    struct index keys, rows;
-    int32_t slots;     /* allocated */
-    int32_t used;      /* behind it no slot was ever used */
-    int32_t live;      /* rows */
-    int32_t free_head; /* chain through next[]; -1 = none */
-    struct array hashes, row_hashes, next, prev, counts, matches, namespaces, time_next, time_prev;
-    struct array columns[COLUMNS_MAX], validity[COLUMNS_MAX]; /* validity: empty = no NULL so far */
-    struct heap heap;
-    struct moment *moments; /* sorted */
-    int32_t n_moments, moments_capacity;
-};
-
-static struct state_multimap *map_of(struct state_table *table) { return (struct state_multimap *)table; }
-#define HASHES(map) ((uint64_t *)(map)->hashes.data)
-#define ROW_HASHES(map) ((uint64_t *)(map)->row_hashes.data)
-#define NEXT(map) ((int32_t *)(map)->next.data)
-#define PREV(map) ((int32_t *)(map)->prev.data)
-#define COUNTS(map) ((int64_t *)(map)->counts.data)
-#define MATCHES(map) ((int64_t *)(map)->matches.data)
-#define NAMESPACES(map) ((int64_t *)(map)->namespaces.data)
-#define TIME_NEXT(map) ((int32_t *)(map)->time_next.data)
-#define TIME_PREV(map) ((int32_t *)(map)->time_prev.data)
-#define ENTRIES(index) ((struct entry *)(index)->entries.data)
 
 /* --- memory */
 static sabot_status array_fit(struct state_multimap *map, struct array *array, size_t size, struct sabot_error *err) {
@@ -97,10 +33,11 @@ static void array_free(struct state_multimap *map, struct array *array) {
     *array = (struct array){0};
 }
 
-static size_t validity_size(int32_t slots) { return ((size_t)slots + 63) / 64 * 8; }
-
 static sabot_status slots_grow(struct state_multimap *map, int32_t slots, struct sabot_error *err) {
     const size_t n = (size_t)slots;
+    if (map->watch.flags || map->table.context->snapshots) {
+        SABOT_TRY(slot_watch_fit(&map->watch, map->pool, slots, err));
+    }
     SABOT_TRY(array_fit(map, &map->hashes, n * 8, err));
     SABOT_TRY(array_fit(map, &map->next, n * 4, err));
     SABOT_TRY(array_fit(map, &map->prev, n * 4, err));
@@ -125,62 +62,16 @@ static sabot_status slots_grow(struct state_multimap *map, int32_t slots, struct
     return SABOT_OK;
 }
 
-static void heap_clear(struct heap *heap) {
-    for (int32_t i = 0; i < heap->n_blocks; i++) { buffer_unref(heap->blocks[i]); }
-    free(heap->blocks);
-    *heap = (struct heap){0};
-}
-
-static sabot_status heap_grow(struct state_multimap *map, struct heap *heap, size_t size, struct sabot_error *err) {
-    if (heap->n_blocks == heap->blocks_capacity) {
-        const int32_t capacity = heap->blocks_capacity ? heap->blocks_capacity * 2 : 4;
-        struct buffer **blocks = realloc(heap->blocks, (size_t)capacity * sizeof(struct buffer *));
-        if (!blocks) {
-            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps");
-        }
-        heap->blocks = blocks;
-        heap->blocks_capacity = capacity;
-    }
-    size_t block = heap->n_blocks ? heap->blocks[heap->n_blocks - 1]->size * 2 : HEAP_BLOCK_MIN;
-    block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block;
-    block = block < size ? size : block;
-    struct buffer *buffer;
-    SABOT_TRY(buffer_new(map->pool, block, &buffer, err));
-    heap->blocks[heap->n_blocks++] = buffer;
-    heap->at = (char *)buffer->data;
-    heap->end = heap->at + block;
-    return SABOT_OK;
-}
-
-static sabot_status heap_keep(struct state_multimap *map, struct heap *heap, const struct string_view *view,
-                              struct string_view *out, struct sabot_error *err) {
-    const struct string_view kept = *view;
-    *out = kept;
-    if (kept.size <= STRING_VIEW_INLINE) { return SABOT_OK; }
-    if (!heap->at || (size_t)(heap->end - heap->at) < kept.size) {
-        const sabot_status status = heap_grow(map, heap, kept.size, err);
-        if (status != SABOT_OK) {
-            memset(out, 0, sizeof *out);
-            return status;
-        }
-    }
-    memcpy(heap->at, kept.data, kept.size);
-    out->data = heap->at;
-    heap->at += kept.size;
-    heap->size += kept.size;
-    return SABOT_OK;
-}
-
 /* Copies what is in use into new blocks. Batches that share the old ones keep them. Views of free slots are zero. */
 static sabot_status heap_compact(struct state_multimap *map, struct sabot_error *err) {
-    struct heap heap = {0};
-    SABOT_TRY(heap_grow(map, &heap, map->heap.size - map->heap.garbage, err));
+    struct string_heap heap = {0};
+    SABOT_TRY(string_heap_grow(map->pool, &heap, map->heap.size - map->heap.garbage, err));
     for (int32_t c = 0; c < map->n_columns; c++) {
         if (map->phys[c] != PHYS_VIEW) { continue; }
         struct string_view *views = map->columns[c].data;
-        for (int32_t i = 0; i < map->used; i++) { SABOT_TRY(heap_keep(map, &heap, &views[i], &views[i], err)); }
+        for (int32_t i = 0; i < map->used; i++) { SABOT_TRY(string_heap_keep(map->pool, &heap, &views[i], &views[i], err)); }
     }
-    heap_clear(&map->heap);
+    string_heap_clear(&map->heap);
     map->heap = heap;
     return SABOT_OK;
 }
@@ -234,30 +125,6 @@ static void index_remove(struct index *index, uint32_t at) {
 }
 
 /* --- cells */
-static inline bool bit_is_set(const uint64_t *bits, int64_t at) { return bits[at >> 6] >> (at & 63) & 1; }
-
-static bool value_equal(enum phys phys, const void *a, int64_t at_a, const void *b, int64_t at_b) {
-    switch (phys) {
-    case PHYS_BOOL:
-    case PHYS_I8: return ((const uint8_t *)a)[at_a] == ((const uint8_t *)b)[at_b];
-    case PHYS_I16: return ((const uint16_t *)a)[at_a] == ((const uint16_t *)b)[at_b];
-    case PHYS_I32: return ((const uint32_t *)a)[at_a] == ((const uint32_t *)b)[at_b];
-    case PHYS_I64: return ((const uint64_t *)a)[at_a] == ((const uint64_t *)b)[at_b];
-    case PHYS_I128: return ((const __int128 *)a)[at_a] == ((const __int128 *)b)[at_b];
-    case PHYS_F32: {
-        const float x = ((const float *)a)[at_a], y = ((const float *)b)[at_b];
-        return x == y || (isnan(x) && isnan(y));
-    }
-    case PHYS_F64: {
-        const double x = ((const double *)a)[at_a], y = ((const double *)b)[at_b];
-        return x == y || (isnan(x) && isnan(y));
-    }
-    case PHYS_VIEW:
-        return string_view_equal(&((const struct string_view *)a)[at_a], &((const struct string_view *)b)[at_b]);
-    default: return true;
-    }
-}
-
 static inline bool slot_is_null(const struct state_multimap *map, int32_t c, int32_t slot) {
     return map->validity[c].data && !bit_is_set(map->validity[c].data, slot);
 }
@@ -421,7 +288,7 @@ static sabot_status put_views(struct state_multimap *map, const struct column *c
     for (int32_t i = 0; i < n; i++) { memset(&target[slots[i]], 0, sizeof *target); }
     for (int32_t i = 0; i < n; i++) {
         if (column_is_null(column, at[i])) { continue; }
-        SABOT_TRY(heap_keep(map, &map->heap, &source[column->constant ? 0 : at[i]], &target[slots[i]], err));
+        SABOT_TRY(string_heap_keep(map->pool, &map->heap, &source[column->constant ? 0 : at[i]], &target[slots[i]], err));
     }
     return SABOT_OK;
 }
@@ -466,7 +333,7 @@ static void slots_release(struct state_multimap *map, const int32_t *slots, int3
             if (map->phys[c] != PHYS_VIEW) { continue; }
             ((struct string_view *)map->columns[c].data)[slots[i]] = (struct string_view){0};
         }
-        PREV(map)[slots[i]] = PREV_FREE;
+        PREV(map)[slots[i]] = MULTIMAP_PREV_FREE;
         NEXT(map)[slots[i]] = map->free_head;
         map->free_head = slots[i];
     }
@@ -575,6 +442,7 @@ static void chain_remove(struct state_multimap *map, int32_t slot) {
 }
 
 static void row_remove(struct state_multimap *map, int32_t slot) {
+    map_touch(map, &slot, 1);
     chain_remove(map, slot);
     if (map->has_counts) {
         const uint32_t mask = map->rows.capacity - 1;
@@ -585,8 +453,7 @@ static void row_remove(struct state_multimap *map, int32_t slot) {
     if (map->has_namespaces) { moment_unlink(map, slot); }
     for (int32_t c = 0; c < map->n_columns; c++) {
         if (map->phys[c] != PHYS_VIEW) { continue; }
-        const struct string_view *view = (const struct string_view *)map->columns[c].data + slot;
-        map->heap.garbage += view->size > STRING_VIEW_INLINE ? view->size : 0;
+        string_heap_discard(&map->heap, (const struct string_view *)map->columns[c].data + slot);
     }
     slots_release(map, &slot, 1);
     map->live--;
@@ -601,6 +468,7 @@ static sabot_status block_insert(struct state_multimap *map, const struct multim
     struct moment *moments[1];
     int32_t slots[BLOCK_ROWS];
     slots_take(map, slots, n);
+    map_touch(map, slots, n);
     sabot_status status = SABOT_OK;
     for (int32_t c = 0; c < map->n_columns && status == SABOT_OK; c++) {
         status = put_column(map, rows->batch->columns[rows->columns[c]], c, at, slots, n, err);
@@ -659,6 +527,7 @@ static sabot_status add_counted(struct state_multimap *map, const struct multima
         slot = row_find(map, rows, row, row_hashes[row]);
         count--;
     }
+    map_touch(map, &slot, 1);
     COUNTS(map)[slot] += count;
     if (map->has_matches && matches) { MATCHES(map)[slot] = *matches; }
     if (map->has_namespaces && namespace_ && *namespace_ != NAMESPACES(map)[slot]) {
@@ -672,8 +541,7 @@ static sabot_status add_counted(struct state_multimap *map, const struct multima
 }
 
 static sabot_status compact_if_worth(struct state_multimap *map, struct sabot_error *err) {
-    const struct heap *heap = &map->heap;
-    return heap->garbage > HEAP_GARBAGE_MIN && heap->garbage > heap->size / 2 ? heap_compact(map, err) : SABOT_OK;
+    return string_heap_is_wasteful(&map->heap) ? heap_compact(map, err) : SABOT_OK;
 }
 
 /* counts: how often each row is put in, NULL = once. */
@@ -694,7 +562,9 @@ static sabot_status apply(struct state_multimap *map, const struct multimap_rows
             continue;
         }
         const int32_t slot = row_find(map, rows, row, row_hashes[row]);
-        if (slot >= 0 && --COUNTS(map)[slot] == 0) { row_remove(map, slot); }
+        if (slot < 0) { continue; }
+        map_touch(map, &slot, 1);
+        if (--COUNTS(map)[slot] == 0) { row_remove(map, slot); }
     }
     buffer_unref(buffer);
     return status == SABOT_OK ? compact_if_worth(map, err) : status;
@@ -717,30 +587,10 @@ sabot_status multimap_apply(struct state_multimap *map, const struct multimap_ro
 const int32_t *multimap_next(const struct state_multimap *map) { return NEXT(map); }
 const int64_t *multimap_counts(const struct state_multimap *map) { return COUNTS(map); }
 int64_t *multimap_matches(struct state_multimap *map) { return MATCHES(map); }
+void multimap_touch(struct state_multimap *map, const int32_t *slots, int32_t n) { map_touch(map, slots, n); }
 const void *multimap_values(const struct state_multimap *map, int32_t column) { return map->columns[column].data; }
 const uint64_t *multimap_hashes(const struct state_multimap *map) { return HASHES(map); }
 int64_t multimap_size(const struct state_multimap *map) { return map->live; }
-
-/* Owners: the values, the validity, and the blocks that long strings stand in. Takes over the buffers. */
-static sabot_status column_over(const struct state_multimap *map, enum phys phys, int32_t n, struct buffer *values,
-                                struct buffer *validity, struct column **out, struct sabot_error *err) {
-    const int32_t n_blocks = phys == PHYS_VIEW ? map->heap.n_blocks : 0;
-    struct buffer **owners = malloc((size_t)(n_blocks + 2) * sizeof *owners);
-    if (!owners) {
-        buffer_unref(values);
-        buffer_unref(validity);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
-    }
-    int32_t n_owners = 0;
-    owners[n_owners++] = values;
-    if (validity) { owners[n_owners++] = validity; }
-    for (int32_t b = 0; b < n_blocks; b++) { owners[n_owners++] = buffer_ref(map->heap.blocks[b]); }
-    const sabot_status status =
-        column_new(phys, n, validity ? (const uint64_t *)(const void *)validity->data : NULL, values->data, owners,
-                   n_owners, NULL, 0, out, err);
-    free(owners);
-    return status;
-}
 
 #define TAKE(type_)                                                                                                    \
     do {                                                                                                               \
@@ -785,7 +635,7 @@ sabot_status multimap_take(const struct state_multimap *map, int32_t c, const in
         }
         break;
     }
-    return column_over(map, (enum phys)map->phys[c], n, values, validity, out, err);
+    return string_heap_column(&map->heap, (enum phys)map->phys[c], n, values, validity, out, err);
 }
 
 /* --- by namespace */
@@ -819,86 +669,12 @@ void multimap_drop_namespace(struct state_multimap *map, int64_t namespace_) {
     (void)compact_if_worth(map, NULL); /* no memory to save memory with: later */
 }
 
-/* --- snapshot */
-/* Slots with rows, by key group. */
-static int32_t *snapshot_order(const struct state_multimap *map, int32_t *groups) {
-    int32_t *order = malloc((size_t)map->live * sizeof *order);
-    int32_t *starts = calloc((size_t)map->max_parallelism + 1, sizeof *starts);
-    if (!order || !starts) {
-        free(order);
-        free(starts);
-        return NULL;
-    }
-    for (int32_t s = 0; s < map->used; s++) {
-        if (PREV(map)[s] != PREV_FREE) { starts[key_group_of(HASHES(map)[s], map->max_parallelism) + 1]++; }
-    }
-    for (int32_t g = 0; g < map->max_parallelism; g++) { starts[g + 1] += starts[g]; }
-    for (int32_t s = 0; s < map->used; s++) {
-        /* chains by their heads, so that arrival order within a key outlives a restore */
-        if (PREV(map)[s] == PREV_FREE || NEXT(map)[PREV(map)[s]] >= 0) { continue; }
-        const int32_t group = key_group_of(HASHES(map)[s], map->max_parallelism);
-        for (int32_t row = s; row >= 0; row = NEXT(map)[row]) {
-            groups[starts[group]] = group;
-            order[starts[group]++] = row;
-        }
-    }
-    free(starts);
-    return order;
-}
-
-static sabot_status numbers_column(const struct state_multimap *map, const int64_t *from, int64_t otherwise,
-                                   const int32_t *order, struct column **out, struct sabot_error *err) {
-    struct buffer *values;
-    SABOT_TRY(buffer_new(map->pool, (size_t)map->live * 8, &values, err));
-    int64_t *target = (int64_t *)(void *)values->data;
-    for (int32_t i = 0; i < map->live; i++) { target[i] = from ? from[order[i]] : otherwise; }
-    return column_over(map, PHYS_I64, map->live, values, NULL, out, err);
-}
-
-static sabot_status map_snapshot(struct state_table *table, struct batch **out, struct sabot_error *err) {
-    struct state_multimap *map = map_of(table);
-    *out = NULL;
-    if (map->live == 0) { return SABOT_OK; }
-    struct buffer *groups;
-    SABOT_TRY(buffer_new(map->pool, (size_t)map->live * 4, &groups, err));
-    int32_t *order = snapshot_order(map, (int32_t *)(void *)groups->data);
-    if (!order) {
-        buffer_unref(groups);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot", table->name);
-    }
-    struct column *columns[COLUMNS_MAX + 4];
-    int32_t n = 0;
-    sabot_status status = column_over(map, PHYS_I32, map->live, groups, NULL, &columns[n], err);
-    n += status == SABOT_OK;
-    if (status == SABOT_OK) {
-        status = numbers_column(map, map->has_namespaces ? NAMESPACES(map) : NULL, 0, order, &columns[n], err);
-        n += status == SABOT_OK;
-    }
-    for (int32_t c = 0; c < map->n_columns && status == SABOT_OK; c++) {
-        status = multimap_take(map, c, order, map->live, &columns[n], err);
-        n += status == SABOT_OK;
-    }
-    if (status == SABOT_OK) {
-        status = numbers_column(map, map->has_counts ? COUNTS(map) : NULL, 1, order, &columns[n], err);
-        n += status == SABOT_OK;
-    }
-    if (status == SABOT_OK) {
-        status = numbers_column(map, map->has_matches ? MATCHES(map) : NULL, 0, order, &columns[n], err);
-        n += status == SABOT_OK;
-    }
-    free(order);
-    if (status != SABOT_OK) {
-        for (int32_t i = 0; i < n; i++) { column_unref(columns[i]); }
-        return status;
-    }
-    return batch_new(table->snapshot, columns, n, map->live, out, err);
-}
-
+/* --- restore */
 /* Physical rows at[0..n) of a snapshot, all of one namespace. */
 static sabot_status map_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
                                 const int32_t *at, int32_t n, struct sabot_error *err) {
     struct state_multimap *map = map_of(table);
-    int32_t columns[COLUMNS_MAX];
+    int32_t columns[STATE_COLUMNS_MAX];
     for (int32_t c = 0; c < map->n_columns; c++) { columns[c] = 2 + c; }
     const struct column *count_column = rows->columns[2 + map->n_columns];
     const struct column *match_column = rows->columns[3 + map->n_columns];
@@ -941,7 +717,8 @@ static void map_close(struct state_table *table) {
         array_free(map, &map->columns[c]);
         array_free(map, &map->validity[c]);
     }
-    heap_clear(&map->heap);
+    slot_watch_clear(&map->watch, map->pool);
+    string_heap_clear(&map->heap);
     free(map->moments);
     free(map);
 }
@@ -949,16 +726,19 @@ static void map_close(struct state_table *table) {
 const struct state_backend state_multimap_memory = {
     .name = "memory",
     .close = map_close,
-    .snapshot = map_snapshot,
+    .touch = map_touch_table,
+    .freeze = map_freeze,
+    .copy = map_copy,
+    .thaw = map_thaw,
     .restore = map_restore,
 };
 
 sabot_status state_multimap_make(const struct state_context *context, const struct multimap_spec *spec,
                                  struct state_table **out, struct sabot_error *err) {
     *out = NULL;
-    if (spec->schema->n_fields > COLUMNS_MAX) {
+    if (spec->schema->n_fields > STATE_COLUMNS_MAX) {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "state %s has %d columns, at most %d are possible: select fewer "
-                          "columns below the join", spec->name, spec->schema->n_fields, COLUMNS_MAX);
+                          "columns below the join", spec->name, spec->schema->n_fields, STATE_COLUMNS_MAX);
     }
     for (int32_t i = 0; i < spec->schema->n_fields; i++) {
         const enum phys phys = type_phys(spec->schema->fields[i].type);

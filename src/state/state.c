@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "state/capture.h"
 #include "state/multimap.h"
 #include "state/state_backend.h"
 
@@ -26,6 +27,7 @@ struct state_tables {
     int32_t n_tables;
     struct loaded *loaded;
     int32_t n_loaded, loaded_capacity;
+    struct state_source source; /* read NULL: none */
 };
 
 sabot_status state_tables_new(const struct state_context *context, struct state_tables **out,
@@ -47,8 +49,11 @@ sabot_status state_tables_new(const struct state_context *context, struct state_
 }
 
 static void table_free(struct state_table *table) {
+    if (table->capture) { capture_clear(table->capture); }
+    free(table->capture);
     schema_unref(table->schema);
     schema_unref(table->snapshot);
+    for (int32_t f = 0; f < STATE_FORMS; f++) { schema_unref(table->forms[f]); }
     batch_unref(table->list);
     if (table->backend) {
         table->backend->close(table);
@@ -63,18 +68,6 @@ void state_tables_free(struct state_tables *tables) {
     for (int32_t i = 0; i < tables->n_loaded; i++) { batch_unref(tables->loaded[i].rows); }
     free(tables->loaded);
     free(tables);
-}
-
-/* The schema of a keyed table's snapshot. */
-static sabot_status snapshot_schema(const struct schema *schema, struct schema **out, struct sabot_error *err) {
-    struct field *fields = malloc((size_t)(schema->n_fields + 2) * sizeof *fields);
-    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a schema"); }
-    fields[0] = (struct field){"key_group", type_not_null(type_of(TYPE_INT32))};
-    fields[1] = (struct field){"namespace", type_not_null(type_of(TYPE_INT64))};
-    for (int32_t i = 0; i < schema->n_fields; i++) { fields[i + 2] = schema->fields[i]; }
-    const sabot_status status = schema_new(fields, schema->n_fields + 2, out, err);
-    free(fields);
-    return status;
 }
 
 /* --- restore */
@@ -197,46 +190,77 @@ static sabot_status keyed_restore(struct state_table *table, struct batch *rows,
     return status;
 }
 
-static sabot_status list_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
-    struct batch **batches = malloc((size_t)(tables->n_loaded + 1) * sizeof *batches);
-    if (!batches) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
-    int32_t n = 0;
-    sabot_status status = SABOT_OK;
-    for (int32_t i = 0; i < tables->n_loaded && status == SABOT_OK; i++) {
-        const struct loaded *loaded = &tables->loaded[i];
-        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
-        status = check_columns(table, table->schema, loaded->rows, err);
-        batches[n++] = loaded->rows;
+/* Rows that come for a table that is being opened. */
+struct taker {
+    struct state_table *table;
+    struct batch **lists;
+    int32_t n_lists, lists_capacity;
+};
+
+static sabot_status list_take(struct taker *taker, struct batch *rows, struct sabot_error *err) {
+    sabot_status status = check_columns(taker->table, taker->table->schema, rows, err);
+    if (status == SABOT_OK && taker->n_lists == taker->lists_capacity) {
+        const int32_t capacity = taker->lists_capacity ? taker->lists_capacity * 2 : 8;
+        struct batch **lists = realloc(taker->lists, (size_t)capacity * sizeof *lists);
+        if (lists) {
+            taker->lists = lists;
+            taker->lists_capacity = capacity;
+        } else {
+            status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state");
+        }
     }
-    if (status == SABOT_OK && n == 1) {
-        table->list = batch_ref(batches[0]);
-    } else if (status == SABOT_OK && n > 1) {
-        status = batch_concat(tables->context.pool, batches, n, &table->list, err);
+    if (status != SABOT_OK) {
+        batch_unref(rows);
+        return status;
     }
-    free(batches);
+    taker->lists[taker->n_lists++] = rows;
+    return SABOT_OK;
+}
+
+static sabot_status rows_take(void *arg, enum state_kind kind, struct batch *rows, struct sabot_error *err) {
+    struct taker *taker = arg;
+    struct state_table *table = taker->table;
+    if (kind != table->kind) {
+        batch_unref(rows);
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the job "
+                          "without the checkpoint", table->name, kind == STATE_LIST ? "a list" : "keyed",
+                          table->kind == STATE_LIST ? "a list" : "keyed");
+    }
+    if (kind == STATE_LIST) { return list_take(taker, rows, err); }
+    const sabot_status status = keyed_restore(table, rows, err);
+    batch_unref(rows);
     return status;
 }
 
-static sabot_status table_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
-    for (int32_t i = 0; i < tables->n_loaded; i++) {
-        const struct loaded *loaded = &tables->loaded[i];
-        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
-        if (loaded->kind != table->kind) {
-            return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the "
-                "job "
-                              "without the checkpoint", table->name, loaded->kind == STATE_LIST ? "a list" : "keyed",
-                              table->kind == STATE_LIST ? "a list" : "keyed");
-        }
-        if (table->kind == STATE_KEYED) { SABOT_TRY(keyed_restore(table, loaded->rows, err)); }
-    }
-    if (table->kind == STATE_LIST) { SABOT_TRY(list_restore(tables, table, err)); }
-    for (int32_t i = 0; i < tables->n_loaded; i++) {
-        struct loaded *loaded = &tables->loaded[i];
-        if (strcmp(loaded->name, table->name) != 0) { continue; }
-        batch_unref(loaded->rows);
-        loaded->rows = NULL;
-    }
+static sabot_status list_finish(struct state_table *table, struct batch *const *lists, int32_t n,
+                                struct sabot_error *err) {
+    if (n == 0) { return SABOT_OK; }
+    if (n > 1) { return batch_concat(table->context->pool, lists, n, &table->list, err); }
+    table->list = batch_ref(lists[0]);
     return SABOT_OK;
+}
+
+static sabot_status table_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
+    struct taker taker = {.table = table};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < tables->n_loaded && status == SABOT_OK; i++) {
+        struct loaded *loaded = &tables->loaded[i];
+        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
+        struct batch *rows = loaded->rows;
+        loaded->rows = NULL;
+        status = rows_take(&taker, loaded->kind, rows, err);
+    }
+    if (status == SABOT_OK && tables->source.read) {
+        status = tables->source.read(tables->source.arg, table->name, rows_take, &taker, err);
+    }
+    if (status == SABOT_OK) { status = list_finish(table, taker.lists, taker.n_lists, err); }
+    for (int32_t i = 0; i < taker.n_lists; i++) { batch_unref(taker.lists[i]); }
+    free(taker.lists);
+    return status;
+}
+
+void state_tables_restore_from(struct state_tables *tables, const struct state_source *source) {
+    tables->source = *source;
 }
 
 /* --- open */
@@ -262,7 +286,10 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     assert(spec->n_sub_keys <= spec->n_keys);
     table->schema = schema_ref(spec->schema);
     snprintf(table->name, sizeof table->name, "%s", spec->name);
-    return spec->kind == STATE_KEYED ? snapshot_schema(spec->schema, &table->snapshot, err) : SABOT_OK;
+    if (spec->kind != STATE_KEYED) { return SABOT_OK; }
+    SABOT_TRY(capture_schema(table, STATE_FORM_ROWS, &table->snapshot, err));
+    table->forms[STATE_FORM_ROWS] = schema_ref(table->snapshot);
+    return SABOT_OK;
 }
 
 static sabot_status table_add(struct state_tables *tables, const struct state_spec *spec,
@@ -373,6 +400,10 @@ sabot_status state_remove(struct state_table *table, int64_t namespace_, const i
     return n ? table->backend->remove(table, namespace_, slots, n, err) : SABOT_OK;
 }
 
+void state_touch(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n) {
+    table->backend->touch(table, namespace_, slots, n);
+}
+
 void state_drop_namespace(struct state_table *table, int64_t namespace_) { table->backend->drop(table, namespace_); }
 
 void state_rename_namespace(struct state_table *table, int64_t from, int64_t to) {
@@ -396,6 +427,112 @@ sabot_status state_list_replace(struct state_table *table, struct batch *rows, s
 struct batch *state_list_rows(struct state_table *table) { return table->list; }
 
 /* --- snapshot */
+/* Else it is copied at the barrier: a list, or a table of another kind. */
+static bool can_freeze(const struct state_table *table) {
+    return table->kind == STATE_KEYED && table->backend->freeze != NULL;
+}
+
+int32_t state_tables_count(const struct state_tables *tables) { return tables->n_tables; }
+
+void state_table_info(const struct state_tables *tables, int32_t at, struct state_table_info *out) {
+    const struct state_table *table = tables->tables[at];
+    *out = (struct state_table_info){.name = table->name, .kind = table->kind, .n_keys = table->n_keys,
+                                     .has_chain = can_freeze(table)};
+}
+
+sabot_status state_table_schema(struct state_tables *tables, int32_t at, enum state_form form, struct schema **out,
+                                struct sabot_error *err) {
+    struct state_table *table = tables->tables[at];
+    *out = table->schema;
+    if (table->kind == STATE_LIST) { return SABOT_OK; }
+    if (!table->forms[form]) { SABOT_TRY(capture_schema(table, form, &table->forms[form], err)); }
+    *out = table->forms[form];
+    return SABOT_OK;
+}
+
+static sabot_status copy_at_once(struct state_table *table, struct sabot_error *err) {
+    struct batch *rows = NULL;
+    if (table->backend) {
+        SABOT_TRY(table->backend->snapshot(table, &rows, err));
+    } else if (table->list && table->list->selected) {
+        SABOT_TRY(batch_compact(table->context->pool, table->list, &rows, err));
+    }
+    return rows ? capture_add(table->capture, rows, err) : SABOT_OK;
+}
+
+sabot_status state_table_freeze(struct state_tables *tables, int32_t at, enum state_form form,
+                                struct sabot_error *err) {
+    struct state_table *table = tables->tables[at];
+    struct schema *schema;
+    SABOT_TRY(state_table_schema(tables, at, form, &schema, err));
+    if (!table->capture) {
+        table->capture = calloc(1, sizeof *table->capture);
+        if (!table->capture) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a snapshot"); }
+    }
+    assert(!table->capture->active && (form == STATE_FORM_ROWS || can_freeze(table)));
+    capture_begin(table->capture, table, form, INT64_MAX);
+    const sabot_status status =
+        can_freeze(table) ? table->backend->freeze(table, err) : copy_at_once(table, err);
+    if (status != SABOT_OK) { capture_clear(table->capture); }
+    return status;
+}
+
+sabot_status state_table_copy(struct state_tables *tables, int32_t at, int32_t slots, struct batch **out, bool *done,
+                              struct sabot_error *err) {
+    struct state_table *table = tables->tables[at];
+    struct capture *capture = table->capture;
+    *out = NULL;
+    *done = false;
+    assert(capture && capture->active);
+    *out = capture_take(capture);
+    if (*out) { return SABOT_OK; }
+    const bool walked = !can_freeze(table) || table->backend->copy(table, slots);
+    if (walked) { capture_flush(capture); }
+    if (capture->error.status != SABOT_OK) {
+        const struct sabot_error error = capture->error;
+        state_table_thaw(tables, at);
+        if (err && err->status == SABOT_OK) { *err = error; }
+        return error.status;
+    }
+    *out = capture_take(capture);
+    *done = walked && !*out;
+    if (*done) { state_table_thaw(tables, at); }
+    return SABOT_OK;
+}
+
+void state_table_thaw(struct state_tables *tables, int32_t at) {
+    struct state_table *table = tables->tables[at];
+    if (!table->capture || !table->capture->active) { return; }
+    if (can_freeze(table)) { table->backend->thaw(table); }
+    capture_clear(table->capture);
+}
+
+static sabot_status table_snapshot(struct state_tables *tables, int32_t at, struct batch **out,
+                                   struct sabot_error *err) {
+    SABOT_TRY(state_table_freeze(tables, at, STATE_FORM_ROWS, err));
+    struct batch **parts = NULL;
+    int32_t n = 0, capacity = 0;
+    sabot_status status = SABOT_OK;
+    for (bool done = false; !done && status == SABOT_OK;) {
+        if (n == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            struct batch **grown = realloc(parts, (size_t)capacity * sizeof *parts);
+            if (!grown) {
+                status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a snapshot");
+                break;
+            }
+            parts = grown;
+        }
+        status = state_table_copy(tables, at, INT32_MAX, &parts[n], &done, err);
+        n += status == SABOT_OK && parts[n];
+    }
+    if (status == SABOT_OK && n) { status = batch_concat(tables->context.pool, parts, n, out, err); }
+    for (int32_t i = 0; i < n; i++) { batch_unref(parts[i]); }
+    free(parts);
+    state_table_thaw(tables, at);
+    return status;
+}
+
 sabot_status state_tables_snapshot(struct state_tables *tables, struct state_snapshot **out, int32_t *n,
                                    struct sabot_error *err) {
     *n = 0;
@@ -409,12 +546,7 @@ sabot_status state_tables_snapshot(struct state_tables *tables, struct state_sna
         snapshot->n_keys = table->n_keys;
         snapshot->schema = schema_ref(table->kind == STATE_KEYED ? table->snapshot : table->schema);
         (*n)++;
-        sabot_status status = SABOT_OK;
-        if (table->backend) {
-            status = table->backend->snapshot(table, &snapshot->rows, err);
-        } else if (table->list && table->list->selected) {
-            status = batch_compact(tables->context.pool, table->list, &snapshot->rows, err);
-        }
+        const sabot_status status = table_snapshot(tables, i, &snapshot->rows, err);
         if (status != SABOT_OK) {
             state_snapshots_free(*out, *n);
             *out = NULL;

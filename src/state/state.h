@@ -34,6 +34,7 @@ struct state_context {
     struct memory_pool *pool;
     struct metrics *metrics;
     const char *backend; /* "memory" */
+    bool snapshots;      /* there will be some: what tells changed slots apart is kept from the start */
     int32_t subtask, parallelism, max_parallelism;
 };
 sabot_status state_tables_new(const struct state_context *context, struct state_tables **out, struct sabot_error *err);
@@ -80,6 +81,9 @@ sabot_status state_take(struct state_table *table, int64_t namespace_, const int
  * slots stay dense. */
 sabot_status state_remove(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n,
                           struct sabot_error *err);
+/* The values at slots that were kept from an earlier call are about to be written (through state_values). Slots that
+ * find_or_insert, merge or set_view were given since the last barrier need no touch. */
+void state_touch(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n);
 void state_drop_namespace(struct state_table *table, int64_t namespace_);
 /* The rows of `from` become those of `to`, which must be empty. */
 void state_rename_namespace(struct state_table *table, int64_t from, int64_t to);
@@ -94,8 +98,35 @@ sabot_status state_list_replace(struct state_table *table, struct batch *rows /*
 struct batch *state_list_rows(struct state_table *table);
 
 /* --- snapshot and restore: used by the runtime */
-/* Rows of a table as flat batches. KEYED: columns [key_group INT, namespace BIGINT, keys..., values...] sorted by
- * key_group; LIST: the schema's columns. A copy: the table may change as soon as this returns. */
+/* What the rows of a snapshot look like (docs/formats/checkpoint.md). KEYED: columns [change TINYINT,] key_group INT,
+ * namespace BIGINT, [slot INT,] keys..., values...; LIST: always ROWS, the schema's columns. */
+enum state_form {
+    STATE_FORM_ROWS,  /* complete, without slots: what a savepoint has and a restore takes */
+    STATE_FORM_BASE,  /* complete, with slots: a chain of files begins with it */
+    STATE_FORM_DELTA, /* with `change` and slots: what has changed since the last BASE or DELTA */
+    STATE_FORMS
+};
+struct state_table_info {
+    const char *name;
+    enum state_kind kind;
+    int32_t n_keys;
+    bool has_chain; /* BASE and DELTA are possible */
+};
+int32_t state_tables_count(const struct state_tables *tables);
+void state_table_info(const struct state_tables *tables, int32_t table, struct state_table_info *out);
+sabot_status state_table_schema(struct state_tables *tables, int32_t table, enum state_form form,
+                                struct schema **out /* borrowed */, struct sabot_error *err);
+/* A snapshot of one table, while it goes on changing: freeze() is quick, whatever the size, and marks which rows belong
+ * to it. Then copy() is called between the operator's batches until *done; each call looks at up to `slots` slots and
+ * may hand out a batch that shares nothing with the table. A failed one is over (and a delta behind it would lack
+ * changes: the next of its chain must be a BASE). One at a time per table. */
+sabot_status state_table_freeze(struct state_tables *tables, int32_t table, enum state_form form,
+                                struct sabot_error *err);
+sabot_status state_table_copy(struct state_tables *tables, int32_t table, int32_t slots, struct batch **out,
+                              bool *done, struct sabot_error *err);
+void state_table_thaw(struct state_tables *tables, int32_t table); /* gives it up */
+
+/* All at once, as ROWS: for tests and tools. */
 struct state_snapshot {
     char name[64];
     enum state_kind kind;
@@ -106,9 +137,19 @@ struct state_snapshot {
 sabot_status state_tables_snapshot(struct state_tables *tables, struct state_snapshot **out, int32_t *n,
                                    struct sabot_error *err);
 void state_snapshots_free(struct state_snapshot *snapshots, int32_t n);
-/* Before open: hands rows of a snapshot to the tables to be opened; rows of foreign key groups are skipped. Takes over
- * the batch. May be called many times per name. */
+/* Before open: hands rows of a snapshot (form ROWS) to the tables to be opened; rows of foreign key groups are skipped.
+ * Takes over the batch. May be called many times per name. */
 sabot_status state_tables_load(struct state_tables *tables, const char *name, enum state_kind kind,
                                struct batch *rows, struct sabot_error *err);
+/* The same without holding all rows in memory: when a table is opened, read() gives its rows to take(), which owns
+ * the batches. The source must stay until the last table is open. */
+struct state_source {
+    void *arg;
+    sabot_status (*read)(void *arg, const char *name,
+                         sabot_status (*take)(void *taker, enum state_kind kind, struct batch *rows,
+                                              struct sabot_error *err),
+                         void *taker, struct sabot_error *err);
+};
+void state_tables_restore_from(struct state_tables *tables, const struct state_source *source);
 
 #endif

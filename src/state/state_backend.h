@@ -17,6 +17,8 @@ struct state_table {
     enum state_kind kind;
     struct schema *schema;   /* owned: keys, then values */
     struct schema *snapshot; /* owned; KEYED: key_group and namespace in front */
+    struct schema *forms[STATE_FORMS]; /* owned; KEYED: of the files of a chain, made when first needed */
+    struct capture *capture; /* KEYED: the snapshot under way */
     int32_t n_keys, n_sub_keys;
     struct batch *list;      /* LIST: the rows */
 };
@@ -46,8 +48,14 @@ struct state_backend {
                            struct sabot_error *err);
     void (*drop)(struct state_table *table, int64_t namespace_);
     void (*rename)(struct state_table *table, int64_t from, int64_t to);
-    /* *out: all rows in one flat batch of table->snapshot's schema, sorted by key group (an adopted list: of
-     * table->schema); NULL = no rows. */
+    /* The rows at slots are about to be changed. */
+    void (*touch)(struct state_table *table, int64_t namespace_, const int32_t *slots, int32_t n);
+    /* A snapshot (capture.h) in table->capture: the mark, rows of up to n more slots; done when it returns true. */
+    sabot_status (*freeze)(struct state_table *table, struct sabot_error *err);
+    bool (*copy)(struct state_table *table, int32_t n);
+    void (*thaw)(struct state_table *table);
+    /* Adopted tables only, instead of those: *out: all rows in one flat batch of table->snapshot's schema (an adopted
+     * list: of table->schema), copied at the barrier; NULL = no rows. */
     sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
     /* Multimaps and adopted tables only (NULL else): takes in rows at[0..n) of a snapshot, all of one namespace. */
     sabot_status (*restore)(struct state_table *table, int64_t namespace_, const struct batch *rows, const int32_t *at,

@@ -9,65 +9,14 @@
  * that a
  * new pane costs no page faults. */
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
-#include "state/state_backend.h"
+#include "state/memory_impl.h"
 
 #define BLOCK_ROWS 256              /* rows probed together; a table has room for so many before a block begins */
 #define CAPACITY_MIN 1024u          /* index entries */
 #define CAPACITY_MAX (1u << 30)
 #define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
-#define RECYCLED_MAX 8              /* dropped namespaces that keep their memory */
-#define HEAP_BLOCK_MIN ((size_t)16 * 1024)
-#define HEAP_BLOCK_MAX ((size_t)16 * 1024 * 1024)
-#define HEAP_GARBAGE_MIN ((size_t)256 * 1024)
-
-struct entry {
-    uint64_t word;  /* the key or its hash */
-    uint32_t slot1; /* slot + 1; 0 = empty */
-    uint32_t tag;   /* low half of the hash: the entry's home in an index of any size */
-};
-
-/* Bytes of strings: blocks that are only appended to, so that batches read from the table may share them. */
-struct heap {
-    struct buffer **blocks;
-    int32_t n_blocks, blocks_capacity;
-    char *at, *end; /* free space in the newest block */
-    size_t size;    /* bytes handed out */
-    size_t garbage; /* of them: replaced values */
-};
-
-struct pane {
-    int64_t namespace_;
-    struct entry *index;
-    uint32_t capacity; /* entries, a power of two */
-    int32_t count;     /* slots in use */
-    int32_t slots;     /* slots allocated */
-    int32_t null_slot; /* of the NULL key where the word is the key; -1 = none */
-    uint64_t *hashes;
-    void **columns;      /* keys, then values */
-    uint64_t **validity; /* of the keys; NULL = no NULL so far */
-    struct heap heap;
-};
-
-struct memory_table {
-    struct state_table table;
-    struct memory_pool *pool;
-    struct metrics *metrics;
-    int32_t n_keys, n_columns, max_parallelism;
-    bool word_is_key;
-    bool has_views;
-    uint8_t phys[64];
-    uint8_t sizes[64]; /* bytes per value */
-    struct pane **panes; /* sorted by namespace */
-    int32_t n_panes, panes_capacity;
-    struct pane *latest; /* used last */
-    struct pane *recycled[RECYCLED_MAX];
-    int32_t n_recycled;
-    int64_t *namespaces; /* for state_namespaces */
-    int32_t namespaces_capacity;
-};
 
 /* Where keys come from: columns of a batch or of another pane. */
 struct key_view {
@@ -76,10 +25,8 @@ struct key_view {
     bool constant;
 };
 
-static struct memory_table *table_of(struct state_table *table) { return (struct memory_table *)table; }
-
 /* --- memory */
-static sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err) {
+sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err) {
     SABOT_TRY(memory_alloc(table->pool, size, out, err));
     if (table->metrics) { metric_add(&table->metrics->state_bytes, (int64_t)size); }
     return SABOT_OK;
@@ -98,52 +45,8 @@ static void table_release(struct memory_table *table, void *block, size_t size) 
     if (table->metrics) { metric_add(&table->metrics->state_bytes, -(int64_t)size); }
 }
 
-static void heap_clear(struct heap *heap) {
-    for (int32_t i = 0; i < heap->n_blocks; i++) { buffer_unref(heap->blocks[i]); }
-    free(heap->blocks);
-    *heap = (struct heap){0};
-}
-
-static sabot_status heap_grow(struct memory_table *table, struct heap *heap, size_t size, struct sabot_error *err) {
-    if (heap->n_blocks == heap->blocks_capacity) {
-        const int32_t capacity = heap->blocks_capacity ? heap->blocks_capacity * 2 : 4;
-        struct buffer **blocks = realloc(heap->blocks, (size_t)capacity * sizeof(struct buffer *));
-        if (!blocks) {
-            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps");
-        }
-        heap->blocks = blocks;
-        heap->blocks_capacity = capacity;
-    }
-    size_t block = heap->n_blocks ? heap->blocks[heap->n_blocks - 1]->size * 2 : HEAP_BLOCK_MIN;
-    block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block;
-    block = block < size ? size : block;
-    struct buffer *buffer;
-    SABOT_TRY(buffer_new(table->pool, block, &buffer, err));
-    heap->blocks[heap->n_blocks++] = buffer;
-    heap->at = (char *)buffer->data;
-    heap->end = heap->at + block;
-    return SABOT_OK;
-}
-
-/* A view of the same bytes in the heap. */
-static sabot_status heap_keep(struct memory_table *table, struct heap *heap, const struct string_view *view,
-                              struct string_view *out, struct sabot_error *err) {
-    *out = *view;
-    if (view->size <= STRING_VIEW_INLINE) { return SABOT_OK; }
-    if (!heap->at || (size_t)(heap->end - heap->at) < view->size) {
-        SABOT_TRY(heap_grow(table, heap, view->size, err));
-    }
-    memcpy(heap->at, view->data, view->size);
-    out->data = heap->at;
-    heap->at += view->size;
-    heap->size += view->size;
-    return SABOT_OK;
-}
-
 /* --- panes */
-static size_t validity_size(int32_t slots) { return ((size_t)slots + 63) / 64 * 8; }
-
-static void pane_free(struct memory_table *table, struct pane *pane) {
+void pane_free(struct memory_table *table, struct pane *pane) {
     if (!pane) { return; }
     table_release(table, pane->index, pane->capacity * sizeof(struct entry));
     table_release(table, pane->hashes, (size_t)pane->slots * 8);
@@ -151,7 +54,8 @@ static void pane_free(struct memory_table *table, struct pane *pane) {
         table_release(table, pane->columns[i], (size_t)pane->slots * table->sizes[i]);
     }
     for (int32_t i = 0; i < table->n_keys; i++) { table_release(table, pane->validity[i], validity_size(pane->slots)); }
-    heap_clear(&pane->heap);
+    slot_watch_clear(&pane->watch, table->pool);
+    string_heap_clear(&pane->heap);
     free(pane);
 }
 
@@ -160,6 +64,9 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between
      * leaves
      * arrays that are larger than said, so their sizes are put right before it is passed on. */
+    if (pane->watch.flags || table->table.context->snapshots) {
+        SABOT_TRY(slot_watch_fit(&pane->watch, table->pool, slots, err));
+    }
     const int32_t old = pane->slots;
     int32_t done = 0;
     sabot_status status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
@@ -264,17 +171,19 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
 }
 
 /* Empties a pane and keeps its memory, unless it is far more than its rows needed or enough are kept already. */
-static void pane_recycle(struct memory_table *table, struct pane *pane) {
+void pane_recycle(struct memory_table *table, struct pane *pane) {
     if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)pane->count); }
     const bool oversized = pane->capacity > CAPACITY_MIN && (uint32_t)pane->count < pane->capacity / 16;
-    if (table->n_recycled == RECYCLED_MAX || oversized) {
+    if (table->n_recycled == PANES_RECYCLED_MAX || oversized) {
         pane_free(table, pane);
         return;
     }
-    heap_clear(&pane->heap);
+    string_heap_clear(&pane->heap);
     for (int32_t i = 0; i < table->n_keys; i++) {
         if (pane->validity[i]) { memset(pane->validity[i], 0xff, validity_size(pane->slots)); }
     }
+    if (pane->watch.marked) { memset(pane->watch.flags, 0, (size_t)pane->watch.n_flags); }
+    pane->watch = (struct slot_watch){.flags = pane->watch.flags, .n_flags = pane->watch.n_flags};
     pane->count = 0;
     pane->null_slot = -1;
     table->recycled[table->n_recycled++] = pane;
@@ -294,7 +203,7 @@ static int32_t pane_position(const struct memory_table *table, int64_t namespace
     return low;
 }
 
-static struct pane *pane_find(struct memory_table *table, int64_t namespace_) {
+struct pane *pane_find(struct memory_table *table, int64_t namespace_) {
     if (table->latest && table->latest->namespace_ == namespace_) { return table->latest; }
     const int32_t at = pane_position(table, namespace_);
     if (at == table->n_panes || table->panes[at]->namespace_ != namespace_) { return NULL; }
@@ -338,32 +247,8 @@ static void pane_take_out(struct memory_table *table, int32_t at) {
 }
 
 /* --- keys */
-static inline bool bit_is_set(const uint64_t *bits, int64_t at) { return bits[at >> 6] >> (at & 63) & 1; }
-
 static inline bool view_is_null(const struct key_view *view, int64_t row) {
     return view->validity && !bit_is_set(view->validity, view->constant ? 0 : row);
-}
-
-static bool value_equal(enum phys phys, const void *a, int64_t at_a, const void *b, int64_t at_b) {
-    switch (phys) {
-    case PHYS_BOOL:
-    case PHYS_I8: return ((const uint8_t *)a)[at_a] == ((const uint8_t *)b)[at_b];
-    case PHYS_I16: return ((const uint16_t *)a)[at_a] == ((const uint16_t *)b)[at_b];
-    case PHYS_I32: return ((const uint32_t *)a)[at_a] == ((const uint32_t *)b)[at_b];
-    case PHYS_I64: return ((const uint64_t *)a)[at_a] == ((const uint64_t *)b)[at_b];
-    case PHYS_I128: return ((const __int128 *)a)[at_a] == ((const __int128 *)b)[at_b];
-    case PHYS_F32: {
-        const float x = ((const float *)a)[at_a], y = ((const float *)b)[at_b];
-        return x == y || (isnan(x) && isnan(y));
-    }
-    case PHYS_F64: {
-        const double x = ((const double *)a)[at_a], y = ((const double *)b)[at_b];
-        return x == y || (isnan(x) && isnan(y));
-    }
-    case PHYS_VIEW:
-        return string_view_equal(&((const struct string_view *)a)[at_a], &((const struct string_view *)b)[at_b]);
-    default: return true; /* PHYS_NULL: all alike */
-    }
 }
 
 /* Whether the key at `row` of the views stands at `slot`. */
@@ -458,7 +343,7 @@ static sabot_status keys_append(struct memory_table *table, struct pane *pane, c
                 if (view_is_null(view, at[i])) {
                     memset(target, 0, sizeof *target);
                 } else {
-                    SABOT_TRY(heap_keep(table, &pane->heap, from, target, err));
+                    SABOT_TRY(string_heap_keep(table->pool, &pane->heap, from, target, err));
                 }
             }
             break;
@@ -668,6 +553,11 @@ static sabot_status pane_probe(struct memory_table *table, struct pane *pane, co
         status = block_finish(table, pane, views, &block, at, slots + done, err);
     }
     if (table->metrics && pane->count != before) { metric_add(&table->metrics->state_rows, pane->count - before); }
+    if (status == SABOT_OK) {
+        pane_touch(table, pane, slots, n, before);
+    } else if (pane->watch.on) {
+        for (int32_t slot = before; slot < pane->count; slot++) { slot_set_changed(&pane->watch, slot); }
+    }
     return status;
 }
 
@@ -675,6 +565,7 @@ static sabot_status pane_probe(struct memory_table *table, struct pane *pane, co
 static sabot_status find_only_row(struct memory_table *table, struct pane *pane, int32_t n, int32_t *slots,
                                   struct sabot_error *err) {
     if (n == 0) { return SABOT_OK; }
+    const int32_t before = pane->count;
     if (pane->count == 0) {
         SABOT_TRY(pane_reserve(table, pane, 1, err));
         SABOT_TRY(keys_append(table, pane, NULL, NULL, 0, 1, err));
@@ -683,13 +574,14 @@ static sabot_status find_only_row(struct memory_table *table, struct pane *pane,
         if (table->metrics) { metric_add(&table->metrics->state_rows, 1); }
     }
     memset(slots, 0, (size_t)n * sizeof *slots);
+    pane_touch(table, pane, slots, 1, before);
     return SABOT_OK;
 }
 
 static sabot_status memory_find_or_insert(struct state_table *base, int64_t namespace_, const struct batch *batch,
                                           const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
                                           struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane;
     SABOT_TRY(pane_get(table, namespace_, &pane, err));
     if (table->n_keys == 0) { return find_only_row(table, pane, n, slots, err); }
@@ -729,7 +621,7 @@ static inline int32_t lookup(const struct memory_table *table, const struct pane
 
 static void memory_find(struct state_table *base, int64_t namespace_, const struct batch *batch, const int32_t *keys,
                         const int32_t *rows, int32_t n, int32_t *slots) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     const struct pane *pane = pane_find(table, namespace_);
     if (!pane || !pane->count || table->n_keys == 0) {
         for (int32_t i = 0; i < n; i++) { slots[i] = pane && pane->count ? 0 : -1; }
@@ -757,7 +649,7 @@ static void memory_find(struct state_table *base, int64_t namespace_, const stru
 
 static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t first, int32_t n, int64_t into,
                                  int32_t *slots, struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     assert(from != into);
     struct pane *target;
     SABOT_TRY(pane_get(table, into, &target, err));
@@ -772,7 +664,7 @@ static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t
 }
 
 static void *memory_values(struct state_table *base, int64_t namespace_, int32_t value_column) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     return pane && pane->count ? pane->columns[table->n_keys + value_column] : NULL;
 }
@@ -785,46 +677,44 @@ static sabot_status heap_compact(struct memory_table *table, struct pane *pane, 
         const struct string_view *views = pane->columns[c];
         for (int32_t i = 0; i < pane->count; i++) { size += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0; }
     }
-    struct heap heap = {0};
-    SABOT_TRY(heap_grow(table, &heap, size, err));
+    struct string_heap heap = {0};
+    SABOT_TRY(string_heap_grow(table->pool, &heap, size, err));
     for (int32_t c = 0; c < table->n_columns; c++) {
         if (table->phys[c] != PHYS_VIEW) { continue; }
         struct string_view *views = pane->columns[c];
         for (int32_t i = 0; i < pane->count; i++) {
             struct string_view kept;
-            (void)heap_keep(table, &heap, &views[i], &kept, NULL); /* there is room for all of them */
+            (void)string_heap_keep(table->pool, &heap, &views[i], &kept, NULL); /* there is room for all of them */
             views[i] = kept;
         }
     }
-    heap_clear(&pane->heap);
+    string_heap_clear(&pane->heap);
     pane->heap = heap;
     return SABOT_OK;
 }
 
 static sabot_status memory_set_view(struct state_table *base, int64_t namespace_, int32_t value_column, int32_t slot,
                                     struct string_view view, struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     assert(pane && slot >= 0 && slot < pane->count);
     struct string_view *target = (struct string_view *)pane->columns[table->n_keys + value_column] + slot;
     struct string_view kept;
-    SABOT_TRY(heap_keep(table, &pane->heap, &view, &kept, err));
-    if (target->size > STRING_VIEW_INLINE) { pane->heap.garbage += target->size; }
+    pane_touch(table, pane, &slot, 1, pane->count);
+    SABOT_TRY(string_heap_keep(table->pool, &pane->heap, &view, &kept, err));
+    string_heap_discard(&pane->heap, target);
     *target = kept;
-    if (pane->heap.garbage > HEAP_GARBAGE_MIN && pane->heap.garbage > pane->heap.size / 2) {
-        return heap_compact(table, pane, err);
-    }
-    return SABOT_OK;
+    return string_heap_is_wasteful(&pane->heap) ? heap_compact(table, pane, err) : SABOT_OK;
 }
 
 static int64_t memory_count(struct state_table *base, int64_t namespace_) {
-    const struct pane *pane = pane_find(table_of(base), namespace_);
+    const struct pane *pane = pane_find(memory_table_of(base), namespace_);
     return pane ? pane->count : 0;
 }
 
 static sabot_status memory_namespaces(struct state_table *base, const int64_t **out, int32_t *n,
                                       struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     if (table->namespaces_capacity < table->n_panes) {
         const int32_t capacity = table->panes_capacity;
         int64_t *namespaces = realloc(table->namespaces, (size_t)capacity * sizeof *namespaces);
@@ -846,33 +736,6 @@ static sabot_status memory_namespaces(struct state_table *base, const int64_t **
 }
 
 /* --- reading */
-/* A column over `values` and `validity` (taken over; validity may be NULL) that shares the heaps of the panes. */
-static sabot_status column_over(enum phys phys, int32_t rows, struct buffer *values, struct buffer *validity,
-                                struct pane *const *panes, int32_t n_panes, struct column **out,
-                                struct sabot_error *err) {
-    int32_t n_owners = 2;
-    for (int32_t p = 0; p < n_panes && phys == PHYS_VIEW; p++) { n_owners += panes[p]->heap.n_blocks; }
-    struct buffer **owners = malloc((size_t)n_owners * sizeof *owners);
-    if (!owners) {
-        buffer_unref(values);
-        buffer_unref(validity);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
-    }
-    n_owners = 0;
-    owners[n_owners++] = values;
-    if (validity) { owners[n_owners++] = validity; }
-    for (int32_t p = 0; p < n_panes && phys == PHYS_VIEW; p++) {
-        for (int32_t b = 0; b < panes[p]->heap.n_blocks; b++) {
-            owners[n_owners++] = buffer_ref(panes[p]->heap.blocks[b]);
-        }
-    }
-    const sabot_status status =
-        column_new(phys, rows, validity ? (const uint64_t *)(const void *)validity->data : NULL, values->data, owners,
-                   n_owners, NULL, 0, out, err);
-    free(owners);
-    return status;
-}
-
 #define PICK(type_)                                                                                                    \
     do {                                                                                                               \
         type_ *target = (type_ *)(void *)values->data;                                                                 \
@@ -911,12 +774,12 @@ static sabot_status read_column(struct memory_table *table, struct pane *pane, i
             }
         }
     }
-    return column_over(table->phys[c], n, values, validity, &pane, 1, out, err);
+    return string_heap_column(&pane->heap, table->phys[c], n, values, validity, out, err);
 }
 
 static sabot_status memory_read(struct state_table *base, int64_t namespace_, int64_t first, int32_t n,
                                 struct batch **out, struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     *out = NULL;
     assert(pane && first >= 0 && first + n <= pane->count);
@@ -934,7 +797,7 @@ static sabot_status memory_read(struct state_table *base, int64_t namespace_, in
 static sabot_status memory_take(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n,
                                 int32_t first_column, int32_t n_columns, struct column **out,
                                 struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     assert(pane && first_column >= 0 && first_column + n_columns <= table->n_columns);
     for (int32_t c = 0; c < n_columns; c++) {
@@ -990,22 +853,22 @@ static void slot_move(struct memory_table *table, struct pane *pane, int32_t fro
 
 static sabot_status memory_remove(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n,
                                   struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     for (int32_t i = 0; i < n; i++) {
         const int32_t slot = slots[i];
         assert(pane && slot >= 0 && slot < pane->count && (i == 0 || slot < slots[i - 1]));
+        const int32_t last = pane->count - 1;
+        pane_touch(table, pane, (const int32_t[]){slot, last}, 2, pane->count);
         for (int32_t c = 0; c < table->n_columns && table->has_views; c++) {
             if (table->phys[c] != PHYS_VIEW) { continue; }
-            const struct string_view *view = (const struct string_view *)pane->columns[c] + slot;
-            pane->heap.garbage += view->size > STRING_VIEW_INLINE ? view->size : 0;
+            string_heap_discard(&pane->heap, (const struct string_view *)pane->columns[c] + slot);
         }
         if (pane->null_slot == slot) {
             pane->null_slot = -1;
         } else if (table->n_keys) {
             entry_remove(pane, entry_of(pane, slot));
         }
-        const int32_t last = pane->count - 1;
         if (slot != last) { slot_move(table, pane, last, slot); }
         for (int32_t k = 0; k < table->n_keys; k++) { /* free slots are not NULL */
             if (pane->validity[k]) { pane->validity[k][last >> 6] |= UINT64_C(1) << (last & 63); }
@@ -1013,202 +876,43 @@ static sabot_status memory_remove(struct state_table *base, int64_t namespace_, 
         pane->count = last;
     }
     if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)n); }
-    const bool wasteful = pane->heap.garbage > HEAP_GARBAGE_MIN && pane->heap.garbage > pane->heap.size / 2;
-    return wasteful ? heap_compact(table, pane, err) : SABOT_OK;
+    return string_heap_is_wasteful(&pane->heap) ? heap_compact(table, pane, err) : SABOT_OK;
 }
 
 /* --- namespaces */
 static void memory_drop(struct state_table *base, int64_t namespace_) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     const int32_t at = pane_position(table, namespace_);
     if (at == table->n_panes || table->panes[at]->namespace_ != namespace_) { return; }
     struct pane *pane = table->panes[at];
+    pane_note_end(table, pane);
     pane_take_out(table, at);
-    pane_recycle(table, pane);
+    if (!pane_keep_for_snapshot(pane)) { pane_recycle(table, pane); }
 }
 
 static void memory_rename(struct state_table *base, int64_t from, int64_t to) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
     memory_drop(base, to); /* an empty one may be there */
     const int32_t at = pane_position(table, from);
     if (at == table->n_panes || table->panes[at]->namespace_ != from) { return; }
     struct pane *pane = table->panes[at];
+    pane_note_end(table, pane);
+    slot_watch_forget(&pane->watch);
     pane_take_out(table, at);
     pane->namespace_ = to;
     (void)pane_insert(table, pane, NULL); /* never grows: a place was just freed */
 }
 
-/* --- snapshot */
-/* For each pane in turn, where its slots go in an order by key group. */
-static int32_t *snapshot_order(const struct memory_table *table, const uint64_t *hashes, int64_t rows,
-                               int32_t *groups /* per target row */) {
-    int64_t *starts = calloc((size_t)table->max_parallelism + 1, sizeof *starts);
-    int32_t *order = malloc((size_t)rows * sizeof *order);
-    if (!starts || !order) {
-        free(starts);
-        free(order);
-        return NULL;
-    }
-    for (int64_t i = 0; i < rows; i++) { starts[key_group_of(hashes[i], table->max_parallelism) + 1]++; }
-    for (int32_t g = 0; g < table->max_parallelism; g++) { starts[g + 1] += starts[g]; }
-    for (int64_t i = 0; i < rows; i++) {
-        const int32_t group = key_group_of(hashes[i], table->max_parallelism);
-        const int64_t at = starts[group]++;
-        order[i] = (int32_t)at;
-        groups[at] = group;
-    }
-    free(starts);
-    return order;
-}
-
-/* The hashes that decide the key groups of all rows, pane by pane. */
-static sabot_status snapshot_hashes(struct memory_table *table, struct pane *const *panes, int32_t n_panes,
-                                    uint64_t *hashes, struct sabot_error *err) {
-    const int32_t n_group_keys = table->n_keys - table->table.n_sub_keys;
-    for (int32_t p = 0; p < n_panes; p++) {
-        const int32_t n = panes[p]->count;
-        if (n == 0) { continue; } /* an empty pane may have no arrays yet */
-        if (table->table.n_sub_keys == 0) {
-            memcpy(hashes, panes[p]->hashes, (size_t)n * sizeof *hashes);
-        } else if (n_group_keys == 0) {
-            memset(hashes, 0, (size_t)n * sizeof *hashes);
-        }
-        for (int32_t done = 0; done < n && table->table.n_sub_keys && n_group_keys; done += BATCH_ROWS_MAX) {
-            const int32_t m = n - done < BATCH_ROWS_MAX ? n - done : BATCH_ROWS_MAX;
-            BATCH_OWNED struct batch *rows = NULL;
-            SABOT_TRY(memory_read(&table->table, panes[p]->namespace_, done, m, &rows, err));
-            int32_t keys[64];
-            for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = k; }
-            struct buffer *buffer;
-            SABOT_TRY(batch_hash(table->pool, rows, keys, n_group_keys, &buffer, err));
-            memcpy(hashes + done, buffer->data, (size_t)m * sizeof *hashes);
-            buffer_unref(buffer);
-        }
-        hashes += n;
-    }
-    return SABOT_OK;
-}
-
-#define SCATTER(type_)                                                                                                 \
-    do {                                                                                                               \
-        type_ *target = (type_ *)(void *)values->data;                                                                 \
-        const type_ *source = panes[p]->columns[c];                                                                    \
-        for (int32_t i = 0; i < panes[p]->count; i++) { target[order[done + i]] = source[i]; }                         \
-    } while (0)
-static sabot_status snapshot_column(struct memory_table *table, struct pane *const *panes, int32_t n_panes, int32_t c,
-                                    const int32_t *order, int32_t rows, struct column **out, struct sabot_error *err) {
-    struct buffer *values, *validity = NULL;
-    SABOT_TRY(buffer_new(table->pool, (size_t)rows * table->sizes[c], &values, err));
-    bool has_nulls = false;
-    for (int32_t p = 0; p < n_panes; p++) { has_nulls |= c < table->n_keys && panes[p]->validity[c] != NULL; }
-    if (has_nulls) {
-        const sabot_status status = buffer_new(table->pool, validity_size(rows), &validity, err);
-        if (status != SABOT_OK) {
-            buffer_unref(values);
-            return status;
-        }
-        memset(validity->data, 0xff, validity_size(rows));
-    }
-    int32_t done = 0;
-    for (int32_t p = 0; p < n_panes; p++) {
-        switch (table->sizes[c]) {
-        case 0: break;
-        case 1: SCATTER(uint8_t); break;
-        case 2: SCATTER(uint16_t); break;
-        case 4: SCATTER(uint32_t); break;
-        case 8: SCATTER(uint64_t); break;
-        default: SCATTER(__int128); break;
-        }
-        if (has_nulls && panes[p]->validity[c]) {
-            uint64_t *bits = (uint64_t *)(void *)validity->data;
-            for (int32_t i = 0; i < panes[p]->count; i++) {
-                const int32_t at = order[done + i];
-                if (!bit_is_set(panes[p]->validity[c], i)) { bits[at >> 6] &= ~(UINT64_C(1) << (at & 63)); }
-            }
-        }
-        done += panes[p]->count;
-    }
-    return column_over(table->phys[c], rows, values, validity, panes, n_panes, out, err);
-}
-
-static sabot_status snapshot_batch(struct memory_table *table, struct pane *const *panes, int32_t n_panes, int32_t rows,
-                                   struct buffer *groups, struct batch **out, struct sabot_error *err) {
-    struct buffer *namespaces = NULL, *hashes;
-    sabot_status status = buffer_new(table->pool, (size_t)rows * 8, &hashes, err);
-    if (status == SABOT_OK) {
-        status = snapshot_hashes(table, panes, n_panes, (uint64_t *)(void *)hashes->data, err);
-        if (status != SABOT_OK) { buffer_unref(hashes); }
-    }
-    if (status != SABOT_OK) {
-        buffer_unref(groups);
-        return status;
-    }
-    int32_t *order = snapshot_order(table, (const uint64_t *)(const void *)hashes->data, rows,
-                                    (int32_t *)(void *)groups->data);
-    buffer_unref(hashes);
-    status =
-        order ? buffer_new(table->pool, (size_t)rows * 8, &namespaces, err)
-              : SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a snapshot",
-                  table->table.name);
-    if (status != SABOT_OK) {
-        free(order);
-        buffer_unref(groups);
-        return status;
-    }
-    int64_t *namespace_of = (int64_t *)(void *)namespaces->data;
-    int32_t done = 0;
-    for (int32_t p = 0; p < n_panes; p++) {
-        for (int32_t i = 0; i < panes[p]->count; i++) { namespace_of[order[done + i]] = panes[p]->namespace_; }
-        done += panes[p]->count;
-    }
-    struct column *columns[66];
-    int32_t n_columns = 0;
-    status = column_over(PHYS_I32, rows, groups, NULL, NULL, 0, &columns[0], err);
-    n_columns += status == SABOT_OK;
-    if (status == SABOT_OK) {
-        status = column_over(PHYS_I64, rows, namespaces, NULL, NULL, 0, &columns[1], err);
-        n_columns += status == SABOT_OK;
-    } else {
-        buffer_unref(namespaces);
-    }
-    for (int32_t c = 0; c < table->n_columns && status == SABOT_OK; c++) {
-        status = snapshot_column(table, panes, n_panes, c, order, rows, &columns[n_columns], err);
-        n_columns += status == SABOT_OK;
-    }
-    free(order);
-    if (status != SABOT_OK) {
-        for (int32_t i = 0; i < n_columns; i++) { column_unref(columns[i]); }
-        return status;
-    }
-    return batch_new(table->table.snapshot, columns, n_columns, rows, out, err);
-}
-
-static sabot_status memory_snapshot(struct state_table *base, struct batch **out, struct sabot_error *err) {
-    struct memory_table *table = table_of(base);
-    *out = NULL;
-    /* The scratch namespace, the largest of all, is left out. */
-    int32_t n_panes = table->n_panes;
-    if (n_panes && table->panes[n_panes - 1]->namespace_ == STATE_NAMESPACE_SCRATCH) { n_panes--; }
-    int64_t rows = 0;
-    for (int32_t p = 0; p < n_panes; p++) { rows += table->panes[p]->count; }
-    if (rows == 0) { return SABOT_OK; }
-    if (rows > INT32_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %lld rows in one task are too many for a snapshot: raise "
-            "the "
-                          "parallelism", base->name, (long long)rows);
-    }
-    struct buffer *groups;
-    SABOT_TRY(buffer_new(table->pool, (size_t)rows * 4, &groups, err));
-    return snapshot_batch(table, table->panes, n_panes, (int32_t)rows, groups, out, err);
-}
-
 /* --- open and close */
 static void memory_close(struct state_table *base) {
-    struct memory_table *table = table_of(base);
+    struct memory_table *table = memory_table_of(base);
+    memory_thaw(base);
     for (int32_t i = 0; i < table->n_panes; i++) { pane_free(table, table->panes[i]); }
     for (int32_t i = 0; i < table->n_recycled; i++) { pane_free(table, table->recycled[i]); }
     free(table->panes);
     free(table->namespaces);
+    free(table->frozen);
+    free(table->gone);
     free(table);
 }
 
@@ -1264,5 +968,8 @@ const struct state_backend state_memory = {
     .remove = memory_remove,
     .drop = memory_drop,
     .rename = memory_rename,
-    .snapshot = memory_snapshot,
+    .touch = memory_touch,
+    .freeze = memory_freeze,
+    .copy = memory_copy,
+    .thaw = memory_thaw,
 };

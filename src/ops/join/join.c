@@ -346,6 +346,7 @@ static bool walk_candidate(struct join *self, int32_t i, int32_t slot, uint8_t k
     }
     const struct side *other = &self->sides[1 - self->from];
     if (other->tracks) {
+        multimap_touch(other->map, &slot, 1);
         int64_t *matches = &multimap_matches(other->map)[slot];
         *matches += kind_adds(kind) ? 1 : *matches > 0 ? -1 : 0;
     }

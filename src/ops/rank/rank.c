@@ -597,6 +597,7 @@ static sabot_status write_rows(struct rank *self, struct sabot_error *err) {
     const int64_t count = state_count(self->rows, 0);
     SABOT_TRY(reserve(self, &self->owners, count, sizeof(int32_t), err));
     SABOT_TRY(reserve(self, &self->words, count, sizeof(uint64_t), err));
+    state_touch(self->rows, 0, slots, n);
     int64_t *arrivals = state_values(self->rows, 0, 0);
     for (int32_t i = 0; i < n; i++) {
         const struct item *item = &entered[rows[i]];

@@ -1,0 +1,329 @@
+/* Rows on their way out of a table: gathered into chunks that share nothing with it. */
+#include "state/capture.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define CHUNK_ROWS 16384
+#define CHUNK_ROWS_MIN 64
+#define CHUNK_STRINGS_MAX ((size_t)4 * 1024 * 1024)
+#define ALL_ONES 0xff
+
+/* --- which slots */
+sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
+                            struct sabot_error *err) {
+    if (slots <= watch->n_flags) { return SABOT_OK; }
+    void *flags = watch->flags;
+    SABOT_TRY(flags ? memory_resize(pool, &flags, (size_t)watch->n_flags, (size_t)slots, err)
+                    : memory_alloc(pool, (size_t)slots, &flags, err));
+    watch->flags = flags;
+    memset(watch->flags + watch->n_flags, 0, (size_t)(slots - watch->n_flags));
+    watch->n_flags = slots;
+    return SABOT_OK;
+}
+
+void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
+    if (watch->flags) { memory_free(pool, watch->flags, (size_t)watch->n_flags); }
+    *watch = (struct slot_watch){0};
+}
+
+void slot_watch_forget(struct slot_watch *watch) {
+    watch->is_saved = false;
+    watch->saved = 0;
+    watch->on = watch->frozen > 0;
+}
+
+void slot_watch_freeze(struct slot_watch *watch, enum state_form form, int32_t slots) {
+    watch->is_chain = form != STATE_FORM_ROWS;
+    watch->all = form != STATE_FORM_DELTA || !watch->is_saved;
+    watch->frozen = slots;
+    watch->cursor = 0;
+    if (watch->is_chain) {
+        watch->is_saved = true;
+        watch->saved = slots;
+    }
+    watch->on = slots > 0 || watch->is_saved;
+    watch->marked |= watch->on;
+}
+
+void slot_watch_thaw(struct slot_watch *watch) {
+    for (int32_t slot = watch->cursor; slot < watch->frozen; slot++) { watch->flags[slot] &= SLOT_CHANGED; }
+    watch->frozen = watch->cursor = 0;
+    watch->on = watch->is_saved;
+}
+
+/* --- columns */
+int32_t capture_head(enum state_form form) { return form == STATE_FORM_DELTA ? 4 : form == STATE_FORM_BASE ? 3 : 2; }
+
+sabot_status capture_schema(const struct state_table *table, enum state_form form, struct schema **out,
+                            struct sabot_error *err) {
+    const struct schema *schema = table->schema;
+    const char *slot = table->backend->restore ? CAPTURE_TABLE_SLOT : CAPTURE_SLOT;
+    const int32_t head = capture_head(form);
+    struct field *fields = malloc((size_t)(schema->n_fields + head) * sizeof *fields);
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a schema"); }
+    int32_t n = 0;
+    if (form == STATE_FORM_DELTA) { fields[n++] = (struct field){"change", type_not_null(type_of(TYPE_INT8))}; }
+    fields[n++] = (struct field){"key_group", type_not_null(type_of(TYPE_INT32))};
+    fields[n++] = (struct field){"namespace", type_not_null(type_of(TYPE_INT64))};
+    if (form != STATE_FORM_ROWS) { fields[n++] = (struct field){slot, type_not_null(type_of(TYPE_INT32))}; }
+    assert(n == head);
+    for (int32_t i = 0; i < schema->n_fields; i++) { fields[n++] = schema->fields[i]; }
+    const sabot_status status = schema_new(fields, n, out, err);
+    free(fields);
+    return status;
+}
+
+/* --- chunks */
+static void chunk_drop(struct capture *capture) {
+    buffer_unref(capture->changes);
+    buffer_unref(capture->groups);
+    buffer_unref(capture->namespaces);
+    buffer_unref(capture->slots);
+    capture->changes = capture->groups = capture->namespaces = capture->slots = NULL;
+    for (int32_t c = 0; capture->table && c < capture->table->schema->n_fields; c++) {
+        buffer_unref(capture->values[c]);
+        buffer_unref(capture->validity[c]);
+        capture->values[c] = capture->validity[c] = NULL;
+    }
+    string_heap_clear(&capture->heap);
+    capture->n = capture->capacity = 0;
+}
+
+void capture_begin(struct capture *capture, struct state_table *table, enum state_form form, int64_t rows_expected) {
+    capture_clear(capture);
+    capture->table = table;
+    capture->form = form;
+    capture->active = true;
+    capture->expected = rows_expected;
+}
+
+void capture_clear(struct capture *capture) {
+    chunk_drop(capture);
+    for (int32_t i = capture->first_chunk; i < capture->n_chunks; i++) { batch_unref(capture->chunks[i]); }
+    free(capture->chunks);
+    *capture = (struct capture){0};
+}
+
+static sabot_status chunk_new(struct capture *capture, struct sabot_error *err) {
+    struct memory_pool *pool = capture->table->context->pool;
+    int64_t capacity = capture->expected < CHUNK_ROWS ? capture->expected : CHUNK_ROWS;
+    capacity = capacity < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : capacity;
+    const size_t n = (size_t)capacity;
+    if (capture->form == STATE_FORM_DELTA) { SABOT_TRY(buffer_new(pool, n, &capture->changes, err)); }
+    if (capture->form != STATE_FORM_ROWS) { SABOT_TRY(buffer_new(pool, n * 4, &capture->slots, err)); }
+    SABOT_TRY(buffer_new(pool, n * 4, &capture->groups, err));
+    SABOT_TRY(buffer_new(pool, n * 8, &capture->namespaces, err));
+    for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {
+        const size_t size = phys_size(type_phys(capture->table->schema->fields[c].type));
+        SABOT_TRY(buffer_new(pool, n * size, &capture->values[c], err));
+    }
+    capture->capacity = (int32_t)capacity;
+    return SABOT_OK;
+}
+
+static sabot_status fixed_column(struct capture *capture, struct buffer **values, enum phys phys, struct column **out,
+                                 struct sabot_error *err) {
+    struct buffer *taken = *values;
+    *values = NULL;
+    return string_heap_column(&capture->heap, phys, capture->n, taken, NULL, out, err);
+}
+
+/* Where some keys have no say in the key group, it is made of the others, which now stand in columns. */
+static sabot_status groups_fill(struct capture *capture, struct batch *batch, int32_t *groups,
+                                struct sabot_error *err) {
+    const struct state_table *table = capture->table;
+    const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
+    const int32_t head = capture_head(capture->form);
+    int32_t keys[STATE_COLUMNS_MAX];
+    for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = head + k; }
+    struct buffer *hashes;
+    SABOT_TRY(batch_hash(table->context->pool, batch, keys, n_group_keys, &hashes, err));
+    for (int32_t i = 0; i < batch->rows; i++) {
+        if (groups[i] < 0) { continue; } /* a mark */
+        groups[i] = key_group_of(((const uint64_t *)(const void *)hashes->data)[i], table->context->max_parallelism);
+    }
+    buffer_unref(hashes);
+    return SABOT_OK;
+}
+
+static sabot_status chunk_columns(struct capture *capture, struct column **columns, int32_t *n,
+                                  struct sabot_error *err) {
+    if (capture->form == STATE_FORM_DELTA) {
+        SABOT_TRY(fixed_column(capture, &capture->changes, PHYS_I8, &columns[*n], err));
+        ++*n;
+    }
+    SABOT_TRY(fixed_column(capture, &capture->groups, PHYS_I32, &columns[*n], err));
+    ++*n;
+    SABOT_TRY(fixed_column(capture, &capture->namespaces, PHYS_I64, &columns[*n], err));
+    ++*n;
+    if (capture->form != STATE_FORM_ROWS) {
+        SABOT_TRY(fixed_column(capture, &capture->slots, PHYS_I32, &columns[*n], err));
+        ++*n;
+    }
+    for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {
+        struct buffer *values = capture->values[c], *validity = capture->validity[c];
+        capture->values[c] = capture->validity[c] = NULL;
+        SABOT_TRY(string_heap_column(&capture->heap, type_phys(capture->table->schema->fields[c].type), capture->n,
+                                     values, validity, &columns[*n], err));
+        ++*n;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status chunk_finish(struct capture *capture, struct batch **out, struct sabot_error *err) {
+    const struct state_table *table = capture->table;
+    struct column *columns[STATE_COLUMNS_MAX + 6];
+    int32_t *groups = (int32_t *)(void *)capture->groups->data;
+    int32_t n = 0;
+    const sabot_status status = chunk_columns(capture, columns, &n, err);
+    if (status != SABOT_OK) {
+        for (int32_t i = 0; i < n; i++) { column_unref(columns[i]); }
+        return status;
+    }
+    BATCH_OWNED struct batch *batch = NULL;
+    SABOT_TRY(batch_new(table->forms[capture->form], columns, n, capture->n, &batch, err));
+    if (table->n_sub_keys && table->n_sub_keys < table->n_keys) {
+        SABOT_TRY(groups_fill(capture, batch, groups, err));
+    }
+    *out = batch;
+    batch = NULL;
+    return SABOT_OK;
+}
+
+sabot_status capture_add(struct capture *capture, struct batch *chunk, struct sabot_error *err) {
+    if (capture->n_chunks == capture->chunks_capacity) {
+        const int32_t capacity = capture->chunks_capacity ? capture->chunks_capacity * 2 : 8;
+        struct batch **chunks = realloc(capture->chunks, (size_t)capacity * sizeof(struct batch *));
+        if (!chunks) {
+            batch_unref(chunk);
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a snapshot");
+        }
+        capture->chunks = chunks;
+        capture->chunks_capacity = capacity;
+    }
+    capture->chunks[capture->n_chunks++] = chunk;
+    return SABOT_OK;
+}
+
+void capture_flush(struct capture *capture) {
+    if (capture->n == 0 || capture->error.status != SABOT_OK) { return; }
+    struct batch *batch = NULL;
+    if (chunk_finish(capture, &batch, &capture->error) == SABOT_OK) {
+        capture_add(capture, batch, &capture->error);
+    }
+    chunk_drop(capture);
+}
+
+struct batch *capture_take(struct capture *capture) {
+    if (capture->first_chunk == capture->n_chunks) { return NULL; }
+    struct batch *batch = capture->chunks[capture->first_chunk++];
+    if (capture->first_chunk == capture->n_chunks) { capture->first_chunk = capture->n_chunks = 0; }
+    return batch;
+}
+
+/* --- rows */
+#define GATHER(type_)                                                                                                  \
+    do {                                                                                                               \
+        type_ *target = (type_ *)(void *)capture->values[c]->data + at;                                                \
+        const type_ *from = source->columns[c];                                                                        \
+        if (is_run) {                                                                                                  \
+            memcpy(target, from + slots[0], (size_t)n * sizeof *target);                                               \
+        } else {                                                                                                       \
+            for (int32_t i = 0; i < n; i++) { target[i] = from[slots[i]]; }                                            \
+        }                                                                                                              \
+    } while (0)
+static sabot_status gather_column(struct capture *capture, const struct capture_source *source, int32_t c,
+                                  const int32_t *slots, int32_t n, bool is_run, struct sabot_error *err) {
+    const int32_t at = capture->n;
+    const enum phys phys = type_phys(capture->table->schema->fields[c].type);
+    if (!source->columns[c]) {
+        int64_t *target = (int64_t *)(void *)capture->values[c]->data + at;
+        for (int32_t i = 0; i < n && phys == PHYS_I64; i++) { target[i] = source->absent[c]; }
+        return SABOT_OK;
+    }
+    switch (phys_size(phys)) {
+    case 0: break;
+    case 1: GATHER(uint8_t); break;
+    case 2: GATHER(uint16_t); break;
+    case 4: GATHER(uint32_t); break;
+    case 8: GATHER(uint64_t); break;
+    default:
+        if (phys != PHYS_VIEW) {
+            GATHER(__int128);
+            break;
+        }
+        struct string_view *target = (struct string_view *)(void *)capture->values[c]->data + at;
+        const struct string_view *views = source->columns[c];
+        for (int32_t i = 0; i < n; i++) {
+            SABOT_TRY(string_heap_keep(capture->table->context->pool, &capture->heap, &views[slots[i]], &target[i],
+                                       err));
+        }
+        break;
+    }
+    const uint64_t *bits = source->validity[c];
+    if (bits && !capture->validity[c]) {
+        const size_t size = validity_size(capture->capacity);
+        SABOT_TRY(buffer_new(capture->table->context->pool, size, &capture->validity[c], err));
+        memset(capture->validity[c]->data, ALL_ONES, size);
+    }
+    for (int32_t i = 0; i < n && bits; i++) {
+        if (!bit_is_set(bits, slots[i])) { bit_clear((uint64_t *)(void *)capture->validity[c]->data, at + i); }
+    }
+    return SABOT_OK;
+}
+
+static void gather_head(struct capture *capture, const struct capture_source *source, const int32_t *slots,
+                        int32_t n) {
+    const struct state_table *table = capture->table;
+    const int32_t at = capture->n, groups_max = table->context->max_parallelism;
+    int32_t *groups = (int32_t *)(void *)capture->groups->data + at;
+    int64_t *namespaces = (int64_t *)(void *)capture->namespaces->data + at;
+    const bool by_hash = table->n_keys && !table->n_sub_keys;
+    for (int32_t i = 0; i < n; i++) { groups[i] = by_hash ? key_group_of(source->hashes[slots[i]], groups_max) : 0; }
+    for (int32_t i = 0; i < n; i++) {
+        namespaces[i] = source->namespaces ? source->namespaces[slots[i]] : source->namespace_;
+    }
+    if (capture->slots) { memcpy((int32_t *)(void *)capture->slots->data + at, slots, (size_t)n * sizeof *slots); }
+    if (capture->changes) { memset(capture->changes->data + at, SLOT_ROW, (size_t)n); }
+}
+
+/* Room for a row at least. */
+static bool chunk_ready(struct capture *capture) {
+    if (capture->n && (capture->n == capture->capacity || capture->heap.size > CHUNK_STRINGS_MAX)) {
+        capture_flush(capture);
+    }
+    if (capture->error.status == SABOT_OK && !capture->capacity && chunk_new(capture, &capture->error) != SABOT_OK) {
+        chunk_drop(capture);
+    }
+    return capture->error.status == SABOT_OK;
+}
+
+void capture_rows(struct capture *capture, const struct capture_source *source, const int32_t *slots, int32_t n,
+                  bool ascending) {
+    while (n > 0 && chunk_ready(capture)) {
+        const int32_t room = capture->capacity - capture->n, m = n < room ? n : room;
+        const bool is_run = ascending && slots[m - 1] - slots[0] == m - 1;
+        gather_head(capture, source, slots, m);
+        for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {
+            if (gather_column(capture, source, c, slots, m, is_run, &capture->error) != SABOT_OK) { return; }
+        }
+        capture->n += m;
+        slots += m;
+        n -= m;
+    }
+}
+
+void capture_mark(struct capture *capture, enum slot_change change, int64_t namespace_, int32_t slot) {
+    assert(capture->form == STATE_FORM_DELTA);
+    if (!chunk_ready(capture)) { return; }
+    const int32_t at = capture->n++;
+    ((int8_t *)(void *)capture->changes->data)[at] = (int8_t)change;
+    ((int32_t *)(void *)capture->groups->data)[at] = -1;
+    ((int64_t *)(void *)capture->namespaces->data)[at] = namespace_;
+    ((int32_t *)(void *)capture->slots->data)[at] = slot;
+    for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {
+        const size_t size = phys_size(type_phys(capture->table->schema->fields[c].type));
+        memset(capture->values[c]->data + (size_t)at * size, 0, size);
+    }
+}

@@ -1,0 +1,78 @@
+/* Inside of the memory backend: what its files share. */
+#ifndef STATE_MEMORY_IMPL_H
+#define STATE_MEMORY_IMPL_H
+
+#include "state/capture.h"
+#include "state/state_backend.h"
+
+#define PANES_RECYCLED_MAX 8 /* dropped namespaces that keep their memory */
+
+struct entry {
+    uint64_t word;  /* the key or its hash */
+    uint32_t slot1; /* slot + 1; 0 = empty */
+    uint32_t tag;   /* low half of the hash: the entry's home in an index of any size */
+};
+
+struct pane {
+    int64_t namespace_;
+    struct entry *index;
+    uint32_t capacity; /* entries, a power of two */
+    int32_t count;     /* slots in use */
+    int32_t slots;     /* slots allocated */
+    int32_t null_slot; /* of the NULL key where the word is the key; -1 = none */
+    uint64_t *hashes;
+    void **columns;      /* keys, then values */
+    uint64_t **validity; /* of the keys; NULL = no NULL so far */
+    struct string_heap heap;
+    struct slot_watch watch;
+    int64_t frozen_namespace; /* at the barrier */
+    bool dropped;             /* only the snapshot still needs it */
+};
+
+struct memory_table {
+    struct state_table table;
+    struct memory_pool *pool;
+    struct metrics *metrics;
+    int32_t n_keys, n_columns, max_parallelism;
+    bool word_is_key;
+    bool has_views;
+    uint8_t phys[STATE_COLUMNS_MAX];
+    uint8_t sizes[STATE_COLUMNS_MAX]; /* bytes per value */
+    struct pane **panes; /* sorted by namespace */
+    int32_t n_panes, panes_capacity;
+    struct pane *latest; /* used last */
+    struct pane *recycled[PANES_RECYCLED_MAX];
+    int32_t n_recycled;
+    int64_t *namespaces; /* for state_namespaces */
+    int32_t namespaces_capacity;
+    /* the snapshot under way: panes that are not copied yet are frozen[frozen_at..n_frozen) */
+    struct pane **frozen;
+    int32_t n_frozen, frozen_at;
+    int64_t *gone; /* namespaces that the chain has and the table has not any more */
+    int32_t n_gone, gone_capacity;
+};
+
+static inline struct memory_table *memory_table_of(struct state_table *table) { return (struct memory_table *)table; }
+struct pane *pane_find(struct memory_table *table, int64_t namespace_);
+sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err);
+/* Empties a pane that is in no list, and keeps its memory for the next namespace if that is worth it. */
+void pane_recycle(struct memory_table *table, struct pane *pane);
+void pane_free(struct memory_table *table, struct pane *pane); /* NULL is allowed */
+
+/* memory_snapshot.c */
+/* Slots are about to change, or (from `fresh` on) were just made. Only where pane->watch.on. */
+void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh);
+static inline void pane_touch(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n,
+                              int32_t fresh) {
+    if (pane->watch.on) { pane_note_changes(table, pane, slots, n, fresh); }
+}
+/* The namespace is about to be dropped or renamed: the chain must hear of it. */
+void pane_note_end(struct memory_table *table, struct pane *pane);
+/* True: the pane is kept until it is copied, then recycled. */
+bool pane_keep_for_snapshot(struct pane *pane);
+void memory_touch(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n);
+sabot_status memory_freeze(struct state_table *base, struct sabot_error *err);
+bool memory_copy(struct state_table *base, int32_t n);
+void memory_thaw(struct state_table *base);
+
+#endif

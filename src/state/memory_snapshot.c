@@ -1,0 +1,162 @@
+/* The memory backend's part in snapshots: which slots have changed, and the walk over those that a barrier froze. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "state/memory_impl.h"
+
+#define BLOCK_SLOTS 256 /* gathered together */
+
+static struct capture_source source_of(const struct memory_table *table, const struct pane *pane) {
+    struct capture_source source = {.hashes = pane->hashes, .namespace_ = pane->frozen_namespace};
+    for (int32_t c = 0; c < table->n_columns; c++) { source.columns[c] = pane->columns[c]; }
+    for (int32_t k = 0; k < table->n_keys; k++) { source.validity[k] = pane->validity[k]; }
+    return source;
+}
+
+static void pane_capture(struct memory_table *table, const struct pane *pane, const int32_t *slots, int32_t n,
+                         bool ascending) {
+    if (n == 0) { return; }
+    const struct capture_source source = source_of(table, pane);
+    capture_rows(table->table.capture, &source, slots, n, ascending);
+}
+
+void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
+    struct slot_watch *watch = &pane->watch;
+    if (!watch->frozen) {
+        for (int32_t i = 0; i < n; i++) { watch->flags[slots[i]] = SLOT_CHANGED; }
+        return;
+    }
+    int32_t saved[BLOCK_SLOTS];
+    int32_t n_saved = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t slot = slots[i];
+        if (slot_is_pending(watch, slot) && slot < fresh && slot_is_wanted(watch, slot)) { saved[n_saved++] = slot; }
+        slot_set_changed(watch, slot);
+        if (n_saved == BLOCK_SLOTS) {
+            pane_capture(table, pane, saved, n_saved, false);
+            n_saved = 0;
+        }
+    }
+    pane_capture(table, pane, saved, n_saved, false);
+}
+
+void pane_note_end(struct memory_table *table, struct pane *pane) {
+    if (pane->watch.saved == 0 || table->n_gone < 0) { return; }
+    if (table->n_gone == table->gone_capacity) {
+        const int32_t capacity = table->gone_capacity ? table->gone_capacity * 2 : 64;
+        int64_t *gone = realloc(table->gone, (size_t)capacity * sizeof *gone);
+        if (!gone) {
+            table->n_gone = -1; /* no delta can be made until there is a base again */
+            return;
+        }
+        table->gone = gone;
+        table->gone_capacity = capacity;
+    }
+    table->gone[table->n_gone++] = pane->namespace_;
+}
+
+bool pane_keep_for_snapshot(struct pane *pane) {
+    pane->dropped = pane->watch.frozen > 0;
+    return pane->dropped;
+}
+
+void memory_touch(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n) {
+    struct memory_table *table = memory_table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    if (pane) { pane_touch(table, pane, slots, n, pane->count); }
+}
+
+/* --- the barrier */
+static bool pane_is_scratch(const struct pane *pane) { return pane->namespace_ == STATE_NAMESPACE_SCRATCH; }
+
+static sabot_status freeze_reserve(struct memory_table *table, struct sabot_error *err) {
+    free(table->frozen);
+    table->frozen_at = table->n_frozen = 0;
+    table->frozen = malloc((size_t)(table->n_panes + 1) * sizeof(struct pane *));
+    if (!table->frozen) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a snapshot"); }
+    for (int32_t i = 0; i < table->n_panes; i++) {
+        if (pane_is_scratch(table->panes[i])) { continue; }
+        SABOT_TRY(slot_watch_fit(&table->panes[i]->watch, table->pool, table->panes[i]->slots, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status memory_freeze(struct state_table *base, struct sabot_error *err) {
+    struct memory_table *table = memory_table_of(base);
+    struct capture *capture = base->capture;
+    const enum state_form form = capture->form;
+    if (form == STATE_FORM_DELTA && table->n_gone < 0) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: changes were lost for want of memory", base->name);
+    }
+    SABOT_TRY(freeze_reserve(table, err));
+    for (int32_t i = 0; form == STATE_FORM_DELTA && i < table->n_gone; i++) {
+        capture_mark(capture, SLOT_END, table->gone[i], 0);
+    }
+    if (form != STATE_FORM_ROWS) { table->n_gone = 0; }
+    capture->expected = 0;
+    for (int32_t i = 0; i < table->n_panes; i++) {
+        struct pane *pane = table->panes[i];
+        if (pane_is_scratch(pane)) { continue; }
+        if (form == STATE_FORM_DELTA && pane->watch.saved > pane->count) {
+            capture_mark(capture, SLOT_END, pane->namespace_, pane->count);
+        }
+        slot_watch_freeze(&pane->watch, form, pane->count);
+        pane->frozen_namespace = pane->namespace_;
+        capture->expected += pane->count;
+        if (pane->count) { table->frozen[table->n_frozen++] = pane; }
+    }
+    return SABOT_OK;
+}
+
+/* --- the walk */
+/* Looks at up to n slots, where eight that have not changed count as one; returns how many are left. */
+static int32_t pane_walk(struct memory_table *table, struct pane *pane, int32_t n) {
+    struct slot_watch *watch = &pane->watch;
+    int32_t wanted[BLOCK_SLOTS];
+    int32_t n_wanted = 0, slot = watch->cursor;
+    for (; n > 0 && slot < watch->frozen; n--) {
+        uint64_t word = 1;
+        if (!watch->all && (slot & 7) == 0 && slot + 8 <= watch->frozen) { memcpy(&word, watch->flags + slot, 8); }
+        if (word == 0) {
+            slot += 8;
+            continue;
+        }
+        if (slot < pane->count && !(watch->flags[slot] & SLOT_SAVED) && slot_is_wanted(watch, slot)) {
+            wanted[n_wanted++] = slot;
+        }
+        slot_passed(watch, slot);
+        slot++;
+        if (n_wanted == BLOCK_SLOTS) {
+            pane_capture(table, pane, wanted, n_wanted, true);
+            n_wanted = 0;
+        }
+    }
+    pane_capture(table, pane, wanted, n_wanted, true);
+    watch->cursor = slot;
+    return n;
+}
+
+static void pane_end_walk(struct memory_table *table, struct pane *pane) {
+    slot_watch_thaw(&pane->watch);
+    if (!pane->dropped) { return; }
+    pane->dropped = false;
+    pane_recycle(table, pane);
+}
+
+bool memory_copy(struct state_table *base, int32_t n) {
+    struct memory_table *table = memory_table_of(base);
+    while (table->frozen_at < table->n_frozen && n > 0) {
+        struct pane *pane = table->frozen[table->frozen_at];
+        n = pane_walk(table, pane, n);
+        if (pane->watch.cursor < pane->watch.frozen) { return false; }
+        table->frozen_at++;
+        pane_end_walk(table, pane);
+    }
+    return table->frozen_at == table->n_frozen;
+}
+
+void memory_thaw(struct state_table *base) {
+    struct memory_table *table = memory_table_of(base);
+    while (table->frozen_at < table->n_frozen) { pane_end_walk(table, table->frozen[table->frozen_at++]); }
+    table->frozen_at = table->n_frozen = 0;
+}
