@@ -85,7 +85,8 @@ struct capture {
     int32_t n_chunks, first_chunk, chunks_capacity;
 };
 
-/* Columns of a form: [change,] key_group, namespace, [slot,] keys, values. The slot's name says what it is unique in. */
+/* Columns of a form: [change,] key_group, namespace, [slot,] keys, values. The name of the slot says what it is unique
+ * in. */
 #define CAPTURE_SLOT "slot"             /* a namespace */
 #define CAPTURE_TABLE_SLOT "table_slot" /* the table: multimaps */
 sabot_status capture_schema(const struct state_table *table, enum state_form form, struct schema **out,

@@ -69,7 +69,9 @@ static sabot_status heap_compact(struct state_multimap *map, struct sabot_error 
     for (int32_t c = 0; c < map->n_columns; c++) {
         if (map->phys[c] != PHYS_VIEW) { continue; }
         struct string_view *views = map->columns[c].data;
-        for (int32_t i = 0; i < map->used; i++) { SABOT_TRY(string_heap_keep(map->pool, &heap, &views[i], &views[i], err)); }
+        for (int32_t i = 0; i < map->used; i++) {
+            SABOT_TRY(string_heap_keep(map->pool, &heap, &views[i], &views[i], err));
+        }
     }
     string_heap_clear(&map->heap);
     map->heap = heap;
@@ -288,7 +290,8 @@ static sabot_status put_views(struct state_multimap *map, const struct column *c
     for (int32_t i = 0; i < n; i++) { memset(&target[slots[i]], 0, sizeof *target); }
     for (int32_t i = 0; i < n; i++) {
         if (column_is_null(column, at[i])) { continue; }
-        SABOT_TRY(string_heap_keep(map->pool, &map->heap, &source[column->constant ? 0 : at[i]], &target[slots[i]], err));
+        const struct string_view *view = &source[column->constant ? 0 : at[i]];
+        SABOT_TRY(string_heap_keep(map->pool, &map->heap, view, &target[slots[i]], err));
     }
     return SABOT_OK;
 }

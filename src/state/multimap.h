@@ -2,8 +2,8 @@
  *
  * It is a table of state.h (same names, same checkpoint format, restored by key group), with another access: rows
  * have slots, the rows of one key are a chain in the order of their arrival (which a restore may change). A slot is
- * valid until its row is removed. Every column may hold NULLs. A row has a namespace, by which rows leave in bulk: the end of a window,
- * or when they expire; and, where the spec asks for it, a count (how often the same row is there; then rows can be
+ * valid until its row is removed. Every column may hold NULLs. A row has a namespace, by which rows leave in bulk: the
+ * end of a window, or when they expire; and, where the spec asks for it, a count (how often the same row is there; then rows can be
  * retracted) and a number of matches, which is the operator's own. The memory backend is the only one so far. */
 #ifndef STATE_MULTIMAP_H
 #define STATE_MULTIMAP_H
@@ -48,7 +48,7 @@ sabot_status multimap_apply(struct state_multimap *map, const struct multimap_ro
 const int32_t *multimap_next(const struct state_multimap *map); /* the next row of the key, -1 = the last */
 const int64_t *multimap_counts(const struct state_multimap *map); /* NULL: every row is there once */
 int64_t *multimap_matches(struct state_multimap *map); /* to write there: multimap_touch() first */
-void multimap_touch(struct state_multimap *map, const int32_t *slots, int32_t n); /* their matches are about to change */
+void multimap_touch(struct state_multimap *map, const int32_t *slots, int32_t n); /* matches will change */
 const void *multimap_values(const struct state_multimap *map, int32_t column);
 /* The values of a column at slots[0..n), -1 = NULL; a copy that shares the bytes of strings. */
 sabot_status multimap_take(const struct state_multimap *map, int32_t column, const int32_t *slots, int32_t n,

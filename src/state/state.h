@@ -56,8 +56,8 @@ sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_,
 /* The slots of keys that are there; -1 = it is not. Nothing is inserted. */
 void state_find(struct state_table *table, int64_t namespace_, const struct batch *batch, const int32_t *keys,
                 const int32_t *rows /* physical; NULL = 0..n-1 */, int32_t n, int32_t *slots);
-/* The same as state_find_or_insert for the keys of slots first..first+n of another namespace: slots[i] is where the key of first + i stands in
- * `into`. Values are the caller's to merge. */
+/* The same as state_find_or_insert for the keys of slots first..first+n of another namespace: slots[i] is where the key
+ * of first + i stands in `into`. Values are the caller's to merge. */
 sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                          int32_t *slots, struct sabot_error *err);
 /* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is
