@@ -61,6 +61,11 @@ sabot_status env_rename(struct env *env, const char *from, const char *to, struc
     return env->type->rename(env, from, to, err);
 }
 
+sabot_status env_rename_new(struct env *env, const char *from, const char *to, bool *done, struct sabot_error *err) {
+    *done = false;
+    return env->type->rename_new(env, from, to, done, err);
+}
+
 sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err) {
     return env->type->remove(env, path, err);
 }

@@ -59,6 +59,8 @@ bool env_is_terminal(struct env_file *file);
 sabot_status env_stat(struct env *env, const char *path, struct env_stat *out, struct sabot_error *err);
 /* With fsync of the folder. */
 sabot_status env_rename(struct env *env, const char *from, const char *to, struct sabot_error *err);
+/* The same, but an existing `to` stays as it is, and *done is false then; of several at once one is done. */
+sabot_status env_rename_new(struct env *env, const char *from, const char *to, bool *done, struct sabot_error *err);
 /* A file or an empty folder; absent is OK. */
 sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err);
 sabot_status env_make_dirs(struct env *env, const char *path, struct sabot_error *err); /* like mkdir -p */

@@ -27,6 +27,8 @@ struct env_type {
     bool (*is_terminal)(struct env_file *file);
     sabot_status (*stat)(struct env *env, const char *path, struct env_stat *out, struct sabot_error *err);
     sabot_status (*rename)(struct env *env, const char *from, const char *to, struct sabot_error *err);
+    sabot_status (*rename_new)(struct env *env, const char *from, const char *to, bool *done,
+                               struct sabot_error *err);
     sabot_status (*remove)(struct env *env, const char *path, struct sabot_error *err);
     sabot_status (*make_dir)(struct env *env, const char *path, struct sabot_error *err); /* there already: OK */
     sabot_status (*list)(struct env *env, const char *path, char ***names, size_t *n_names, struct sabot_error *err);

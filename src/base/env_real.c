@@ -289,6 +289,22 @@ static sabot_status real_rename(struct env *env, const char *from, const char *t
     return folder_sync(to, err);
 }
 
+static sabot_status real_rename_new(struct env *env, const char *from, const char *to, bool *done,
+                                    struct sabot_error *err) {
+    (void)env;
+    int number = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0 ? 0 : errno;
+    if (number == EINVAL || number == ENOSYS) { /* a file system that can't, NFS for one: a link is as exact */
+        number = link(from, to) == 0 ? 0 : errno;
+        if (number == 0 || number == EEXIST) { unlink(from); }
+    }
+    if (number == EEXIST) { return SABOT_OK; }
+    if (number != 0) {
+        return SABOT_FAIL(err, io_status(number), "rename %s to %s: %s", from, to, REASON(number));
+    }
+    *done = true;
+    return folder_sync(to, err);
+}
+
 static sabot_status real_remove(struct env *env, const char *path, struct sabot_error *err) {
     (void)env;
     if (remove(path) != 0 && errno != ENOENT) {
@@ -565,6 +581,7 @@ static const struct env_type real_type = {
     .is_terminal = real_is_terminal,
     .stat = real_stat,
     .rename = real_rename,
+    .rename_new = real_rename_new,
     .remove = real_remove,
     .make_dir = real_make_dir,
     .list = real_list,

@@ -493,6 +493,18 @@ static sabot_status sim_rename(struct env *env, const char *given_from, const ch
     return status;
 }
 
+static sabot_status sim_rename_new(struct env *env, const char *from, const char *to, bool *done,
+                                   struct sabot_error *err) {
+    char path[4096];
+    SABOT_TRY(path_clean(to, path, err));
+    bool found;
+    entry_at(sim_of(env), path, &found);
+    if (found) { return SABOT_OK; }
+    SABOT_TRY(sim_rename(env, from, to, err));
+    *done = true;
+    return SABOT_OK;
+}
+
 static sabot_status sim_remove(struct env *env, const char *given, struct sabot_error *err) {
     struct sim *sim = sim_of(env);
     char path[4096];
@@ -606,6 +618,7 @@ static const struct env_type sim_type = {
     .is_terminal = sim_is_terminal,
     .stat = sim_stat,
     .rename = sim_rename,
+    .rename_new = sim_rename_new,
     .remove = sim_remove,
     .make_dir = sim_make_dir,
     .list = sim_list,

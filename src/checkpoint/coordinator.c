@@ -20,6 +20,8 @@ struct checkpoint {
     char *path;   /* NULL: nothing is written */
     bool savepoint;
     bool aborted, manifest_begun, manifest_written;
+    bool claimed; /* the folder is ours; under the claim's mutex */
+    bool stays;   /* its manifest exists: a newer process may have started from it, so nothing of it is removed */
     uint64_t *acknowledged; /* a bit per task */
     int32_t n_acknowledged, n_writing;
     struct manifest manifest;
@@ -30,6 +32,7 @@ struct checkpoint {
 struct coordinator {
     struct coordinator_options options;
     struct env_mutex *mutex;
+    struct env_mutex *claims;      /* held by the helper that makes a checkpoint's folder */
     struct env_event *idle;        /* no helper is left */
     int32_t n_helpers;
     struct checkpoint *current;
@@ -37,6 +40,7 @@ struct coordinator {
     int32_t n_requests;
     int64_t next_id, next_at_ns;
     int32_t failures;              /* in a row */
+    struct sabot_error fenced;     /* a newer process has the folder; under the mutex */
     bool over;
     struct sabot_error over_why;
     struct coordinator_counts counts;
@@ -52,10 +56,10 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
     *out = NULL;
     int64_t last = options->restored_id;
     if (options->dir) {
-        SABOT_TRY(env_make_dirs(options->env, options->dir, err));
+        SABOT_TRY(store_make_dirs(options->store, options->dir, err));
         int64_t *ids;
         int32_t n;
-        SABOT_TRY(storage_list(options->env, options->dir, &ids, &n, err));
+        SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
         /* an id is never used twice, also where its first use is only a torn folder */
         if (n > 0 && ids[n - 1] > last) { last = ids[n - 1]; }
         free(ids);
@@ -64,6 +68,7 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
     if (!coordinator) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the checkpoint coordinator"); }
     coordinator->options = *options;
     coordinator->mutex = env_mutex_new(options->env);
+    coordinator->claims = env_mutex_new(options->env);
     coordinator->idle = env_event_new(options->env);
     coordinator->next_id = last < 0 ? 1 : last + 1;
     coordinator->next_at_ns =
@@ -77,11 +82,11 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
 
 /* Removes what an aborted checkpoint has left; on a helper, or where no helper can be had. */
 static void checkpoint_free(struct checkpoint *checkpoint) {
-    if (checkpoint->aborted && checkpoint->path) {
+    if (checkpoint->aborted && checkpoint->claimed && !checkpoint->stays) {
         struct sabot_error err = {0};
-        struct env *env = checkpoint->coordinator->options.env;
-        if (storage_remove(env, checkpoint->path, &err) != SABOT_OK) {
-            log_write(env, LOG_WARNING, "an aborted checkpoint is left behind: %s", err.message);
+        const struct coordinator_options *options = &checkpoint->coordinator->options;
+        if (storage_remove(options->store, checkpoint->path, &err) != SABOT_OK) {
+            log_write(options->env, LOG_WARNING, "an aborted checkpoint is left behind: %s", err.message);
         }
     }
     manifest_clear(&checkpoint->manifest);
@@ -121,6 +126,32 @@ static void helper_end(struct coordinator *coordinator, struct checkpoint *check
     env_mutex_unlock(coordinator->mutex);
 }
 
+/* Once per checkpoint, before its first file: on a helper, because it may take a while. */
+static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
+    struct coordinator *coordinator = checkpoint->coordinator;
+    env_mutex_lock(coordinator->claims);
+    sabot_status status = SABOT_OK;
+    if (!checkpoint->claimed) {
+        status = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
+                               coordinator->options.lease.epoch, err);
+        checkpoint->claimed = status == SABOT_OK;
+    }
+    env_mutex_unlock(coordinator->claims);
+    return status;
+}
+
+/* While the barriers are on their way. */
+static void claim_main(void *arg) {
+    struct checkpoint *checkpoint = arg;
+    struct coordinator *coordinator = checkpoint->coordinator;
+    struct sabot_error err = {0};
+    folder_claim(checkpoint, &err);
+    env_mutex_lock(coordinator->mutex);
+    if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
+    env_mutex_unlock(coordinator->mutex);
+    helper_end(coordinator, checkpoint);
+}
+
 struct write_job {
     struct checkpoint *checkpoint;
     struct checkpoint_part *parts;
@@ -131,6 +162,7 @@ static sabot_status part_write(struct checkpoint *checkpoint, const struct check
                                struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     const struct coordinator_options *options = &coordinator->options;
+    SABOT_TRY(folder_claim(checkpoint, err));
     const struct manifest_operator operator_= {.uid = strdup(part->uid), .subtask = part->subtask,
                                                .parallelism = part->parallelism, .ended = part->ended};
     env_mutex_lock(coordinator->mutex);
@@ -158,7 +190,7 @@ static sabot_status part_write(struct checkpoint *checkpoint, const struct check
             item.first_group = row == 0 || group < item.first_group ? group : item.first_group;
             item.last_group = group > item.last_group ? group : item.last_group;
         }
-        status = item.uid && item.state ? storage_write_table(options->env, checkpoint->path, options->pool, snapshot,
+        status = item.uid && item.state ? storage_write_table(options->store, checkpoint->path, options->pool, snapshot,
                                                               &item, err)
                                         : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest");
         if (status != SABOT_OK) {
@@ -201,13 +233,21 @@ static void manifest_main(void *arg) {
     const struct coordinator_options *options = &coordinator->options;
     struct sabot_error err = {0};
     /* all files are written, so nobody else touches the manifest */
-    sabot_status status = options->calls.prepare_manifest(options->calls.arg, &err);
+    sabot_status status = folder_claim(checkpoint, &err); /* done already, but where no task has state */
+    if (status == SABOT_OK) { status = options->calls.prepare_manifest(options->calls.arg, &err); }
     env_point(options->env, ENV_POINT_MANIFEST);
     if (status == SABOT_OK) {
-        status = storage_write_manifest(options->env, checkpoint->path, &checkpoint->manifest, &err);
+        status = storage_write_manifest(options->store, checkpoint->path, &checkpoint->manifest, &err);
         env_point(options->env, ENV_POINT_MANIFEST_WRITTEN);
     }
+    bool fenced = false;
+    if (status == SABOT_OK && options->lease.epoch > 0) {
+        checkpoint->stays = !checkpoint->savepoint;
+        /* after the manifest: a process that takes over sees it, or is seen here */
+        status = lease_check(options->store, &options->lease, &fenced, &err);
+    }
     env_mutex_lock(coordinator->mutex);
+    if (fenced) { coordinator->fenced = err; }
     checkpoint->manifest_written = status == SABOT_OK;
     if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
     env_mutex_unlock(coordinator->mutex);
@@ -224,7 +264,7 @@ static void retire_main(void *arg) {
     int64_t *ids;
     int32_t n;
     struct sabot_error err = {0};
-    sabot_status status = storage_list(options->env, options->dir, &ids, &n, &err);
+    sabot_status status = storage_list(options->store, options->dir, &ids, &n, &err);
     int32_t kept = 0;
     for (int32_t i = n - 1; i >= 0 && status == SABOT_OK; i--) {
         if (ids[i] > newest) { continue; } /* under way */
@@ -236,12 +276,12 @@ static void retire_main(void *arg) {
         if (size + sizeof "/" MANIFEST_NAME > sizeof manifest) { break; }
         memcpy(manifest, path, size);
         strcpy(manifest + size, "/" MANIFEST_NAME);
-        const bool complete = env_stat(options->env, manifest, &found, NULL) == SABOT_OK;
+        const bool complete = store_stat(options->store, manifest, &found, NULL) == SABOT_OK;
         if (complete && kept < options->retained) {
             kept++;
             continue;
         }
-        status = storage_remove(options->env, path, &err);
+        status = storage_remove(options->store, path, &err);
     }
     free(ids);
     if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
@@ -364,27 +404,18 @@ static struct checkpoint *checkpoint_new(struct coordinator *coordinator, const 
         .job = options->job_name ? strdup(options->job_name) : NULL,
         .checkpoint_id = checkpoint->id,
         .timestamp_ms = checkpoint->timestamp_ms,
+        .epoch = options->lease.epoch,
         .max_parallelism = options->max_parallelism,
     };
     return checkpoint;
 }
 
-/* The folder that the checkpoint goes to; none where there is nothing to write. */
+/* The folder that the checkpoint goes to, a helper makes it; none where there is nothing to write. */
 static sabot_status folder_make(struct checkpoint *checkpoint, const char *savepoint, struct sabot_error *err) {
     const struct coordinator_options *options = &checkpoint->coordinator->options;
     if (!savepoint && !options->dir) { return SABOT_OK; }
     char path[STORAGE_PATH_MAX];
-    if (savepoint) {
-        char **names;
-        size_t n = 0;
-        if (env_list(options->env, savepoint, &names, &n, NULL) == SABOT_OK) { env_names_free(names, n); }
-        if (n > 0) {
-            return SABOT_FAIL(err, SABOT_ERR_USAGE, "the savepoint folder %s is not empty: name a new one", savepoint);
-        }
-    } else {
-        SABOT_TRY(storage_path(options->dir, checkpoint->id, path, err));
-    }
-    SABOT_TRY(env_make_dirs(options->env, savepoint ? savepoint : path, err));
+    if (!savepoint) { SABOT_TRY(storage_path(options->dir, checkpoint->id, path, err)); }
     checkpoint->path = strdup(savepoint ? savepoint : path);
     return checkpoint->path ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a checkpoint");
 }
@@ -399,6 +430,7 @@ static void checkpoint_begin(struct coordinator *coordinator, struct checkpoint_
         env_mutex_lock(coordinator->mutex);
         coordinator->current = checkpoint;
         env_mutex_unlock(coordinator->mutex);
+        if (checkpoint->path) { helper_begin(coordinator, checkpoint, claim_main, checkpoint, NULL); }
         coordinator->options.calls.trigger(coordinator->options.calls.arg, checkpoint->id, checkpoint->timestamp_ms);
         return;
     }
@@ -521,6 +553,13 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
     const struct coordinator_options *options = &coordinator->options;
     const int64_t now = env_now_ns(options->env);
     if (coordinator->current) { current_step(coordinator, now); }
+    env_mutex_lock(coordinator->mutex);
+    const struct sabot_error fenced = coordinator->fenced;
+    env_mutex_unlock(coordinator->mutex);
+    if (fenced.status != SABOT_OK) {
+        *fatal = fenced;
+        return INT64_MAX;
+    }
     if (coordinator->failures > 0 && coordinator->failures >= options->failures_max) {
         SABOT_FAIL(fatal, SABOT_ERR_STATE, "%d checkpoints in a row failed; the log says why each did",
                    coordinator->failures);
@@ -568,12 +607,12 @@ sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabo
     helpers_wait(coordinator);
     int64_t *ids;
     int32_t n;
-    SABOT_TRY(storage_list(options->env, options->dir, &ids, &n, err));
+    SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
         char path[STORAGE_PATH_MAX];
         status = storage_path(options->dir, ids[i], path, err);
-        if (status == SABOT_OK) { status = storage_remove(options->env, path, err); }
+        if (status == SABOT_OK) { status = storage_remove(options->store, path, err); }
     }
     free(ids);
     return status;
@@ -585,6 +624,7 @@ void coordinator_free(struct coordinator *coordinator) {
     coordinator_give_up(coordinator, &why);
     helpers_wait(coordinator);
     env_mutex_free(coordinator->mutex);
+    env_mutex_free(coordinator->claims);
     env_event_free(coordinator->idle);
     free(coordinator);
 }

@@ -8,6 +8,7 @@
 #define CHECKPOINT_COORDINATOR_H
 
 #include "base/env.h"
+#include "checkpoint/lease.h"
 #include "state/state.h"
 
 /* The state of one operator instance at a barrier. */
@@ -35,8 +36,10 @@ struct coordinator_calls {
 
 struct coordinator_options {
     struct env *env;
+    struct store *store;       /* where dir and savepoints are */
     struct memory_pool *pool;
     const char *job_name;      /* borrowed */
+    struct lease lease;        /* of dir; epoch 0: none, nobody is fenced */
     const char *dir;           /* borrowed; NULL: none */
     int64_t interval_ns;       /* 0: only on request */
     int64_t timeout_ns;

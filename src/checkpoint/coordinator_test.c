@@ -22,6 +22,7 @@ static struct memory_pool pool;
 
 struct fixture {
     struct env *env;
+    struct store *store;
     struct coordinator *coordinator;
     int64_t triggered, aborted, completed;
     int32_t n_triggered, n_completed;
@@ -48,6 +49,7 @@ static void on_wake(void *arg) { (void)arg; }
 static struct coordinator_options options_of(struct fixture *fixture, const char *dir, int32_t n_tasks) {
     return (struct coordinator_options){
         .env = fixture->env,
+        .store = fixture->store,
         .pool = &pool,
         .job_name = "a \"job\"\n",
         .dir = dir,
@@ -65,12 +67,14 @@ static void fixture_init(struct fixture *fixture, const char *dir, int32_t n_tas
     memset(fixture, 0, sizeof *fixture);
     memory_pool_init(&pool, "test", NULL, INT64_MAX);
     fixture->env = env_sim_new(&(struct env_sim_options){.seed = 7, .work_delay_max_ns = MILLISECOND});
+    assert_int_equal(store_new(fixture->env, NULL, 0, &fixture->store, NULL), SABOT_OK);
     const struct coordinator_options options = options_of(fixture, dir, n_tasks);
     assert_int_equal(coordinator_new(&options, &fixture->coordinator, NULL), SABOT_OK);
 }
 
 static void fixture_clear(struct fixture *fixture) {
     coordinator_free(fixture->coordinator);
+    store_free(fixture->store);
     env_sim_free(fixture->env);
     assert_int_equal(atomic_load(&pool.used), 0);
 }
@@ -264,7 +268,7 @@ static void rows_come_back_as_they_were(void **state) {
         complete_one(&fixture, 1, rows);
         char path[STORAGE_PATH_MAX];
         struct manifest manifest;
-        assert_int_equal(storage_find(fixture.env, "/c", path, &manifest, NULL), SABOT_OK);
+        assert_int_equal(storage_find(fixture.store, "/c", path, &manifest, NULL), SABOT_OK);
         assert_string_equal(path, "/c/chk-1");
         assert_string_equal(manifest.job, "a \"job\"\n");
         assert_int_equal(manifest.n_operators, 2);
@@ -275,7 +279,8 @@ static void rows_come_back_as_they_were(void **state) {
             assert_int_equal(manifest.files[f].first_group, 0);
             struct read_back seen = {0};
             struct sabot_error err = {0};
-            if (storage_read_table(fixture.env, path, &pool, &manifest.files[f], count_rows, &seen, &err) != SABOT_OK) {
+            if (storage_read_table(fixture.store, path, &pool, &manifest.files[f], count_rows, &seen, &err) !=
+                SABOT_OK) {
                 fail_msg("%s", err.message);
             }
             assert_int_equal(seen.rows, rows);
@@ -302,20 +307,20 @@ static void torn_checkpoints_are_skipped_and_damage_is_refused(void **state) {
         data[cut] ^= 4;
     }
     assert_int_equal(env_write_file(fixture.env, "/c/chk-2/MANIFEST", data, size / 2, NULL), SABOT_OK);
-    assert_int_equal(storage_find(fixture.env, "/c", path, &manifest, NULL), SABOT_OK);
+    assert_int_equal(storage_find(fixture.store, "/c", path, &manifest, NULL), SABOT_OK);
     assert_string_equal(path, "/c/chk-1");
     manifest_clear(&manifest);
     free(data);
     struct sabot_error err = {0};
-    assert_int_equal(storage_find(fixture.env, "/c/chk-2", path, &manifest, &err), SABOT_ERR_CORRUPT);
-    assert_int_equal(storage_find(fixture.env, "/nowhere", path, &manifest, NULL), SABOT_ERR_NOT_FOUND);
+    assert_int_equal(storage_find(fixture.store, "/c/chk-2", path, &manifest, &err), SABOT_ERR_CORRUPT);
+    assert_int_equal(storage_find(fixture.store, "/nowhere", path, &manifest, NULL), SABOT_ERR_NOT_FOUND);
     assert_int_equal(env_make_dirs(fixture.env, "/empty", NULL), SABOT_OK);
     error_clear(&err);
-    assert_int_equal(storage_find(fixture.env, "/empty", path, &manifest, &err), SABOT_ERR_NOT_FOUND);
+    assert_int_equal(storage_find(fixture.store, "/empty", path, &manifest, &err), SABOT_ERR_NOT_FOUND);
     assert_non_null(strstr(err.message, "no complete checkpoint"));
 
     struct restore *restore;
-    assert_int_equal(restore_open(fixture.env, "/c", &pool, &restore, NULL), SABOT_OK);
+    assert_int_equal(restore_open(fixture.store, "/c", &pool, &restore, NULL), SABOT_OK);
     const char *const right[] = {"x", "sum/\"ü\""}, *const wrong[] = {"x"};
     assert_int_equal(restore_check(restore, 128, right, 2, false, NULL), SABOT_OK);
     assert_int_equal(restore_check(restore, 64, right, 2, false, NULL), SABOT_ERR_STATE);

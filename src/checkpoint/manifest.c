@@ -108,8 +108,9 @@ static void print_file(const struct manifest_file *item, struct text *target) {
 sabot_status manifest_print(const struct manifest *manifest, struct text *target, struct sabot_error *err) {
     text_format(target, "{\"format\": \"sabot-checkpoint\", \"version\": %d,\n\"job\": ", MANIFEST_VERSION);
     add_string(target, manifest->job ? manifest->job : "");
-    text_format(target, ", \"checkpoint\": %lld, \"timestamp_ms\": %lld, \"max_parallelism\": %d,\n\"operators\": [",
-                (long long)manifest->checkpoint_id, (long long)manifest->timestamp_ms, manifest->max_parallelism);
+    text_format(target, ", \"checkpoint\": %lld, \"epoch\": %lld, \"timestamp_ms\": %lld, \"max_parallelism\": %d,\n"
+                "\"operators\": [", (long long)manifest->checkpoint_id, (long long)manifest->epoch,
+                (long long)manifest->timestamp_ms, manifest->max_parallelism);
     for (int32_t i = 0; i < manifest->n_operators; i++) {
         text_add(target, i ? ",\n  " : "\n  ");
         print_operator(&manifest->operators[i], target);
@@ -360,6 +361,7 @@ static sabot_status manifest_member(struct reader *reader, const char *key, void
     }
     if (strcmp(key, "job") == 0) { return read_copy(reader, &manifest->job, err); }
     if (strcmp(key, "checkpoint") == 0) { return read_number(reader, 0, INT64_MAX, &manifest->checkpoint_id, err); }
+    if (strcmp(key, "epoch") == 0) { return read_number(reader, 0, INT64_MAX, &manifest->epoch, err); }
     if (strcmp(key, "timestamp_ms") == 0) {
         return read_number(reader, INT64_MIN, INT64_MAX, &manifest->timestamp_ms, err);
     }

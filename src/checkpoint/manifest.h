@@ -33,6 +33,7 @@ struct manifest {
     char *job;
     int64_t checkpoint_id;
     int64_t timestamp_ms;
+    int64_t epoch; /* of the lease that it was written under (lease.h); 0 = none */
     int32_t max_parallelism;
     struct manifest_operator *operators;
     int32_t n_operators, operators_capacity;

@@ -9,20 +9,20 @@
 #include <string.h>
 
 struct restore {
-    struct env *env;
+    struct store *store;
     struct memory_pool *pool;
     char path[STORAGE_PATH_MAX];
     struct manifest manifest;
 };
 
-sabot_status restore_open(struct env *env, const char *path, struct memory_pool *pool, struct restore **out,
+sabot_status restore_open(struct store *store, const char *path, struct memory_pool *pool, struct restore **out,
                           struct sabot_error *err) {
     *out = NULL;
     struct restore *restore = calloc(1, sizeof *restore);
     if (!restore) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "restore from %s: no memory", path); }
-    restore->env = env;
+    restore->store = store;
     restore->pool = pool;
-    const sabot_status status = storage_find(env, path, restore->path, &restore->manifest, err);
+    const sabot_status status = storage_find(store, path, restore->path, &restore->manifest, err);
     if (status != SABOT_OK) {
         error_context(err, "restore from %s", path);
         free(restore);
@@ -119,7 +119,7 @@ sabot_status restore_load(struct restore *restore, const char *uid, int32_t subt
         }
         env_point(restore->env, ENV_POINT_RESTORE);
         struct loading loading = {.tables = tables, .file = file};
-        SABOT_TRY(storage_read_table(restore->env, restore->path, restore->pool, file, take, &loading, err));
+        SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, &loading, err));
     }
     return SABOT_OK;
 }

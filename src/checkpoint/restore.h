@@ -3,12 +3,12 @@
 #ifndef CHECKPOINT_RESTORE_H
 #define CHECKPOINT_RESTORE_H
 
-#include "base/env.h"
 #include "state/state.h"
+#include "store/store.h"
 
 struct restore;
 /* `path`: a checkpoint or savepoint folder, or a checkpoint_dir (its newest complete one). */
-sabot_status restore_open(struct env *env, const char *path, struct memory_pool *pool, struct restore **out,
+sabot_status restore_open(struct store *store, const char *path, struct memory_pool *pool, struct restore **out,
                           struct sabot_error *err);
 void restore_close(struct restore *restore); /* NULL is allowed */
 int64_t restore_id(const struct restore *restore);

@@ -61,6 +61,9 @@ enum on_error { ON_ERROR_SKIP, ON_ERROR_FAIL, ON_ERROR_DEAD_LETTER };
 
 struct connector_context {
     struct env *env;
+    struct store *store;           /* files, local and remote; NULL in unit tests that use none */
+    int64_t epoch;                 /* of the job's checkpoint folder, rises with every start on it; 0 = there is none */
+    uint64_t lineage;              /* of that folder: the same for all epochs */
     struct memory_pool *pool;
     struct metrics *metrics;
     const struct connector_table *table;

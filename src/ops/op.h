@@ -42,6 +42,9 @@ struct op_context {
     int32_t batch_rows;            /* batches emitted should have about so many rows */
     int64_t latency_target_ns;     /* nothing may be buffered longer */
     int64_t started_ms;            /* wall clock at the job's start, the same for all tasks; 0: take the clock */
+    struct store *store;           /* files, local and remote */
+    int64_t epoch;                 /* of the job's checkpoint folder (checkpoint/lease.h), and the folder's lineage: */
+    uint64_t lineage;              /* what sinks name hidden output by; 0 = no checkpoint folder */
     struct program_context program; /* for expressions */
     struct state_tables *state; /* declares and finds the operator's state tables (restored ones hold rows already) */
     bool bounded;                  /* all sources end: final results only */

@@ -237,6 +237,9 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .batch_rows = options->batch_rows,
         .latency_target_ns = options->latency_target_ns,
         .started_ms = job->started_ms,
+        .store = job->store,
+        .epoch = job->lease.epoch,
+        .lineage = job->lease.lineage,
         .program = {.env = job->env,
                     .pool = op->pool,
                     .time_zone = options->time_zone,
@@ -270,7 +273,7 @@ static sabot_status ops_open(struct job *job, struct restore *restore, struct sa
 }
 
 static sabot_status restore_begin(struct job *job, struct restore **restore, struct sabot_error *err) {
-    SABOT_TRY(restore_open(job->env, job->options.restore_from, job->pool, restore, err));
+    SABOT_TRY(restore_open(job->store, job->options.restore_from, job->pool, restore, err));
     const char **uids = calloc((size_t)job->n_metrics + 1, sizeof *uids);
     if (!uids) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to restore"); }
     int32_t n = 0;
@@ -281,6 +284,23 @@ static sabot_status restore_begin(struct job *job, struct restore **restore, str
                                               job->options.allow_non_restored_state, err);
     free(uids);
     return status;
+}
+
+/* What older processes complete behind this is void from now on. */
+static sabot_status lease_base(struct job *job, const struct restore *restore, struct sabot_error *err) {
+    const char *dir = job->options.checkpoint_dir;
+    const size_t size = strlen(dir);
+    if (restore && strncmp(restore_path(restore), dir, size) == 0 && restore_path(restore)[size] == '/') {
+        return lease_begin(job->store, &job->lease, restore_id(restore), err);
+    }
+    /* the checkpoints of others that are in the folder stay what they are */
+    struct restore *newest = NULL;
+    struct sabot_error why = {0};
+    const sabot_status found = restore_open(job->store, dir, job->pool, &newest, &why);
+    const int64_t base = found == SABOT_OK ? restore_id(newest) : -1;
+    restore_close(newest);
+    if (found != SABOT_OK && found != SABOT_ERR_NOT_FOUND) { return SABOT_FAIL(err, found, "%s", why.message); }
+    return lease_begin(job->store, &job->lease, base, err);
 }
 
 sabot_status job_build(struct job *job, struct sabot_error *err) {
@@ -302,7 +322,12 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     }
     if (options->late_path) { SABOT_TRY(ledger_open(job->env, options->late_path, &job->late, err)); }
     struct restore *restore = NULL;
-    sabot_status status = options->restore_from ? restore_begin(job, &restore, err) : SABOT_OK;
+    sabot_status status = store_new(job->env, options->store_settings, options->n_store_settings, &job->store, err);
+    if (status == SABOT_OK && options->checkpoint_dir) {
+        status = lease_take(job->store, options->checkpoint_dir, &job->lease, err);
+    }
+    if (status == SABOT_OK && options->restore_from) { status = restore_begin(job, &restore, err); }
+    if (status == SABOT_OK && job->lease.epoch > 0) { status = lease_base(job, restore, err); }
     if (status == SABOT_OK) { status = ops_open(job, restore, err); }
     if (status == SABOT_OK) { status = job_coordinator_make(job, restore ? restore_id(restore) : 0, err); }
     restore_close(restore);
@@ -330,6 +355,7 @@ static void task_clear(struct task *task) {
 void job_tear_down(struct job *job) {
     coordinator_free(job->coordinator); /* its helpers hold copies of state */
     for (int32_t t = 0; t < job->n_tasks && job->tasks; t++) { task_clear(&job->tasks[t]); }
+    store_free(job->store);
     for (int32_t c = 0; c < job->n_channels; c++) { channel_free(job->channels[c]); }
     for (int32_t w = 0; w < job->n_workers; w++) { worker_clear(&job->workers[w]); }
     free(job->tasks);

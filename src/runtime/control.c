@@ -64,6 +64,8 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
     const struct job_options *options = &job->options;
     const struct coordinator_options coordinator = {
         .env = job->env,
+        .store = job->store,
+        .lease = job->lease,
         .pool = job->pool,
         .job_name = job->name,
         .dir = options->checkpoint_dir,

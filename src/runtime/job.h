@@ -8,6 +8,7 @@
 #include "base/env.h"
 #include "ops/op.h"
 #include "ops/services.h"
+#include "store/store.h"
 
 enum exchange {
     EXCHANGE_FORWARD,   /* subtask i -> subtask i (same parallelism) */
@@ -66,6 +67,8 @@ struct job_options {
     const char *restore_from; /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
     bool allow_non_restored_state; /* state of operators that the job does not have is left behind */
     int64_t watermark_interval_ns; /* 0 = with every batch */
+    struct store_setting store_settings[STORE_SETTINGS_MAX]; /* how S3 and HDFS are reached; borrowed until the start */
+    int32_t n_store_settings;
     int64_t alignment_max_drift_ms; /* 0 = no watermark alignment between splits */
 };
 

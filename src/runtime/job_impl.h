@@ -20,6 +20,8 @@ struct job {
     struct job_options options; /* with the defaults filled in */
     char *name;
     int64_t started_ms; /* wall clock */
+    struct store *store;
+    struct lease lease; /* of the checkpoint folder; epoch 0: there is none */
     struct job_pools *pools;
     struct memory_pool *pool; /* the job's own; operators' pools are below it */
 

@@ -24,7 +24,7 @@ static const struct range ranges[] = {
     {SETTING_parallelism, 1, 1024},   {SETTING_max_parallelism, 1, 32768}, {SETTING_batch_rows, 1, 65536},
     {SETTING_workers, 0, 1024},       {SETTING_channel_batches, 1, 1024},  {SETTING_checkpoints_retained, 1, 1000},
     {SETTING_result_batches, 1, 4096}, {SETTING_checkpoints_concurrent, 1, 1},
-    {SETTING_checkpoint_failures, 0, 1000000},
+    {SETTING_checkpoint_failures, 0, 1000000}, {SETTING_store_retries, 0, 100},
 };
 
 void settings_clear(struct settings *settings) {

@@ -16,6 +16,19 @@ void statement_result_clear(struct statement_result *result) {
     *result = (struct statement_result){0};
 }
 
+static void store_settings(const struct settings *settings, struct job_options *options) {
+    static const enum setting keys[] = {
+#define X(field, key, kind, fallback, summary) SETTING_##field,
+#include "store/settings.def"
+#undef X
+    };
+    options->n_store_settings = sizeof keys / sizeof keys[0];
+    for (int32_t i = 0; i < options->n_store_settings; i++) {
+        options->store_settings[i] = (struct store_setting){setting_infos[keys[i]].key,
+                                                            settings_text(settings, keys[i])};
+    }
+}
+
 void statement_job_options(const struct settings *settings, struct job_options *options) {
     const char *zone = settings_text(settings, SETTING_time_zone);
     const char *name = settings_text(settings, SETTING_job_name);
@@ -23,6 +36,7 @@ void statement_job_options(const struct settings *settings, struct job_options *
     const char *restore = settings_text(settings, SETTING_savepoint_path);
     const char *dead_letter = settings_text(settings, SETTING_dead_letter_path);
     const char *late = settings_text(settings, SETTING_late_path);
+    store_settings(settings, options);
     options->name = name[0] ? name : NULL;
     options->workers = (int32_t)settings_int(settings, SETTING_workers);
     options->max_parallelism = (int32_t)settings_int(settings, SETTING_max_parallelism);

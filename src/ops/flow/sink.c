@@ -36,6 +36,9 @@ static sabot_status sink_prepare_open(struct sink_op *self, struct sabot_error *
     SABOT_TRY(state_table_open(context->state, &spec, &self->pending, err));
     const struct connector_context connector = {
         .env = context->env,
+        .store = context->store,
+        .epoch = context->epoch,
+        .lineage = context->lineage,
         .pool = context->pool,
         .metrics = context->metrics,
         .table = self->options->table,

@@ -77,6 +77,9 @@ static sabot_status open_reader(struct source_operator *self, struct sabot_error
     const struct op_context *context = &self->own;
     const struct connector_context connector = {
         .env = context->env,
+        .store = context->store,
+        .epoch = context->epoch,
+        .lineage = context->lineage,
         .pool = context->pool,
         .metrics = context->metrics,
         .table = self->options->table,

@@ -1,8 +1,9 @@
-/* Checkpoints in a local folder. */
+/* Checkpoints as files in folders, local or remote. */
 #include "checkpoint/storage.h"
 
 #include "arrow/ipc.h"
 #include "base/log.h"
+#include "checkpoint/lease.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static void checksum_print(XXH3_state_t *state, char target[CHECKSUM_SIZE]) {
 
 /* Gathers the writer's small pieces, and hashes what goes to the file. */
 struct file_sink {
-    struct env_file *file;
+    struct store_writer *file;
     XXH3_state_t *hash;
     int64_t size;
     char *buffer;
@@ -47,7 +48,7 @@ struct file_sink {
 static sabot_status sink_flush(struct file_sink *sink, struct sabot_error *err) {
     const size_t used = sink->used;
     sink->used = 0;
-    return used > 0 ? env_write(sink->file, sink->buffer, used, err) : SABOT_OK;
+    return used > 0 ? store_write(sink->file, sink->buffer, used, err) : SABOT_OK;
 }
 
 static sabot_status sink_write(void *context, const void *bytes, size_t size, struct sabot_error *err) {
@@ -55,7 +56,7 @@ static sabot_status sink_write(void *context, const void *bytes, size_t size, st
     XXH3_128bits_update(sink->hash, bytes, size);
     sink->size += (int64_t)size;
     if (sink->used + size > CHUNK_BYTES) { SABOT_TRY(sink_flush(sink, err)); }
-    if (size > CHUNK_BYTES) { return env_write(sink->file, bytes, size, err); }
+    if (size > CHUNK_BYTES) { return store_write(sink->file, bytes, size, err); }
     memcpy(sink->buffer + sink->used, bytes, size);
     sink->used += size;
     return SABOT_OK;
@@ -88,7 +89,7 @@ static sabot_status table_write(struct file_sink *sink, struct memory_pool *pool
     if (status == SABOT_OK) { status = ipc_writer_finish(writer, err); }
     ipc_writer_close(writer);
     if (status == SABOT_OK) { status = sink_flush(sink, err); }
-    return status == SABOT_OK ? env_sync(sink->file, err) : status;
+    return status == SABOT_OK ? store_finish(sink->file, err) : status;
 }
 
 /* A name that says what is in the file, and is unique by the hash behind it: a uid may hold any character. */
@@ -116,7 +117,7 @@ static char *file_name(const struct manifest_file *item) {
     return strdup(name);
 }
 
-sabot_status storage_write_table(struct env *env, const char *path, struct memory_pool *pool,
+sabot_status storage_write_table(struct store *store, const char *path, struct memory_pool *pool,
                                  const struct state_snapshot *snapshot, struct manifest_file *item,
                                  struct sabot_error *err) {
     item->file = file_name(item);
@@ -127,12 +128,12 @@ sabot_status storage_write_table(struct env *env, const char *path, struct memor
         status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
     }
     if (status == SABOT_OK) { status = path_join(path, item->file, file_path, err); }
-    if (status == SABOT_OK) { status = env_open(env, file_path, ENV_WRITE_TRUNCATE, &sink.file, err); }
+    if (status == SABOT_OK) { status = store_create(store, file_path, STORE_AT_FINISH, &sink.file, err); }
     if (status == SABOT_OK) {
         XXH3_128bits_reset(sink.hash);
         status = table_write(&sink, pool, snapshot, err);
         if (status != SABOT_OK) { error_context(err, "write %s", file_path); }
-        env_close(sink.file);
+        store_writer_close(sink.file);
         checksum_print(sink.hash, item->checksum);
         item->size = sink.size;
     }
@@ -141,37 +142,51 @@ sabot_status storage_write_table(struct env *env, const char *path, struct memor
     return status;
 }
 
-sabot_status storage_write_manifest(struct env *env, const char *path, const struct manifest *manifest,
+sabot_status storage_write_manifest(struct store *store, const char *path, const struct manifest *manifest,
                                     struct sabot_error *err) {
     char file_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
     struct text text = {0};
     sabot_status status = manifest_print(manifest, &text, err);
-    if (status == SABOT_OK) { status = env_write_file(env, file_path, text.data, text.size, err); }
+    bool won = false;
+    if (status == SABOT_OK) { status = store_put_new(store, file_path, text.data, text.size, &won, err); }
+    if (status == SABOT_OK && !won) {
+        status = SABOT_FAIL(err, SABOT_ERR_STATE, "%s is there already: another process writes checkpoints into this "
+                            "folder; give every job a folder of its own", file_path);
+    }
     text_clear(&text);
     return status;
 }
 
 /* --- reading */
 
-sabot_status storage_read_manifest(struct env *env, const char *path, struct manifest *out, struct sabot_error *err) {
+static int entry_compare(const void *a, const void *b) {
+    return strcmp(((const struct store_entry *)a)->name, ((const struct store_entry *)b)->name);
+}
+
+sabot_status storage_read_manifest(struct store *store, const char *path, struct manifest *out,
+                                   struct sabot_error *err) {
     *out = (struct manifest){0};
     char file_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
     char *data;
     size_t size;
-    SABOT_TRY(env_read_file(env, file_path, &data, &size, err));
+    SABOT_TRY(store_read_file(store, file_path, &data, &size, err));
     sabot_status status = manifest_parse(data, size, file_path, out, err);
     free(data);
+    struct store_entry *entries = NULL; /* one list instead of a question per file: those are slow on S3 */
+    size_t n = 0;
+    if (status == SABOT_OK && out->n_files > 0) { status = store_list(store, path, &entries, &n, err); }
     for (int32_t i = 0; i < out->n_files && status == SABOT_OK; i++) {
-        struct env_stat found = {0};
-        status = path_join(path, out->files[i].file, file_path, err);
-        if (status != SABOT_OK) { break; }
-        if (env_stat(env, file_path, &found, NULL) != SABOT_OK || found.size != out->files[i].size) {
-            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has %lld bytes, and the manifest says %lld: restore from "
-                                "another checkpoint", file_path, (long long)found.size, (long long)out->files[i].size);
+        const struct store_entry key = {.name = out->files[i].file};
+        const struct store_entry *found = n > 0 ? bsearch(&key, entries, n, sizeof *entries, entry_compare) : NULL;
+        const long long bytes = found ? (long long)found->stat.size : 0;
+        if (bytes != out->files[i].size) {
+            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s/%s has %lld bytes, and the manifest says %lld: restore "
+                                "from another checkpoint", path, key.name, bytes, (long long)out->files[i].size);
         }
     }
+    store_entries_free(entries, n);
     if (status != SABOT_OK) { manifest_clear(out); }
     return status;
 }
@@ -189,47 +204,54 @@ static bool id_of(const char *name, int64_t *id) {
     return *rest == '\0' && *id < INT64_MAX / 2;
 }
 
-sabot_status storage_list(struct env *env, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err) {
+sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err) {
     *ids = NULL;
     *n = 0;
     struct env_stat found;
-    if (env_stat(env, dir, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
-    char **names;
-    size_t n_names;
-    SABOT_TRY(env_list(env, dir, &names, &n_names, err));
-    int64_t *list = malloc((n_names + 1) * sizeof *list);
-    for (size_t i = 0; list && i < n_names; i++) {
-        if (id_of(names[i], &list[*n])) { ++*n; }
+    if (store_stat(store, dir, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    struct store_entry *entries;
+    size_t n_entries;
+    SABOT_TRY(store_list(store, dir, &entries, &n_entries, err));
+    int64_t *list = malloc((n_entries + 1) * sizeof *list);
+    for (size_t i = 0; list && i < n_entries; i++) {
+        if (id_of(entries[i].name, &list[*n])) { ++*n; }
     }
-    env_names_free(names, n_names);
+    store_entries_free(entries, n_entries);
     if (!list) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "list %s: no memory", dir); }
     if (*n > 1) { qsort(list, (size_t)*n, sizeof *list, id_compare); }
     *ids = list;
     return SABOT_OK;
 }
 
-sabot_status storage_find(struct env *env, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
+sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};
     struct env_stat found;
-    SABOT_TRY(env_stat(env, path, &found, err));
+    SABOT_TRY(store_stat(store, path, &found, err));
     char manifest_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
-    if (env_stat(env, manifest_path, &found, NULL) == SABOT_OK) {
+    if (store_stat(store, manifest_path, &found, NULL) == SABOT_OK) {
         snprintf(target, STORAGE_PATH_MAX, "%s", path);
-        return storage_read_manifest(env, path, out, err);
+        return storage_read_manifest(store, path, out, err);
     }
     int64_t *ids;
     int32_t n;
-    SABOT_TRY(storage_list(env, path, &ids, &n, err));
+    SABOT_TRY(storage_list(store, path, &ids, &n, err));
     sabot_status status = SABOT_ERR_NOT_FOUND;
     for (int32_t i = n - 1; i >= 0 && status != SABOT_OK; i--) {
         struct sabot_error torn = {0};
         status = storage_path(path, ids[i], target, &torn);
-        if (status == SABOT_OK) { status = storage_read_manifest(env, target, out, &torn); }
+        if (status == SABOT_OK) { status = storage_read_manifest(store, target, out, &torn); }
+        bool is_void = false;
+        if (status == SABOT_OK) { status = lease_is_void(store, path, out->epoch, ids[i], &is_void, &torn); }
+        if (is_void) {
+            manifest_clear(out);
+            status = SABOT_FAIL(&torn, SABOT_ERR_NOT_FOUND, "it was written by a process that had been replaced");
+        }
         if (status == SABOT_OK) { break; }
         if (status == SABOT_ERR_NOT_FOUND || status == SABOT_ERR_CORRUPT) {
-            log_write(env, LOG_WARNING, "checkpoint %s is not complete and is skipped: %s", target, torn.message);
+            log_write(store_env(store), LOG_WARNING, "checkpoint %s is not complete and is skipped: %s", target,
+                      torn.message);
             continue;
         }
         free(ids);
@@ -243,15 +265,15 @@ sabot_status storage_find(struct env *env, const char *path, char target[STORAGE
 }
 
 struct file_source {
-    struct env_file *file;
+    struct store_file *file;
 };
 
 static sabot_status source_read(void *context, uint64_t offset, void *target, size_t size, size_t *got,
                                 struct sabot_error *err) {
-    return env_read(((struct file_source *)context)->file, (int64_t)offset, target, size, got, err);
+    return store_read(((struct file_source *)context)->file, (int64_t)offset, target, size, got, err);
 }
 
-static sabot_status checksum_check(struct env_file *file, const char *path, const struct manifest_file *item,
+static sabot_status checksum_check(struct store_file *file, const char *path, const struct manifest_file *item,
                                    struct sabot_error *err) {
     XXH3_state_t *hash = XXH3_createState();
     char *chunk = malloc(CHUNK_BYTES);
@@ -261,7 +283,7 @@ static sabot_status checksum_check(struct env_file *file, const char *path, cons
     int64_t size = 0;
     while (status == SABOT_OK) {
         size_t got;
-        status = env_read(file, size, chunk, CHUNK_BYTES, &got, err);
+        status = store_read(file, size, chunk, CHUNK_BYTES, &got, err);
         if (status != SABOT_OK || got == 0) { break; }
         XXH3_128bits_update(hash, chunk, got);
         size += (int64_t)got;
@@ -279,7 +301,7 @@ static sabot_status checksum_check(struct env_file *file, const char *path, cons
     return status;
 }
 
-static sabot_status table_read(struct env_file *file, struct memory_pool *pool, const struct manifest_file *item,
+static sabot_status table_read(struct store_file *file, struct memory_pool *pool, const struct manifest_file *item,
                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
                                void *arg, struct sabot_error *err) {
     struct file_source from = {.file = file};
@@ -298,37 +320,49 @@ static sabot_status table_read(struct env_file *file, struct memory_pool *pool, 
     return status;
 }
 
-sabot_status storage_read_table(struct env *env, const char *path, struct memory_pool *pool,
+sabot_status storage_read_table(struct store *store, const char *path, struct memory_pool *pool,
                                 const struct manifest_file *item,
                                 sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
                                 void *arg, struct sabot_error *err) {
     char file_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, item->file, file_path, err));
-    struct env_file *file;
-    SABOT_TRY(env_open(env, file_path, ENV_READ, &file, err));
+    struct store_file *file;
+    SABOT_TRY(store_open(store, file_path, &file, err));
     sabot_status status = checksum_check(file, file_path, item, err);
     if (status == SABOT_OK) {
         status = table_read(file, pool, item, take, arg, err);
         if (status != SABOT_OK) { error_context(err, "read %s", file_path); }
     }
-    env_close(file);
+    store_close(file);
     return status;
 }
 
-sabot_status storage_remove(struct env *env, const char *path, struct sabot_error *err) {
-    struct env_stat found;
-    if (env_stat(env, path, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+sabot_status storage_remove(struct store *store, const char *path, struct sabot_error *err) {
     char file_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
-    SABOT_TRY(env_remove(env, file_path, err));
-    char **names;
-    size_t n;
-    SABOT_TRY(env_list(env, path, &names, &n, err));
-    sabot_status status = SABOT_OK;
-    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-        status = path_join(path, names[i], file_path, err);
-        if (status == SABOT_OK) { status = env_remove(env, file_path, err); }
+    SABOT_TRY(store_remove(store, file_path, err));
+    return store_remove_tree(store, path, err);
+}
+
+sabot_status storage_claim(struct store *store, const char *path, bool must_be_empty, int64_t epoch,
+                           struct sabot_error *err) {
+    SABOT_TRY(store_make_dirs(store, path, err));
+    if (must_be_empty) {
+        struct store_entry *entries;
+        size_t n;
+        SABOT_TRY(store_list(store, path, &entries, &n, err));
+        store_entries_free(entries, n);
+        if (n > 0) {
+            return SABOT_FAIL(err, SABOT_ERR_USAGE, "the savepoint folder %s is not empty: name a new one", path);
+        }
     }
-    env_names_free(names, n);
-    return status == SABOT_OK ? env_remove(env, path, err) : status;
+    char file_path[STORAGE_PATH_MAX], text[64];
+    SABOT_TRY(path_join(path, OWNER_NAME, file_path, err));
+    const int size = snprintf(text, sizeof text, "epoch %lld\ntoken %016llx\n", (long long)epoch,
+                              (unsigned long long)env_random(store_env(store)));
+    bool won;
+    SABOT_TRY(store_put_new(store, file_path, text, (size_t)size, &won, err));
+    if (won) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint folder %s belongs to another process: give every job a "
+                      "folder of its own", path);
 }

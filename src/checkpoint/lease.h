@@ -1,0 +1,29 @@
+/* Who may write checkpoints into a folder, and who no longer: leases without clocks (docs/decisions/0014).
+ *
+ * A job takes the next epoch of its checkpoint folder, finds what it starts from, and writes that down as its base.
+ * From then on every older process is fenced: it learns so when it next completes a checkpoint, before it commits. All
+ * calls may block. */
+#ifndef CHECKPOINT_LEASE_H
+#define CHECKPOINT_LEASE_H
+
+#include "store/store.h"
+
+struct lease {
+    int64_t epoch;    /* from 1; 0: no lease */
+    uint64_t lineage; /* random, the same for all epochs of a folder: whose hidden output is whose */
+    const char *dir;  /* borrowed */
+};
+
+/* Takes the next epoch of the checkpoint folder `dir`, which is made where it is not there. */
+sabot_status lease_take(struct store *store, const char *dir, struct lease *out, struct sabot_error *err);
+/* Before anything outside is touched: this epoch begins behind checkpoint `base_id` (-1: behind none), so that what
+ * older epochs complete from here on is void. ERR_STATE: a newer epoch was taken meanwhile. */
+sabot_status lease_begin(struct store *store, const struct lease *lease, int64_t base_id, struct sabot_error *err);
+/* ERR_STATE and *fenced: a newer epoch was taken, and this process must neither commit nor go on. Other failures say
+ * that it can't be told. */
+sabot_status lease_check(struct store *store, const struct lease *lease, bool *fenced, struct sabot_error *err);
+/* Whether a checkpoint of `dir` was completed by a process that had been replaced. */
+sabot_status lease_is_void(struct store *store, const char *dir, int64_t epoch, int64_t checkpoint_id, bool *is_void,
+                           struct sabot_error *err);
+
+#endif
