@@ -605,6 +605,8 @@ sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabo
     const struct coordinator_options *options = &coordinator->options;
     if (!options->dir) { return SABOT_OK; }
     helpers_wait(coordinator);
+    bool fenced; /* what is there may be a newer process's */
+    if (options->lease.epoch > 0) { SABOT_TRY(lease_check(options->store, &options->lease, &fenced, err)); }
     int64_t *ids;
     int32_t n;
     SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
