@@ -117,7 +117,7 @@ sabot_status restore_load(struct restore *restore, const char *uid, int32_t subt
         if (strcmp(file->uid, uid) != 0 || !concerns(file, subtask, parallelism, manifest->max_parallelism)) {
             continue;
         }
-        env_point(restore->env, ENV_POINT_RESTORE);
+        env_point(store_env(restore->store), ENV_POINT_RESTORE);
         struct loading loading = {.tables = tables, .file = file};
         SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, &loading, err));
     }
