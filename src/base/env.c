@@ -15,7 +15,8 @@ int64_t env_wall_ns(struct env *env) { return env->type->wall_ns(env); }
 int64_t env_wall_ms(struct env *env) { return env->type->wall_ns(env) / 1000000; }
 uint64_t env_random(struct env *env) { return env->type->random(env); }
 int64_t env_cpu_ns(struct env *env) { return env->type->cpu_ns(env); }
-int64_t env_rss_bytes(struct env *env) { return env->type->rss_bytes(env); }
+struct env_memory env_memory_now(struct env *env) { return env->type->memory_now(env); }
+int64_t env_rss_bytes(struct env *env) { return env->type->memory_now(env).resident; }
 int env_cores(struct env *env) { return env->type->cores(env); }
 int64_t env_memory_bytes(struct env *env) { return env->type->memory_bytes(env); }
 void env_point(struct env *env, enum env_point point) {
@@ -180,6 +181,22 @@ sabot_status env_write_file(struct env *env, const char *path, const void *data,
     if (status != SABOT_OK) { env_remove(env, temporary, NULL); }
     return status;
 }
+
+sabot_status env_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
+                          struct sabot_error *err) {
+    return env->type->map_open(env, folder, size, grows, out, err);
+}
+
+sabot_status env_map_resize(struct env *env, struct env_map *map, size_t size, struct sabot_error *err) {
+    assert(env_map_grows(map));
+    return env->type->map_resize(env, map, size, err);
+}
+
+void env_map_drop(struct env *env, const struct env_map *map, size_t offset, size_t size) {
+    env->type->map_drop(env, map, offset, size);
+}
+
+void env_map_close(struct env *env, struct env_map *map) { env->type->map_close(env, map); }
 
 sabot_status env_thread_start(struct env *env, const char *name, void (*run)(void *arg), void *arg,
                               struct env_thread **out, struct sabot_error *err) {

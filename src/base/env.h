@@ -35,7 +35,12 @@ int64_t env_wall_ns(struct env *env);     /* Unix time in nanoseconds */
 int64_t env_wall_ms(struct env *env);     /* the same in milliseconds */
 uint64_t env_random(struct env *env);     /* seeded in the simulator, from the system otherwise */
 int64_t env_cpu_ns(struct env *env);      /* CPU time of the process */
-int64_t env_rss_bytes(struct env *env);   /* resident memory of the process */
+struct env_memory {
+    int64_t resident; /* bytes of the process that are in memory */
+    int64_t of_files; /* of them: pages of files */
+};
+struct env_memory env_memory_now(struct env *env);
+int64_t env_rss_bytes(struct env *env);   /* env_memory_now().resident */
 int env_cores(struct env *env);
 int64_t env_memory_bytes(struct env *env); /* that the machine (or its control group) has */
 
@@ -71,6 +76,24 @@ void env_names_free(char **names, size_t n_names);
 sabot_status env_read_file(struct env *env, const char *path, char **data, size_t *size, struct sabot_error *err);
 /* Writes path atomically: temporary file, fsync, rename. */
 sabot_status env_write_file(struct env *env, const char *path, const void *data, size_t size, struct sabot_error *err);
+
+/* --- memory with a file behind it: what is dropped from memory is still in the file. The file has no name, so that
+ * nothing is left of it when the process ends. */
+struct env_map {
+    void *data; /* page-aligned */
+    size_t size;
+    int file; /* -1: it can't be resized */
+};
+/* `size` zero bytes. The disk's space is reserved: writing to them can't fail later. folder NULL: a temporary one of the
+ * system. An error names the folder and the reason. */
+sabot_status env_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
+                          struct sabot_error *err);
+static inline bool env_map_grows(const struct env_map *map) { return map->file >= 0; }
+/* It may move; new bytes are zero. Where this fails the map is as before. */
+sabot_status env_map_resize(struct env *env, struct env_map *map, size_t size, struct sabot_error *err);
+/* Bytes offset..offset+size (whole pages) need not be in memory until they are touched again. */
+void env_map_drop(struct env *env, const struct env_map *map, size_t offset, size_t size);
+void env_map_close(struct env *env, struct env_map *map);
 
 /* --- threads */
 sabot_status env_thread_start(struct env *env, const char *name, void (*run)(void *arg), void *arg,

@@ -11,7 +11,7 @@ struct env_type {
     int64_t (*wall_ns)(struct env *env);
     uint64_t (*random)(struct env *env);
     int64_t (*cpu_ns)(struct env *env);
-    int64_t (*rss_bytes)(struct env *env);
+    struct env_memory (*memory_now)(struct env *env);
     int (*cores)(struct env *env);
     int64_t (*memory_bytes)(struct env *env);
 
@@ -32,6 +32,12 @@ struct env_type {
     sabot_status (*remove)(struct env *env, const char *path, struct sabot_error *err);
     sabot_status (*make_dir)(struct env *env, const char *path, struct sabot_error *err); /* there already: OK */
     sabot_status (*list)(struct env *env, const char *path, char ***names, size_t *n_names, struct sabot_error *err);
+
+    sabot_status (*map_open)(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
+                             struct sabot_error *err);
+    sabot_status (*map_resize)(struct env *env, struct env_map *map, size_t size, struct sabot_error *err);
+    void (*map_drop)(struct env *env, const struct env_map *map, size_t offset, size_t size);
+    void (*map_close)(struct env *env, struct env_map *map);
 
     sabot_status (*thread_start)(struct env *env, const char *name, void (*run)(void *arg), void *arg,
                                  struct env_thread **out, struct sabot_error *err);
@@ -65,6 +71,14 @@ struct env_event {
 struct env_mutex {
     const struct env_type *type;
 };
+
+/* env_real_map.c */
+struct env_memory real_memory_now(struct env *env);
+sabot_status real_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
+                           struct sabot_error *err);
+sabot_status real_map_resize(struct env *env, struct env_map *map, size_t size, struct sabot_error *err);
+void real_map_drop(struct env *env, const struct env_map *map, size_t offset, size_t size);
+void real_map_close(struct env *env, struct env_map *map);
 
 /* Appends a copy of `name` to a growing list for `list`; false without memory. */
 bool env_names_add(char ***names, size_t *n_names, size_t *capacity, const char *name);

@@ -102,19 +102,6 @@ static int64_t real_cpu_ns(struct env *env) {
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static int64_t real_rss_bytes(struct env *env) {
-    (void)env;
-    const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) { return 0; }
-    char line[128];
-    const ssize_t got = read(fd, line, sizeof line - 1);
-    close(fd);
-    if (got <= 0) { return 0; }
-    line[got] = '\0';
-    const char *resident = strchr(line, ' ');
-    return resident ? strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
-}
-
 static int real_cores(struct env *env) {
     (void)env;
     cpu_set_t set;
@@ -568,7 +555,7 @@ static const struct env_type real_type = {
     .wall_ns = real_wall_ns,
     .random = real_random,
     .cpu_ns = real_cpu_ns,
-    .rss_bytes = real_rss_bytes,
+    .memory_now = real_memory_now,
     .cores = real_cores,
     .memory_bytes = real_memory_bytes,
     .open = real_open,
@@ -585,6 +572,10 @@ static const struct env_type real_type = {
     .remove = real_remove,
     .make_dir = real_make_dir,
     .list = real_list,
+    .map_open = real_map_open,
+    .map_resize = real_map_resize,
+    .map_drop = real_map_drop,
+    .map_close = real_map_close,
     .thread_start = real_thread_start,
     .thread_join = real_thread_join,
     .event_new = real_event_new,

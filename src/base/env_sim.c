@@ -81,7 +81,9 @@ static int64_t sim_now_ns(struct env *env) { return sim_of(env)->now_ns; }
 static int64_t sim_wall_ns(struct env *env) { return START_WALL_MS * 1000000 + sim_of(env)->now_ns; }
 static uint64_t sim_random(struct env *env) { return next_random(sim_of(env)); }
 static int64_t sim_cpu_ns(struct env *env) { return sim_of(env)->now_ns; }
-static int64_t sim_rss_bytes(struct env *env) { return sim_of(env)->bytes; }
+static struct env_memory sim_memory_now(struct env *env) {
+    return (struct env_memory){.resident = sim_of(env)->bytes};
+}
 static int sim_cores(struct env *env) { return sim_of(env)->options.cores; }
 
 uint64_t env_sim_seed(const struct env *env) { return sim_of(env)->options.seed; }
@@ -573,6 +575,46 @@ void env_sim_restart(struct env *env) {
     }
 }
 
+/* --- maps: plain memory, counted as files are, so that the simulated disk can be full */
+
+static sabot_status map_room(struct sim *sim, const char *folder, size_t more, struct sabot_error *err) {
+    if ((int64_t)more <= sim->options.bytes_max - sim->bytes) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_IO, "reserve %zu bytes for state in %s: No space left on device", more,
+                      folder ? folder : "/tmp");
+}
+
+static sabot_status sim_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
+                                 struct sabot_error *err) {
+    struct sim *sim = sim_of(env);
+    SABOT_TRY(map_room(sim, folder, size, err));
+    void *data = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+    if (!data) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no %zu bytes left", size); }
+    memset(data, 0, size);
+    sim->bytes += (int64_t)size;
+    *out = (struct env_map){.data = data, .size = size, .file = grows ? 0 : -1};
+    return SABOT_OK;
+}
+
+static void sim_map_close(struct env *env, struct env_map *map) {
+    sim_of(env)->bytes -= (int64_t)map->size;
+    free(map->data);
+    *map = (struct env_map){.file = -1};
+}
+
+static sabot_status sim_map_resize(struct env *env, struct env_map *map, size_t size, struct sabot_error *err) {
+    struct env_map moved;
+    SABOT_TRY(sim_map_open(env, NULL, size, true, &moved, err));
+    memcpy(moved.data, map->data, size < map->size ? size : map->size);
+    sim_map_close(env, map);
+    *map = moved;
+    return SABOT_OK;
+}
+
+static void sim_map_drop(struct env *env, const struct env_map *map, size_t offset, size_t size) {
+    (void)env;
+    assert(offset + size <= map->size);
+}
+
 struct env *env_sim_new(const struct env_sim_options *options) {
     struct sim *sim = calloc(1, sizeof *sim);
     if (!sim) {
@@ -606,7 +648,7 @@ static const struct env_type sim_type = {
     .wall_ns = sim_wall_ns,
     .random = sim_random,
     .cpu_ns = sim_cpu_ns,
-    .rss_bytes = sim_rss_bytes,
+    .memory_now = sim_memory_now,
     .cores = sim_cores,
     .open = sim_open,
     .read = sim_read,
@@ -622,6 +664,10 @@ static const struct env_type sim_type = {
     .remove = sim_remove,
     .make_dir = sim_make_dir,
     .list = sim_list,
+    .map_open = sim_map_open,
+    .map_resize = sim_map_resize,
+    .map_drop = sim_map_drop,
+    .map_close = sim_map_close,
     .thread_start = sim_thread_start,
     .thread_join = sim_thread_join,
     .event_new = sim_event_new,

@@ -1,6 +1,8 @@
 /* The memory accountant and reference-counted buffers. */
 #include "base/memory.h"
 
+#include "base/spill.h"
+
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@ void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_
     pool->name = name;
     pool->parent = parent;
     pool->limit = limit;
+    pool->spill = parent ? parent->spill : NULL;
     atomic_init(&pool->used, 0);
     atomic_init(&pool->peak, 0);
 }
@@ -176,6 +179,77 @@ void memory_free(struct memory_pool *pool, void *block, size_t size) {
     block_give(block, rounded, class_index);
 }
 
+/* --- state */
+/* Whether `bytes` more would pass this share of a limit. */
+static bool passes_share(const struct memory_pool *pool, size_t bytes, int64_t eighths) {
+    for (; pool; pool = pool->parent) {
+        if (pool->limit == INT64_MAX) { continue; }
+        const int64_t used = atomic_load_explicit(&pool->used, memory_order_relaxed);
+        if (used + (int64_t)bytes > pool->limit / 8 * eighths) { return true; }
+    }
+    return false;
+}
+
+bool memory_is_short(const struct memory_pool *pool) { return passes_share(pool, 0, 7); }
+
+static bool goes_to_disk(const struct memory_pool *pool, size_t size) {
+    return pool->spill && size >= SPILL_BLOCK_MIN && size <= (size_t)INT64_MAX / 2 && passes_share(pool, size, 4);
+}
+
+static bool is_on_disk(const struct memory_pool *pool, const void *block, size_t size) {
+    return pool->spill && size >= SPILL_BLOCK_MIN && spill_has(pool->spill, block);
+}
+
+static const char *owner_of(const struct memory_pool *pool) { return pool->name ? pool->name : "memory"; }
+
+sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
+                                struct sabot_error *err) {
+    if (goes_to_disk(pool, size)) { return spill_block_new(pool->spill, owner_of(pool), size, out, err); }
+    SABOT_TRY(memory_alloc(pool, size, out, err));
+    if (zeroed) { memset(*out, 0, size); }
+    return SABOT_OK;
+}
+
+/* Between memory and disk, or within memory. */
+static sabot_status move_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                               struct sabot_error *err) {
+    void *moved;
+    SABOT_TRY(memory_alloc_state(pool, new_size, false, &moved, err));
+    const size_t size = old_size < new_size ? old_size : new_size;
+    for (size_t done = 0; done < size; done += MEMORY_RELAX_BYTES) {
+        const size_t left = size - done;
+        memcpy((char *)moved + done, (char *)*block + done, left < MEMORY_RELAX_BYTES ? left : MEMORY_RELAX_BYTES);
+        memory_relax(pool);
+    }
+    memory_free_state(pool, *block, old_size);
+    *block = moved;
+    return SABOT_OK;
+}
+
+sabot_status memory_resize_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                                 struct sabot_error *err) {
+    if (*block && is_on_disk(pool, *block, old_size)) {
+        if (new_size < SPILL_BLOCK_MIN) { return move_state(pool, block, old_size, new_size, err); }
+        return spill_block_resize(pool->spill, owner_of(pool), block, new_size, err);
+    }
+    if (!*block) { return memory_alloc_state(pool, new_size, false, block, err); }
+    if (goes_to_disk(pool, new_size)) { return move_state(pool, block, old_size, new_size, err); }
+    return memory_resize(pool, block, old_size, new_size, err);
+}
+
+void memory_free_state(struct memory_pool *pool, void *block, size_t size) {
+    if (block && is_on_disk(pool, block, size)) {
+        spill_block_free(pool->spill, block);
+    } else {
+        memory_free(pool, block, size);
+    }
+}
+
+void memory_relax(const struct memory_pool *pool) {
+    if (pool->spill) { spill_relax(pool->spill); }
+}
+
+/* --- buffers */
 static sabot_status buffer_make(struct buffer **out, struct sabot_error *err) {
     *out = malloc(sizeof **out);
     if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a buffer"); }
@@ -184,10 +258,12 @@ static sabot_status buffer_make(struct buffer **out, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err) {
+static sabot_status buffer_make_over(struct memory_pool *pool, size_t size, bool is_state, struct buffer **out,
+                                     struct sabot_error *err) {
     SABOT_TRY(buffer_make(out, err));
     void *data;
-    const sabot_status status = memory_alloc(pool, size, &data, err);
+    const sabot_status status =
+        is_state ? memory_alloc_state(pool, size, false, &data, err) : memory_alloc(pool, size, &data, err);
     if (status != SABOT_OK) {
         free(*out);
         *out = NULL;
@@ -196,7 +272,16 @@ sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **o
     (*out)->pool = pool;
     (*out)->data = data;
     (*out)->size = size;
+    (*out)->is_state = is_state;
     return SABOT_OK;
+}
+
+sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err) {
+    return buffer_make_over(pool, size, false, out, err);
+}
+
+sabot_status buffer_new_state(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err) {
+    return buffer_make_over(pool, size, true, out, err);
 }
 
 sabot_status buffer_wrap(struct memory_pool *pool, const void *data, size_t size, void (*release)(void *owner),
@@ -227,6 +312,8 @@ void buffer_unref(struct buffer *buffer) {
     if (buffer->release) {
         memory_charge(buffer->pool, -(int64_t)buffer->size, NULL);
         buffer->release(buffer->owner);
+    } else if (buffer->is_state) {
+        memory_free_state(buffer->pool, buffer->data, buffer->size);
     } else {
         memory_free(buffer->pool, buffer->data, buffer->size);
     }

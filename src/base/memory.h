@@ -9,16 +9,20 @@
 #define BASE_MEMORY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+
+struct spill;
 
 struct memory_pool {
     const char *name;           /* borrowed; appears in errors: "operator window[3]" */
     struct memory_pool *parent; /* NULL for the root */
     int64_t limit;              /* bytes; INT64_MAX = none */
     _Atomic int64_t used, peak; /* bytes */
+    struct spill *spill;        /* where large blocks of state go; as the parent's; NULL = nowhere */
 };
 
 void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_pool *parent, int64_t limit);
@@ -32,17 +36,35 @@ sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_si
                            struct sabot_error *err);
 void memory_free(struct memory_pool *pool, void *block, size_t size);
 
+/* The same for state, which may be larger than memory: past half of a pool's limit large blocks are mapped files
+ * (base/spill.h), which are not charged. zeroed: all bytes are zero, without touching those of a file. */
+sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
+                                struct sabot_error *err);
+sabot_status memory_resize_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                                 struct sabot_error *err);
+void memory_free_state(struct memory_pool *pool, void *block, size_t size);
+/* Lets go of pages of state where too many are in memory. To be called every few hundred rows that are read or written
+ * here and there in state, and every MiB of a walk through all of it; costs nothing where no state is on disk. Pointers
+ * stay valid. */
+#define MEMORY_RELAX_BYTES ((size_t)1024 * 1024)
+void memory_relax(const struct memory_pool *pool);
+/* Whether who makes more work should wait until what is in flight is done: less than an eighth of a limit is left. */
+bool memory_is_short(const struct memory_pool *pool);
+
 /* A reference-counted block of bytes, immutable once it is shared. */
 struct buffer {
     _Atomic int32_t refs;
     struct memory_pool *pool;      /* the pool that is charged; must outlive the buffer */
     uint8_t *data;                 /* 64-byte aligned where Sabot allocated it */
     size_t size;                   /* bytes */
+    bool is_state;                 /* memory_alloc_state's */
     void (*release)(void *owner);  /* NULL: data is from `pool`; else called once when the last reference goes */
     void *owner;
 };
 
 sabot_status buffer_new(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err);
+/* memory_alloc_state */
+sabot_status buffer_new_state(struct memory_pool *pool, size_t size, struct buffer **out, struct sabot_error *err);
 /* Wraps foreign memory (an Arrow array, a static area): release(owner) is called when the last reference goes. */
 sabot_status buffer_wrap(struct memory_pool *pool, const void *data, size_t size, void (*release)(void *owner),
                          void *owner, struct buffer **out, struct sabot_error *err);

@@ -73,8 +73,8 @@ static sabot_status tasks_make(struct job *job, struct sabot_error *err) {
     job->n_metrics = n_ops;
     job->tasks = calloc((size_t)job->n_tasks + 1, sizeof *job->tasks);
     job->channels = calloc((size_t)n_channels + 1, sizeof(struct channel *));
-    job->pools = job_pools_new(job->options.memory, n_ops);
-    if (!job->first_task || !job->tasks || !job->channels || !job->pools) {
+    SABOT_TRY(job_pools_new(job->env, &job->options, n_ops, &job->pools, err));
+    if (!job->first_task || !job->tasks || !job->channels) {
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a job of %d tasks", job->n_tasks);
     }
     job->pool = job_pools_job(job->pools);

@@ -14,6 +14,8 @@
 #define CHECKPOINT_TIMEOUT_NS_DEFAULT (INT64_C(600) * 1000000000)
 #define CHECKPOINTS_RETAINED_DEFAULT 2
 #define CHECKPOINT_FAILURES_MAX_DEFAULT 3
+#define BYTES_PER_BATCH_ROW (1 << 20)
+#define BATCH_ROWS_LEAST 256
 
 /* The parent of jobs that are given none. */
 static struct memory_pool process_pool = {.name = "process", .limit = INT64_MAX};
@@ -31,9 +33,14 @@ static void defaults_fill(struct job *job) {
     if (options->max_parallelism <= 0) { options->max_parallelism = MAX_PARALLELISM_DEFAULT; }
     if (options->batch_rows <= 0) { options->batch_rows = BATCH_ROWS_DEFAULT; }
     if (options->batch_rows > BATCH_ROWS_MAX) { options->batch_rows = BATCH_ROWS_MAX; }
+    if (!options->memory) { options->memory = &process_pool; }
+    /* What a batch touches of state on disk comes into memory before it can be dropped again: docs/decisions/0011. */
+    const int64_t limit = job_memory_limit(options);
+    const int64_t rows_max = limit / BYTES_PER_BATCH_ROW < BATCH_ROWS_LEAST ? BATCH_ROWS_LEAST
+                                                                            : limit / BYTES_PER_BATCH_ROW;
+    if (options->batch_rows > rows_max) { options->batch_rows = (int32_t)rows_max; }
     if (options->latency_target_ns <= 0) { options->latency_target_ns = LATENCY_TARGET_NS_DEFAULT; }
     if (options->channel_batches <= 0) { options->channel_batches = CHANNEL_BATCHES_DEFAULT; }
-    if (!options->memory) { options->memory = &process_pool; }
     if (options->checkpoint_timeout_ns <= 0) { options->checkpoint_timeout_ns = CHECKPOINT_TIMEOUT_NS_DEFAULT; }
     if (options->checkpoint_failures_max <= 0) { options->checkpoint_failures_max = CHECKPOINT_FAILURES_MAX_DEFAULT; }
     if (options->checkpoints_retained <= 0) { options->checkpoints_retained = CHECKPOINTS_RETAINED_DEFAULT; }

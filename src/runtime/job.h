@@ -47,6 +47,8 @@ struct job_options {
     int64_t latency_target_ns;   /* 0 = 10 ms */
     int32_t channel_batches;     /* capacity of a channel; 0 = 8 */
     struct memory_pool *memory;  /* parent of the job's pool; NULL = the process's */
+    int64_t memory_limit;        /* of the job; 0 = only the parent's */
+    const char *spill_dir;       /* where state goes that is larger than memory; NULL = a temporary folder */
     const char *time_zone;       /* NULL = UTC */
     bool wrap_overflow;
     bool bounded;                /* all sources end */

@@ -86,7 +86,9 @@ sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *a
 /* Memory pools for a job and n operators, freed when the last buffer that was charged to them is gone: results may
  * be in the hands of others longer than the job lives. */
 struct job_pools;
-struct job_pools *job_pools_new(struct memory_pool *parent, int32_t n);
+sabot_status job_pools_new(struct env *env, const struct job_options *options, int32_t n, struct job_pools **out,
+                           struct sabot_error *err);
+int64_t job_memory_limit(const struct job_options *options); /* INT64_MAX = none */
 struct memory_pool *job_pools_job(struct job_pools *pools);
 struct memory_pool *job_pools_op(struct job_pools *pools, int32_t i, const char *name); /* copies the name */
 void job_pools_release(struct job_pools *pools);

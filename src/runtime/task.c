@@ -393,11 +393,25 @@ static void source_keep_pace(struct task *task) {
     wake_at_most(task, env_now_ns(job->env) + task->ops[0].context.latency_target_ns);
 }
 
+/* While memory is short a source waits until what it has given out is taken. It never waits for nothing: where the memory
+ * is held by something else, reading on ends in an error that says by what. */
+static bool source_waits(struct task *task) {
+    if (!memory_is_short(task->job->pool)) { return false; }
+    for (int32_t i = 0; i < task->n_outs; i++) {
+        for (int32_t t = 0; t < task->outs[i].n_targets; t++) {
+            if (channel_count(task->outs[i].targets[t].channel) == 0) { continue; }
+            wake_at_most(task, env_now_ns(task->job->env) + BUSY_RETRY_NS);
+            return true;
+        }
+    }
+    return false;
+}
+
 static sabot_status source_read(struct task *task, bool *more, struct sabot_error *err) {
     struct chain_op *source = &task->ops[0];
     struct source_op *base = source_op_of(source->op);
     *more = false;
-    if (task->stopped || base->ended) { return SABOT_OK; }
+    if (task->stopped || base->ended || source_waits(task)) { return SABOT_OK; }
     source_keep_pace(task);
     SABOT_TRY(CALL(task, 0, source->spec->type->resume(source->op, &source->out, err)));
     task->end_reached = base->ended;

@@ -61,6 +61,11 @@ void statement_job_options(const struct settings *settings, struct job_options *
         : settings_is(settings, SETTING_checkpoint_retention, "NO_EXTERNALIZED_CHECKPOINTS") ? JOB_RETAIN_NEVER
                                                                                              : JOB_RETAIN_ALWAYS;
     options->allow_non_restored_state = settings_int(settings, SETTING_ignore_unclaimed) != 0;
+    /* the checkpoints' disk has room for state; a temporary folder is the guess where they are elsewhere */
+    const char *spill_dir = settings_text(settings, SETTING_spill_dir);
+    const bool is_local = checkpoint_dir[0] && !strstr(checkpoint_dir, "://");
+    options->spill_dir = spill_dir[0] ? spill_dir : is_local ? checkpoint_dir : NULL;
+    options->memory_limit = settings_int(settings, SETTING_memory);
     options->restore_from = restore[0] ? restore : NULL;
     options->alignment_max_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }

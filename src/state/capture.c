@@ -14,16 +14,16 @@ sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, 
                             struct sabot_error *err) {
     if (slots <= watch->n_flags) { return SABOT_OK; }
     void *flags = watch->flags;
-    SABOT_TRY(flags ? memory_resize(pool, &flags, (size_t)watch->n_flags, (size_t)slots, err)
-                    : memory_alloc(pool, (size_t)slots, &flags, err));
+    SABOT_TRY(flags ? memory_resize_state(pool, &flags, (size_t)watch->n_flags, (size_t)slots, err)
+                    : memory_alloc_state(pool, (size_t)slots, false, &flags, err));
     watch->flags = flags;
-    memset(watch->flags + watch->n_flags, 0, (size_t)(slots - watch->n_flags));
+    memory_fill_state(pool, watch->flags + watch->n_flags, 0, (size_t)(slots - watch->n_flags));
     watch->n_flags = slots;
     return SABOT_OK;
 }
 
 void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
-    if (watch->flags) { memory_free(pool, watch->flags, (size_t)watch->n_flags); }
+    if (watch->flags) { memory_free_state(pool, watch->flags, (size_t)watch->n_flags); }
     *watch = (struct slot_watch){0};
 }
 
@@ -237,6 +237,7 @@ static sabot_status gather_column(struct capture *capture, const struct capture_
                                   const int32_t *slots, int32_t n, bool is_run, struct sabot_error *err) {
     const int32_t at = capture->n;
     const enum phys phys = type_phys(capture->table->schema->fields[c].type);
+    memory_relax(capture->table->context->pool);
     if (!source->columns[c]) {
         int64_t *target = (int64_t *)(void *)capture->values[c]->data + at;
         for (int32_t i = 0; i < n && phys == PHYS_I64; i++) { target[i] = source->absent[c]; }

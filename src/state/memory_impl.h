@@ -54,7 +54,7 @@ struct memory_table {
 
 static inline struct memory_table *memory_table_of(struct state_table *table) { return (struct memory_table *)table; }
 struct pane *pane_find(struct memory_table *table, int64_t namespace_);
-sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err);
+sabot_status table_alloc(struct memory_table *table, size_t size, bool zeroed, void **out, struct sabot_error *err);
 /* Empties a pane that is in no list, and keeps its memory for the next namespace if that is worth it. */
 void pane_recycle(struct memory_table *table, struct pane *pane);
 void pane_free(struct memory_table *table, struct pane *pane); /* NULL is allowed */

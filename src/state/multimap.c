@@ -12,14 +12,16 @@
 #define CAPACITY_MIN 1024u
 #define CAPACITY_MAX (1u << 31)
 #define SLOTS_MAX (1 << 30)
+#define RELAX_ROWS 64
+#define RELAX_ENTRIES (uint32_t)(MEMORY_RELAX_BYTES / 2 / sizeof(struct entry)) /* the old index, and the new one */
 
 /* --- memory */
 static sabot_status array_fit(struct state_multimap *map, struct array *array, size_t size, struct sabot_error *err) {
     if (size <= array->size) { return SABOT_OK; }
     if (array->data) {
-        SABOT_TRY(memory_resize(map->pool, &array->data, array->size, size, err));
+        SABOT_TRY(memory_resize_state(map->pool, &array->data, array->size, size, err));
     } else {
-        SABOT_TRY(memory_alloc(map->pool, size, &array->data, err));
+        SABOT_TRY(memory_alloc_state(map->pool, size, true, &array->data, err));
     }
     if (map->metrics) { metric_add(&map->metrics->state_bytes, (int64_t)(size - array->size)); }
     array->size = size;
@@ -28,7 +30,7 @@ static sabot_status array_fit(struct state_multimap *map, struct array *array, s
 
 static void array_free(struct state_multimap *map, struct array *array) {
     if (!array->data) { return; }
-    memory_free(map->pool, array->data, array->size);
+    memory_free_state(map->pool, array->data, array->size);
     if (map->metrics) { metric_add(&map->metrics->state_bytes, -(int64_t)array->size); }
     *array = (struct array){0};
 }
@@ -56,7 +58,7 @@ static sabot_status slots_grow(struct state_multimap *map, int32_t slots, struct
         if (!map->validity[c].data) { continue; }
         const size_t before = map->validity[c].size;
         SABOT_TRY(array_fit(map, &map->validity[c], validity_size(slots), err));
-        memset((char *)map->validity[c].data + before, 0xff, map->validity[c].size - before);
+        memory_fill_state(map->pool, (char *)map->validity[c].data + before, 0xff, map->validity[c].size - before);
     }
     map->slots = slots;
     return SABOT_OK;
@@ -70,6 +72,7 @@ static sabot_status heap_compact(struct state_multimap *map, struct sabot_error 
         if (map->phys[c] != PHYS_VIEW) { continue; }
         struct string_view *views = map->columns[c].data;
         for (int32_t i = 0; i < map->used; i++) {
+            if (i % RELAX_ROWS == 0) { memory_relax(map->pool); }
             SABOT_TRY(string_heap_keep(map->pool, &heap, &views[i], &views[i], err));
         }
     }
@@ -96,10 +99,10 @@ static sabot_status index_reserve(struct state_multimap *map, struct index *inde
     if (capacity == index->capacity) { return SABOT_OK; }
     struct array grown = {0};
     SABOT_TRY(array_fit(map, &grown, (size_t)capacity * sizeof(struct entry), err));
-    struct entry *entries = grown.data;
-    memset(entries, 0, grown.size);
+    struct entry *entries = grown.data; /* zero bytes */
     for (uint32_t i = 0; i < index->capacity; i++) {
         const struct entry *entry = &ENTRIES(index)[i];
+        if (i % RELAX_ENTRIES == 0) { memory_relax(map->pool); }
         if (!entry->slot1) { continue; }
         uint32_t at = (uint32_t)entry->hash & (capacity - 1);
         while (entries[at].slot1) { at = (at + 1) & (capacity - 1); }
@@ -192,6 +195,7 @@ void multimap_find(const struct state_multimap *map, const struct multimap_rows 
     const uint64_t *hashes = rows->batch->hashes;
     for (int32_t first = 0; first < rows->n; first += BLOCK_ROWS) {
         const int32_t end = rows->n - first < BLOCK_ROWS ? rows->n : first + BLOCK_ROWS;
+        memory_relax(map->pool);
         for (int32_t i = first; i < end; i++) {
             __builtin_prefetch(&entries[(uint32_t)hashes[row_at(rows, i)] & mask]);
         }
@@ -513,6 +517,7 @@ static sabot_status insert_uncounted(struct state_multimap *map, const struct mu
     for (int32_t first = 0; first < rows->n; first += BLOCK_ROWS) {
         const int32_t n = rows->n - first < BLOCK_ROWS ? rows->n - first : BLOCK_ROWS;
         int32_t at[BLOCK_ROWS];
+        memory_relax(map->pool);
         for (int32_t i = 0; i < n; i++) { at[i] = row_at(rows, first + i); }
         SABOT_TRY(block_insert(map, rows, at, n, namespaces ? namespaces + first : NULL,
                                matches ? matches + first : NULL, NULL, err));
@@ -559,6 +564,7 @@ static sabot_status apply(struct state_multimap *map, const struct multimap_rows
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < rows->n && status == SABOT_OK; i++) {
         const int32_t row = row_at(rows, i);
+        if (i % RELAX_ROWS == 0) { memory_relax(map->pool); }
         if (!kinds || kinds[row] == ROW_INSERT || kinds[row] == ROW_UPDATE_AFTER) {
             status = add_counted(map, rows, row, counts ? counts[i] : 1, namespaces ? namespaces + i : NULL,
                                  matches ? matches + i : NULL, row_hashes, err);
@@ -611,6 +617,7 @@ sabot_status multimap_take(const struct state_multimap *map, int32_t c, const in
     for (int32_t i = 0; i < n; i++) { least = slots[i] < least ? slots[i] : least; }
     const bool with_null = least < 0;
     struct buffer *values, *validity = NULL;
+    memory_relax(map->pool);
     SABOT_TRY(buffer_new(map->pool, (size_t)n * map->sizes[c] + 1, &values, err));
     if (with_null || map->validity[c].data) {
         const sabot_status status = buffer_new(map->pool, validity_size(n), &validity, err);
@@ -662,6 +669,7 @@ void multimap_drop_namespace(struct state_multimap *map, int64_t namespace_) {
         const int32_t at = moment_position(map, namespace_);
         if (!moment_is_at(map, at, namespace_)) { break; }
         if (map->moments[at].head >= 0) {
+            if (map->moments[at].rows % RELAX_ROWS == 0) { memory_relax(map->pool); }
             row_remove(map, map->moments[at].head);
             continue;
         }

@@ -13,6 +13,7 @@
 
 #include "state/memory_impl.h"
 
+#define RELAX_ENTRIES (uint32_t)(MEMORY_RELAX_BYTES / 2 / sizeof(struct entry)) /* the old index, and the new one */
 #define BLOCK_ROWS 256              /* rows probed together; a table has room for so many before a block begins */
 #define CAPACITY_MIN 1024u          /* index entries */
 #define CAPACITY_MAX (1u << 30)
@@ -26,22 +27,22 @@ struct key_view {
 };
 
 /* --- memory */
-sabot_status table_alloc(struct memory_table *table, size_t size, void **out, struct sabot_error *err) {
-    SABOT_TRY(memory_alloc(table->pool, size, out, err));
+sabot_status table_alloc(struct memory_table *table, size_t size, bool zeroed, void **out, struct sabot_error *err) {
+    SABOT_TRY(memory_alloc_state(table->pool, size, zeroed, out, err));
     if (table->metrics) { metric_add(&table->metrics->state_bytes, (int64_t)size); }
     return SABOT_OK;
 }
 
 static sabot_status table_resize(struct memory_table *table, void **block, size_t from, size_t to,
                                  struct sabot_error *err) {
-    SABOT_TRY(memory_resize(table->pool, block, from, to, err));
+    SABOT_TRY(memory_resize_state(table->pool, block, from, to, err));
     if (table->metrics) { metric_add(&table->metrics->state_bytes, (int64_t)to - (int64_t)from); }
     return SABOT_OK;
 }
 
 static void table_release(struct memory_table *table, void *block, size_t size) {
     if (!block) { return; }
-    memory_free(table->pool, block, size);
+    memory_free_state(table->pool, block, size);
     if (table->metrics) { metric_add(&table->metrics->state_bytes, -(int64_t)size); }
 }
 
@@ -81,7 +82,8 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
         if (!pane->validity[bits]) { continue; }
         status = table_resize(table, (void **)&pane->validity[bits], validity_size(old), validity_size(slots), err);
         if (status != SABOT_OK) { break; }
-        memset((char *)pane->validity[bits] + validity_size(old), 0xff, validity_size(slots) - validity_size(old));
+        memory_fill_state(table->pool, (char *)pane->validity[bits] + validity_size(old), 0xff,
+                          validity_size(slots) - validity_size(old));
     }
     if (status == SABOT_OK) {
         pane->slots = slots;
@@ -111,12 +113,12 @@ static sabot_status pane_grow_index(struct memory_table *table, struct pane *pan
     }
     const uint32_t capacity = pane->capacity * 2, mask = capacity - 1;
     void *block;
-    SABOT_TRY(table_alloc(table, capacity * sizeof(struct entry), &block, err));
+    SABOT_TRY(table_alloc(table, capacity * sizeof(struct entry), true, &block, err));
     struct entry *index = block;
-    memset(index, 0, capacity * sizeof(struct entry));
     /* An entry's new home is its old one or that plus the old capacity: two streams, no random access. */
     for (uint32_t i = 0; i < pane->capacity; i++) {
         const struct entry *entry = &pane->index[i];
+        if (i % RELAX_ENTRIES == 0) { memory_relax(table->pool); }
         if (!entry->slot1) { continue; }
         uint32_t at = entry->tag & mask;
         while (index[at].slot1) { at = (at + 1) & mask; }
@@ -145,7 +147,7 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
                              struct sabot_error *err) {
     if (table->n_recycled) {
         struct pane *pane = table->recycled[--table->n_recycled];
-        memset(pane->index, 0, pane->capacity * sizeof(struct entry));
+        memory_fill_state(table->pool, pane->index, 0, pane->capacity * sizeof(struct entry));
         pane->namespace_ = namespace_;
         *out = pane;
         return SABOT_OK;
@@ -158,12 +160,11 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
     pane->columns = (void **)(pane + 1);
     pane->validity = (uint64_t **)(void *)(pane->columns + table->n_columns);
     void *block;
-    const sabot_status status = table_alloc(table, CAPACITY_MIN * sizeof(struct entry), &block, err);
+    const sabot_status status = table_alloc(table, CAPACITY_MIN * sizeof(struct entry), true, &block, err);
     if (status != SABOT_OK) {
         free(pane);
         return status;
     }
-    memset(block, 0, CAPACITY_MIN * sizeof(struct entry));
     pane->index = block;
     pane->capacity = CAPACITY_MIN;
     *out = pane;
@@ -306,8 +307,8 @@ static sabot_status key_set_null(struct memory_table *table, struct pane *pane, 
                                  struct sabot_error *err) {
     if (!pane->validity[k]) {
         void *block;
-        SABOT_TRY(table_alloc(table, validity_size(pane->slots), &block, err));
-        memset(block, 0xff, validity_size(pane->slots));
+        SABOT_TRY(table_alloc(table, validity_size(pane->slots), false, &block, err));
+        memory_fill_state(table->pool, block, 0xff, validity_size(pane->slots));
         pane->validity[k] = block;
     }
     pane->validity[k][slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
@@ -524,6 +525,7 @@ static sabot_status pane_probe(struct memory_table *table, struct pane *pane, co
     sabot_status status = SABOT_OK;
     for (int32_t done = 0; done < n && status == SABOT_OK; done += BLOCK_ROWS) {
         const int32_t m = n - done < BLOCK_ROWS ? n - done : BLOCK_ROWS;
+        memory_relax(table->pool);
         status = pane_reserve(table, pane, BLOCK_ROWS, err);
         if (status != SABOT_OK) { break; }
         int32_t at_block[BLOCK_ROWS];
@@ -666,6 +668,7 @@ static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t
 static void *memory_values(struct state_table *base, int64_t namespace_, int32_t value_column) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
+    memory_relax(table->pool); /* the caller is going to use them here and there */
     return pane && pane->count ? pane->columns[table->n_keys + value_column] : NULL;
 }
 
@@ -675,7 +678,10 @@ static sabot_status heap_compact(struct memory_table *table, struct pane *pane, 
     for (int32_t c = 0; c < table->n_columns; c++) {
         if (table->phys[c] != PHYS_VIEW) { continue; }
         const struct string_view *views = pane->columns[c];
-        for (int32_t i = 0; i < pane->count; i++) { size += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0; }
+        for (int32_t i = 0; i < pane->count; i++) {
+            if (i % BLOCK_ROWS == 0) { memory_relax(table->pool); }
+            size += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0;
+        }
     }
     struct string_heap heap = {0};
     SABOT_TRY(string_heap_grow(table->pool, &heap, size, err));
@@ -684,6 +690,7 @@ static sabot_status heap_compact(struct memory_table *table, struct pane *pane, 
         struct string_view *views = pane->columns[c];
         for (int32_t i = 0; i < pane->count; i++) {
             struct string_view kept;
+            if (i % BLOCK_ROWS == 0) { memory_relax(table->pool); }
             (void)string_heap_keep(table->pool, &heap, &views[i], &kept, NULL); /* there is room for all of them */
             views[i] = kept;
         }
@@ -746,6 +753,7 @@ static sabot_status memory_namespaces(struct state_table *base, const int64_t **
 static sabot_status read_column(struct memory_table *table, struct pane *pane, int32_t c, const int32_t *slots,
                                 int64_t first, int32_t n, struct column **out, struct sabot_error *err) {
     struct buffer *values, *validity = NULL;
+    memory_relax(table->pool);
     SABOT_TRY(buffer_new(table->pool, (size_t)n * table->sizes[c], &values, err));
     if (!slots) {
         memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c],

@@ -27,7 +27,7 @@ sabot_status string_heap_grow(struct memory_pool *pool, struct string_heap *heap
     block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block;
     block = block < size ? size : block;
     struct buffer *buffer;
-    SABOT_TRY(buffer_new(pool, block, &buffer, err));
+    SABOT_TRY(buffer_new_state(pool, block, &buffer, err));
     heap->blocks[heap->n_blocks++] = buffer;
     heap->at = (char *)buffer->data;
     heap->end = heap->at + block;
