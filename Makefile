@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help build test demo bench lint kill kill-long fuzz install clean
+.PHONY: help spill-long build test demo bench lint kill kill-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -16,6 +16,10 @@ help: ## this list
 build: ## install what is missing, build the library and build/sabot
 	@tools/bootstrap build
 	@tools/build
+
+spill-long: ## a join with 4 GB of state in 512 MB (tests/spill; several minutes, 10 GB of disk)
+	@tools/bootstrap test
+	@tools/build && . tools/env && SABOT=build/sabot tests/spill/run --long
 
 test: ## install what is missing, build, run every test; SUITE=name for one suite
 	@tools/bootstrap test

@@ -245,6 +245,14 @@ void memory_free_state(struct memory_pool *pool, void *block, size_t size) {
     }
 }
 
+void memory_fill_state(const struct memory_pool *pool, void *target, int byte, size_t size) {
+    for (size_t done = 0; done < size; done += MEMORY_RELAX_BYTES) {
+        const size_t left = size - done;
+        memset((char *)target + done, byte, left < MEMORY_RELAX_BYTES ? left : MEMORY_RELAX_BYTES);
+        memory_relax(pool);
+    }
+}
+
 void memory_relax(const struct memory_pool *pool) {
     if (pool->spill) { spill_relax(pool->spill); }
 }

@@ -43,6 +43,8 @@ sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zero
 sabot_status memory_resize_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
                                  struct sabot_error *err);
 void memory_free_state(struct memory_pool *pool, void *block, size_t size);
+/* memset of a part of such a block, which may be large. */
+void memory_fill_state(const struct memory_pool *pool, void *target, int byte, size_t size);
 /* Lets go of pages of state where too many are in memory. To be called every few hundred rows that are read or written
  * here and there in state, and every MiB of a walk through all of it; costs nothing where no state is on disk. Pointers
  * stay valid. */

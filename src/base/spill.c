@@ -11,6 +11,7 @@
 #define PAGE_SHIFT 12
 #define BUCKETS_MIN 64
 #define FILES_OPEN_MAX 256 /* of mappings that can grow in place; others are copied when they grow */
+#define BETWEEN_LOOKS (INT64_C(32) * 1024 * 1024) /* 256 rows here and there in two arrays, 64 KiB each time */
 #define CHUNK_MIN ((size_t)1024 * 1024)
 #define CHUNK_MAX ((size_t)16 * 1024 * 1024)
 
@@ -23,7 +24,8 @@ struct mapping {
 struct spill {
     struct env *env;
     char *folder;
-    int64_t resident_max;
+    int64_t resident_max;  /* the limit */
+    int64_t resident_goal; /* less: so much may come in between two looks */
     bool begun;            /* there was a block */
     int64_t mapped_before; /* what was resident of files (the program itself) when the first block came */
     size_t chunk;          /* dropped at once */
@@ -53,6 +55,7 @@ sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max
     }
     *spill = (struct spill){.env = env, .folder = copy, .resident_max = resident_max, .buckets = buckets,
                             .n_buckets = BUCKETS_MIN};
+    spill->resident_goal = resident_max / 10 * 9 - (resident_max / 3 < BETWEEN_LOOKS ? resident_max / 3 : BETWEEN_LOOKS);
     const size_t chunk = resident_max > 0 ? (size_t)resident_max / 128 : 0;
     spill->chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk & ~(CHUNK_MIN - 1);
     spill->mutex = env_mutex_new(env);
@@ -218,7 +221,7 @@ static bool is_over(const struct spill *spill) {
     const struct env_memory now = env_memory_now(spill->env);
     const int64_t mapped = now.of_files - spill->mapped_before;
     /* Part of the limit is kept for state whatever else the process holds: sweeping all of it would help nobody. */
-    return now.resident > spill->resident_max / 10 * 9 && mapped > spill->resident_max / 8;
+    return now.resident > spill->resident_goal && mapped > spill->resident_max / 8;
 }
 
 /* Drops the next chunk; false: nothing is mapped. */

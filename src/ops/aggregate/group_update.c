@@ -43,16 +43,16 @@ static sabot_status reserve(struct group_update *self, struct array *array, int6
     while (capacity < wanted) { capacity *= 2; }
     const size_t old = (size_t)array->capacity * sizeof(int32_t), size = (size_t)capacity * sizeof(int32_t);
     if (!array->items) {
-        SABOT_TRY(memory_alloc(self->own.pool, size, (void **)&array->items, err));
+        SABOT_TRY(memory_alloc_state(self->own.pool, size, false, (void **)&array->items, err));
     } else {
-        SABOT_TRY(memory_resize(self->own.pool, (void **)&array->items, old, size, err));
+        SABOT_TRY(memory_resize_state(self->own.pool, (void **)&array->items, old, size, err));
     }
-    memset((char *)array->items + old, fill, size - old);
+    memory_fill_state(self->own.pool, (char *)array->items + old, fill, size - old);
     array->capacity = capacity;
     return SABOT_OK;
 }
 static void array_free(struct group_update *self, struct array *array) {
-    if (array->items) { memory_free(self->own.pool, array->items, (size_t)array->capacity * sizeof(int32_t)); }
+    if (array->items) { memory_free_state(self->own.pool, array->items, (size_t)array->capacity * sizeof(int32_t)); }
     *array = (struct array){0};
 }
 

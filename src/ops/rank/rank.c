@@ -76,16 +76,16 @@ static sabot_status reserve(struct rank *self, struct array *array, int64_t want
     int64_t capacity = array->capacity ? array->capacity : 256;
     while (capacity < wanted) { capacity *= 2; }
     if (!array->items) {
-        SABOT_TRY(memory_alloc(self->own.pool, (size_t)capacity * size, &array->items, err));
+        SABOT_TRY(memory_alloc_state(self->own.pool, (size_t)capacity * size, false, &array->items, err));
     } else {
-        SABOT_TRY(memory_resize(self->own.pool, &array->items, (size_t)array->capacity * size, (size_t)capacity * size,
-                                err));
+        SABOT_TRY(memory_resize_state(self->own.pool, &array->items, (size_t)array->capacity * size,
+                                      (size_t)capacity * size, err));
     }
     array->capacity = capacity;
     return SABOT_OK;
 }
 static void array_free(struct rank *self, struct array *array, size_t size) {
-    if (array->items) { memory_free(self->own.pool, array->items, (size_t)array->capacity * size); }
+    if (array->items) { memory_free_state(self->own.pool, array->items, (size_t)array->capacity * size); }
     *array = (struct array){0};
 }
 static struct run *run_of(struct rank *self, int32_t partition) { return (struct run *)self->runs.items + partition; }
