@@ -84,8 +84,8 @@ struct env_map {
     size_t size;
     int file; /* -1: it can't be resized */
 };
-/* `size` zero bytes. The disk's space is reserved: writing to them can't fail later. folder NULL: a temporary one of the
- * system. An error names the folder and the reason. */
+/* `size` zero bytes. The disk's space is reserved: writing to them can't fail later. folder NULL: a temporary one of
+ * the system. An error names the folder and the reason. */
 sabot_status env_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
                           struct sabot_error *err);
 static inline bool env_map_grows(const struct env_map *map) { return map->file >= 0; }

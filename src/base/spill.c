@@ -55,7 +55,8 @@ sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max
     }
     *spill = (struct spill){.env = env, .folder = copy, .resident_max = resident_max, .buckets = buckets,
                             .n_buckets = BUCKETS_MIN};
-    spill->resident_goal = resident_max / 10 * 9 - (resident_max / 3 < BETWEEN_LOOKS ? resident_max / 3 : BETWEEN_LOOKS);
+    const int64_t third = resident_max / 3;
+    spill->resident_goal = resident_max / 10 * 9 - (third < BETWEEN_LOOKS ? third : BETWEEN_LOOKS);
     const size_t chunk = resident_max > 0 ? (size_t)resident_max / 128 : 0;
     spill->chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk & ~(CHUNK_MIN - 1);
     spill->mutex = env_mutex_new(env);

@@ -1,5 +1,5 @@
-/* Blocks of state larger than memory: they keep their bytes whatever is dropped, grow and shrink, are bounded, and a full
- * disk is an error. */
+/* Blocks of state larger than memory: they keep their bytes whatever is dropped, grow and shrink, are bounded, and a
+ * full disk is an error. */
 #include "base/spill.h"
 
 #include <setjmp.h>

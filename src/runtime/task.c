@@ -393,8 +393,8 @@ static void source_keep_pace(struct task *task) {
     wake_at_most(task, env_now_ns(job->env) + task->ops[0].context.latency_target_ns);
 }
 
-/* While memory is short a source waits until what it has given out is taken. It never waits for nothing: where the memory
- * is held by something else, reading on ends in an error that says by what. */
+/* While memory is short a source waits until what it has given out is taken. It never waits for nothing: where the
+ * memory is held by something else, reading on ends in an error that says by what. */
 static bool source_waits(struct task *task) {
     if (!memory_is_short(task->job->pool)) { return false; }
     for (int32_t i = 0; i < task->n_outs; i++) {
