@@ -91,6 +91,52 @@ bool restore_ended(const struct restore *restore, const char *uid) {
     return n > 0;
 }
 
+const struct manifest *restore_manifest(const struct restore *restore) { return &restore->manifest; }
+
+static int table_compare(const void *a, const void *b) {
+    const struct restore_table *left = a, *right = b;
+    const int order = strcmp(left->uid, right->uid);
+    return order ? order : strcmp(left->state, right->state);
+}
+
+sabot_status restore_tables(const struct restore *restore, struct restore_table **out, int32_t *n,
+                            struct sabot_error *err) {
+    const struct manifest *manifest = &restore->manifest;
+    struct restore_table *tables = calloc((size_t)manifest->n_files + 1, sizeof *tables);
+    if (!tables) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a list of state tables"); }
+    for (int32_t f = 0; f < manifest->n_files; f++) {
+        const struct manifest_file *file = &manifest->files[f];
+        tables[f] = (struct restore_table){.uid = file->uid, .state = file->state, .kind = file->kind,
+                                           .n_keys = file->n_keys, .rows = file->rows, .bytes = file->size};
+    }
+    qsort(tables, (size_t)manifest->n_files, sizeof *tables, table_compare);
+    int32_t kept = 0;
+    for (int32_t f = 0; f < manifest->n_files; f++) {
+        if (kept > 0 && table_compare(&tables[kept - 1], &tables[f]) == 0) {
+            tables[kept - 1].rows += tables[f].rows;
+            tables[kept - 1].bytes += tables[f].bytes;
+        } else {
+            tables[kept++] = tables[f];
+        }
+    }
+    *out = tables;
+    *n = kept;
+    return SABOT_OK;
+}
+
+sabot_status restore_read(struct restore *restore, const char *uid, const char *state, int32_t subtask,
+                          sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err), void *arg,
+                          struct sabot_error *err) {
+    const struct manifest *manifest = &restore->manifest;
+    for (int32_t i = 0; i < manifest->n_files; i++) {
+        const struct manifest_file *file = &manifest->files[i];
+        if (strcmp(file->uid, uid) != 0 || strcmp(file->state, state) != 0) { continue; }
+        if (subtask >= 0 && file->subtask != subtask) { continue; }
+        SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, arg, err));
+    }
+    return SABOT_OK;
+}
+
 struct loading {
     struct state_tables *tables;
     const struct manifest_file *file;

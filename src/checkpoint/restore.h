@@ -3,7 +3,7 @@
 #ifndef CHECKPOINT_RESTORE_H
 #define CHECKPOINT_RESTORE_H
 
-#include "state/state.h"
+#include "checkpoint/manifest.h"
 #include "store/store.h"
 
 struct restore;
@@ -22,5 +22,22 @@ bool restore_ended(const struct restore *restore, const char *uid);
 /* Hands the operator instance what may be its own: keyed rows of its key groups, and all rows of lists. */
 sabot_status restore_load(struct restore *restore, const char *uid, int32_t subtask, int32_t parallelism,
                           struct state_tables *tables, struct sabot_error *err);
+
+/* --- for tools: what is in a checkpoint, whatever way it is kept in files */
+struct restore_table {
+    const char *uid, *state; /* borrowed */
+    enum state_kind kind;
+    int32_t n_keys;
+    int64_t rows, bytes;     /* of all files of it */
+};
+/* Malloc'ed, in order of uid and state. */
+sabot_status restore_tables(const struct restore *restore, struct restore_table **out, int32_t *n,
+                            struct sabot_error *err);
+const struct manifest *restore_manifest(const struct restore *restore);
+/* The rows that one of the producing subtasks had (0 <= subtask < its parallelism; -1: all of them), in the columns of
+ * docs/formats/checkpoint.md; checks the files. take() owns the batches; what it returns but OK ends the reading. */
+sabot_status restore_read(struct restore *restore, const char *uid, const char *state, int32_t subtask,
+                          sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err), void *arg,
+                          struct sabot_error *err);
 
 #endif

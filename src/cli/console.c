@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "sql/caret.h"
+#include "store/store.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -54,6 +55,12 @@ sabot_status console_read(struct env *env, const char *path, char **data, size_t
     *size = text.size - 1;
     *data = text.data;
     return SABOT_OK;
+}
+
+struct store *console_store(struct sabot_error *err) {
+    static struct store *store;
+    if (!store) { store_new(env_real(), NULL, 0, &store, err); }
+    return store;
 }
 
 static volatile sig_atomic_t signals;

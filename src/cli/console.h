@@ -14,6 +14,9 @@ int console_usage(const char *command, const char *format, ...) __attribute__((f
 /* Reads a file, or standard input where path is "-"; at most 64 MiB. *data is malloc'ed and NUL-terminated. */
 sabot_status console_read(struct env *env, const char *path, char **data, size_t *size, struct sabot_error *err);
 
+/* Files, local and remote, for commands that run no job; of the process. NULL: no memory, *err says so. */
+struct store *console_store(struct sabot_error *err);
+
 /* SIGINT and SIGTERM from now on only count. */
 void console_catch_signals(void);
 int console_signals(void);

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/live.h"
+#include "cli/run.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -336,7 +337,17 @@ static sabot_status apply_settings(struct run *run, const struct arguments *argu
     return settings_set(&run->session->settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
 }
 
-int command_run(int argc, char **argv) {
+static sabot_status run_prelude(struct run *run, const char *prelude, struct sabot_error *err) {
+    struct session_script script = {0};
+    sabot_status status = session_parse(prelude, strlen(prelude), &script, err);
+    if (status == SABOT_OK) { status = run_script(run, &script, err); }
+    session_script_clear(&script);
+    return status;
+}
+
+int command_run(int argc, char **argv) { return run_with_prelude(argc, argv, NULL); }
+
+int run_with_prelude(int argc, char **argv, const char *prelude) {
     struct run run = {.env = env_real(), .deadline_ns = INT64_MAX};
     struct arguments arguments = {0};
     optind = 1;
@@ -365,6 +376,7 @@ int command_run(int argc, char **argv) {
     const char *const sql = arguments.path ? text : arguments.sql;
     if (status == SABOT_OK && !arguments.path) { size = strlen(sql); }
     if (status == SABOT_OK) { status = session_parse(sql, size, &script, &err); }
+    if (status == SABOT_OK && prelude) { status = run_prelude(&run, prelude, &err); }
     if (status == SABOT_OK) { status = run_script(&run, &script, &err); }
     progress_clear(&run);
     const char *const name = !arguments.path ? "(-e)" : strcmp(arguments.path, "-") == 0 ? "(stdin)" : arguments.path;

@@ -3,6 +3,7 @@
 
 #include "base/env_local.h"
 #include "checkpoint/coordinator.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -172,7 +173,7 @@ static sabot_status savepoint_path(struct job_server *server, const struct serve
                           "'execution.checkpointing.savepoint-dir'", description.name);
     }
     char folder[ENV_PATH_MAX];
-    if (strstr(dir, "://")) {
+    if (store_is_remote(dir)) {
         snprintf(folder, sizeof folder, "%s", dir);
     } else {
         SABOT_TRY(env_absolute(server->env, dir, folder, err));
@@ -471,9 +472,10 @@ sabot_status job_server_ask(struct env *env, const struct job_request *asked, st
         [JOB_VERB_SAVEPOINT] = "savepoint", [JOB_VERB_STOP] = "stop", [JOB_VERB_CANCEL] = "cancel"};
     char folder[ENV_PATH_MAX], dir[ENV_PATH_MAX] = "", path[ENV_PATH_MAX] = "";
     SABOT_TRY(env_absolute(env, asked->job, folder, err));
-    if (asked->dir && !strstr(asked->dir, "://")) { SABOT_TRY(env_absolute(env, asked->dir, dir, err)); }
-    if (asked->dir && strstr(asked->dir, "://")) { snprintf(dir, sizeof dir, "%s", asked->dir); }
-    if (asked->path) { SABOT_TRY(env_absolute(env, asked->path, path, err)); }
+    if (asked->dir && !store_is_remote(asked->dir)) { SABOT_TRY(env_absolute(env, asked->dir, dir, err)); }
+    if (asked->dir && store_is_remote(asked->dir)) { snprintf(dir, sizeof dir, "%s", asked->dir); }
+    if (asked->path && !store_is_remote(asked->path)) { SABOT_TRY(env_absolute(env, asked->path, path, err)); }
+    if (asked->path && store_is_remote(asked->path)) { snprintf(path, sizeof path, "%s", asked->path); }
     struct search search = {.job = asked->job, .folder = folder};
     SABOT_TRY(processes_visit(env, visit_search, &search, err));
     if (search.n == 0) {

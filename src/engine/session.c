@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/savepoint.h"
 
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@
 
 sabot_status session_new(struct env *env, int64_t memory_limit, struct session **out, struct sabot_error *err) {
     *out = NULL;
+    SABOT_TRY(savepoint_register(err));
     struct session *session = calloc(1, sizeof *session);
     if (!session) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a session"); }
     session->env = env;
