@@ -67,8 +67,8 @@ sabot_status restore_check(const struct restore *restore, int32_t max_parallelis
         for (int32_t u = 0; u < n_uids && !found; u++) { found = strcmp(manifest->files[f].uid, uids[u]) == 0; }
         if (found) { continue; }
         if (allow_non_restored) {
-            log_write(store_env(restore->store), LOG_WARNING, "state '%s' of operator '%s' in %s is left behind: the operator is "
-                      "not in this job", manifest->files[f].state, manifest->files[f].uid, restore->path);
+            log_write(store_env(restore->store), LOG_WARNING, "state '%s' of operator '%s' in %s is left behind: the "
+                      "operator is not in this job", manifest->files[f].state, manifest->files[f].uid, restore->path);
             continue;
         }
         return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in "

@@ -245,14 +245,14 @@ int64_t job_control_step(struct job *job) {
         final_begin(job);
     }
     if (atomic_load(&job->stop_wanted) && !job->stop_begun) { stop_begin(job); }
-    if (job->savepoint_begun && !job->final_begun && coordinator_poll(job->coordinator, &job->savepoint)) {
-        savepoint_over(job);
-    }
     const int64_t completed = job_checkpoints_completed(job);
     struct sabot_error fatal = {0};
     const int64_t next = coordinator_step(job->coordinator, !job->final_begun && !job->savepoint_begun, &fatal);
     if (job_checkpoints_completed(job) != completed) { job_notify(job); }
     if (fatal.status != SABOT_OK) { job_fail(job, &fatal); }
+    if (job->savepoint_begun && !job->final_begun && coordinator_poll(job->coordinator, &job->savepoint)) {
+        savepoint_over(job);
+    }
     if (job->final_begun && coordinator_poll(job->coordinator, &job->final)) {
         if (job->final.error.status != SABOT_OK) {
             struct sabot_error err = job->final.error;
