@@ -231,8 +231,8 @@ static sabot_status mark_missing(const struct kafka_transactions *self, const ch
     return SABOT_FAIL(err, SABOT_ERR_STATE,
                       "table \"%s\": the mark of transactional id '%s' (the committed offset of a group of this name) "
                       "is gone, so it can't be told whether the last rows of the checkpoint were sent: the brokers "
-                      "keep it for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' to "
-                      "send them, perhaps a second time",
+                      "keep it for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' "
+                      "to send them, perhaps a second time",
                       self->context.table->name, id);
 }
 
