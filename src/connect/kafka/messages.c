@@ -309,14 +309,26 @@ static const char *piece(const struct text *text, const int64_t *ends, int32_t i
     return text_string(text) + begin;
 }
 
+/* Whether the next row has the new value of this one's key; where it does not, a filter has dropped it. */
+static bool is_replaced_next(const struct kafka_outbox *outbox, int32_t i, const struct kafka_message *message) {
+    if (i + 1 >= outbox->n) { return false; }
+    const uint8_t kind = outbox->batch->row_kinds[batch_row(outbox->batch, i + 1)];
+    if (kind != ROW_UPDATE_AFTER && kind != ROW_INSERT) { return false; }
+    size_t size;
+    const char *key = outbox->key_encoder ? piece(&outbox->keys, outbox->key_ends, i + 1, &size) : NULL;
+    return key && size == message->key_size && memcmp(key, message->key, size) == 0;
+}
+
 bool kafka_outbox_get(const struct kafka_outbox *outbox, int32_t i, struct kafka_message *out) {
     *out = (struct kafka_message){.partition = RD_KAFKA_PARTITION_UA};
     const struct batch *batch = outbox->batch;
     const int32_t row = batch ? batch_row(batch, i) : 0;
     const uint8_t kind = batch && batch->row_kinds ? batch->row_kinds[row] : ROW_INSERT;
-    if (kind == ROW_UPDATE_BEFORE) { return false; }
-    if (kind != ROW_DELETE) { out->value = piece(&outbox->values, outbox->value_ends, i, &out->value_size); }
     if (outbox->key_encoder) { out->key = piece(&outbox->keys, outbox->key_ends, i, &out->key_size); }
+    if (kind == ROW_UPDATE_BEFORE && is_replaced_next(outbox, i, out)) { return false; }
+    if (kind == ROW_INSERT || kind == ROW_UPDATE_AFTER) {
+        out->value = piece(&outbox->values, outbox->value_ends, i, &out->value_size);
+    }
     if (outbox->headers_column >= 0) {
         out->headers = piece(&outbox->headers, outbox->headers_ends, i, &out->headers_size);
         if (!out->headers_size) { out->headers = NULL; }

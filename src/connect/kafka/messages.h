@@ -35,7 +35,7 @@ sabot_status kafka_outbox_open(struct kafka_outbox *outbox, const struct connect
 void kafka_outbox_close(struct kafka_outbox *outbox);
 /* Replaces what is in it. The batch stays the caller's. */
 sabot_status kafka_outbox_fill(struct kafka_outbox *outbox, struct batch *batch, struct sabot_error *err);
-/* Message i; false: this row is none (what an update replaces, of an upsert table). */
+/* Message i; false: this row is none (the next one replaces it, of an upsert table). */
 bool kafka_outbox_get(const struct kafka_outbox *outbox, int32_t i, struct kafka_message *out);
 
 /* The headers of a message for the client, which takes them over where it takes the message. */

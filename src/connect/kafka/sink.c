@@ -224,27 +224,10 @@ static sabot_status kafka_finish(struct sink *sink, bool *full, struct sabot_err
 
 /* ---- restore ---- */
 
-/* A message that 'exactly-once' had not sent, perhaps; the table promises less now. */
-static sabot_status pending_send(void *arg, const struct kafka_message *message, struct sabot_error *err) {
-    struct sink *sink = arg;
-    for (;;) {
-        const rd_kafka_resp_err_t code =
-            kafka_message_produce(sink->client.handle, sink->topic, message->partition, message);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { return SABOT_OK; }
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) { return produce_failed(sink, code, err); }
-        rd_kafka_poll(sink->client.handle, 10);
-        SABOT_TRY(reports_take(sink, err));
-    }
-}
-
 static sabot_status kafka_sink_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
     if (!pending) { return SABOT_OK; }
     if (sink->transactions) { return kafka_transactions_restore(sink->transactions, pending, err); }
-    SABOT_TRY(
-        kafka_pending_each(pending, sink->context.subtask, sink->context.parallelism, pending_send, sink, err));
-    const rd_kafka_resp_err_t code = rd_kafka_flush(sink->client.handle, kafka_timeout_ms(sink->context.table));
-    SABOT_TRY(reports_take(sink, err));
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? SABOT_OK : produce_failed(sink, code, err);
+    return kafka_pending_finish(&sink->context, pending, err); /* 'exactly-once' before, and no more */
 }
 
 /* ---- life ---- */

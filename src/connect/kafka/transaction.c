@@ -2,7 +2,7 @@
  *
  * The task fills the open epoch, closes it at a barrier and lists it; what is listed goes into every checkpoint until
  * it is sent. When the checkpoint is complete the epoch is told to be sent, and the thread does so, oldest first. Text
- * in the checkpoint, per epoch with messages:
+ * in the checkpoint, per epoch (the first has no messages):
  *   "kafka1 <transactional id> <topic> <subtask> <number> <checkpoint> <messages> <bytes>\n", then the stored
  *   messages */
 #include "connect/kafka/transaction.h"
@@ -227,18 +227,19 @@ static sabot_status pending_epochs(const struct batch *pending, epoch_taker *tak
     return SABOT_OK;
 }
 
-static sabot_status mark_missing(const struct kafka_transactions *self, const char *id, struct sabot_error *err) {
+static sabot_status mark_missing(const struct connector_context *context, const char *id, struct sabot_error *err) {
     return SABOT_FAIL(err, SABOT_ERR_STATE,
                       "table \"%s\": the mark of transactional id '%s' (the committed offset of a group of this name) "
                       "is gone, so it can't be told whether the last rows of the checkpoint were sent: the brokers "
                       "keep it for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' "
                       "to send them, perhaps a second time",
-                      self->context.table->name, id);
+                      context->table->name, id);
 }
 
 /* An epoch of this subtask's own id. */
 static sabot_status own_take(struct kafka_transactions *self, const struct stored_epoch *stored,
                              struct sabot_error *err) {
+    if (stored->epoch.n == 0) { return SABOT_OK; }
     if (strcmp(stored->topic, self->marked.topic_name) != 0) {
         return SABOT_FAIL(err, SABOT_ERR_STATE,
                           "table \"%s\": the checkpoint has rows for topic '%s' that may not be sent yet, and the "
@@ -246,7 +247,7 @@ static sabot_status own_take(struct kafka_transactions *self, const struct store
                           "'sink.transactional-id-prefix'",
                           self->context.table->name, stored->topic, self->marked.topic_name);
     }
-    if (!self->mark_was_there) { return mark_missing(self, stored->id, err); }
+    if (!self->mark_was_there) { return mark_missing(&self->context, stored->id, err); }
     if (stored->epoch.number <= self->marked.mark) { return SABOT_OK; }
     struct epoch *epoch = epoch_new(err);
     if (!epoch) { return SABOT_ERR_MEMORY; }
@@ -263,14 +264,16 @@ static sabot_status own_take(struct kafka_transactions *self, const struct store
     return SABOT_OK;
 }
 
-/* An epoch of an id that nobody has any more. */
-static sabot_status foreign_take(struct kafka_transactions *self, const struct stored_epoch *stored,
-                                 struct sabot_error *err) {
+/* An epoch of an id that nobody has any more. One without messages is there so that nothing of its id stays open. */
+static sabot_status former_finish(const struct connector_context *context, _Atomic bool *stop,
+                                  const struct stored_epoch *stored, bool guess, struct sabot_error *err) {
     struct kafka_marked *marked = calloc(1, sizeof *marked);
     if (!marked) { return no_memory(err); }
-    sabot_status status = kafka_marked_open(marked, &self->context, stored->id, stored->topic, &self->stop, err);
-    if (status == SABOT_OK && marked->mark < 0) { status = mark_missing(self, stored->id, err); }
-    if (status == SABOT_OK && marked->mark < stored->epoch.number) {
+    sabot_status status = kafka_marked_open(marked, context, stored->id, stored->topic, stop, err);
+    if (status == SABOT_OK && stored->epoch.n > 0 && marked->mark < 0 && !guess) {
+        status = mark_missing(context, stored->id, err);
+    }
+    if (status == SABOT_OK && stored->epoch.n > 0 && marked->mark < stored->epoch.number) {
         bool sent;
         status = kafka_marked_send(marked, &stored->epoch, &sent, err);
     }
@@ -287,8 +290,8 @@ static sabot_status restore_take(void *arg, const struct stored_epoch *stored, s
         id_of(self->prefix, i, id);
         if (strcmp(stored->id, id) == 0) { return SABOT_OK; } /* another subtask's own */
     }
-    return stored->subtask % self->context.parallelism == self->context.subtask ? foreign_take(self, stored, err)
-                                                                                : SABOT_OK;
+    if (stored->subtask % self->context.parallelism != self->context.subtask) { return SABOT_OK; }
+    return former_finish(&self->context, &self->stop, stored, false, err);
 }
 
 sabot_status kafka_transactions_restore(struct kafka_transactions *self, const struct batch *pending,
@@ -299,28 +302,15 @@ sabot_status kafka_transactions_restore(struct kafka_transactions *self, const s
     return SABOT_OK;
 }
 
-struct each {
-    int32_t subtask, parallelism;
-    sabot_status (*take)(void *arg, const struct kafka_message *message, struct sabot_error *err);
-    void *arg;
-};
-
-static sabot_status each_take(void *arg, const struct stored_epoch *stored, struct sabot_error *err) {
-    const struct each *each = arg;
-    if (stored->subtask % each->parallelism != each->subtask) { return SABOT_OK; }
-    struct kafka_message message;
-    for (size_t at = 0; kafka_message_load(stored->epoch.data, stored->epoch.size, &at, &message);) {
-        SABOT_TRY(each->take(each->arg, &message, err));
-    }
-    return SABOT_OK;
+static sabot_status finish_take(void *arg, const struct stored_epoch *stored, struct sabot_error *err) {
+    const struct connector_context *context = arg;
+    if (stored->subtask % context->parallelism != context->subtask) { return SABOT_OK; }
+    return former_finish(context, NULL, stored, true, err);
 }
 
-sabot_status kafka_pending_each(const struct batch *pending, int32_t subtask, int32_t parallelism,
-                                sabot_status (*take)(void *arg, const struct kafka_message *message,
-                                                     struct sabot_error *err),
-                                void *arg, struct sabot_error *err) {
-    struct each each = {subtask, parallelism, take, arg};
-    return pending_epochs(pending, each_take, &each, err);
+sabot_status kafka_pending_finish(const struct connector_context *context, const struct batch *pending,
+                                  struct sabot_error *err) {
+    return pending_epochs(pending, finish_take, (void *)context, err);
 }
 
 /* ---- from barrier to barrier ---- */
@@ -388,6 +378,14 @@ static sabot_status mark_ask(struct kafka_transactions *self, struct sabot_error
     return SABOT_OK;
 }
 
+static void pending_write(const struct kafka_transactions *self, const struct kafka_epoch *epoch,
+                          struct text *pending) {
+    text_format(pending, "kafka1 %s %s %d %" PRId64 " %" PRId64 " %" PRId64 " %zu\n", self->marked.id,
+                self->marked.topic_name, self->context.subtask, epoch->number, epoch->checkpoint_id, epoch->n,
+                epoch->size);
+    if (epoch->size) { text_append(pending, epoch->data, epoch->size); }
+}
+
 sabot_status kafka_transactions_prepare(struct kafka_transactions *self, int64_t checkpoint_id, struct text *pending,
                                         bool *full, struct sabot_error *err) {
     *full = false;
@@ -402,13 +400,11 @@ sabot_status kafka_transactions_prepare(struct kafka_transactions *self, int64_t
         epoch_list(self, self->open, checkpoint_id, false);
         self->open = NULL;
     }
+    /* One without messages names the id to whoever restores. */
+    pending_write(self, &(struct kafka_epoch){.checkpoint_id = checkpoint_id}, pending);
     env_mutex_lock(self->mutex); /* an epoch that is sent meanwhile is known by its mark */
     for (const struct epoch *epoch = self->listed; epoch; epoch = epoch->next) {
-        if (epoch->sent || epoch->epoch.n == 0) { continue; }
-        text_format(pending, "kafka1 %s %s %d %" PRId64 " %" PRId64 " %" PRId64 " %zu\n", self->marked.id,
-                    self->marked.topic_name, self->context.subtask, epoch->epoch.number, epoch->epoch.checkpoint_id,
-                    epoch->epoch.n, epoch->epoch.size);
-        text_append(pending, epoch->epoch.data, epoch->epoch.size);
+        if (!epoch->sent && epoch->epoch.n > 0) { pending_write(self, &epoch->epoch, pending); }
     }
     env_mutex_unlock(self->mutex);
     return pending->failed ? no_memory(err) : SABOT_OK;

@@ -31,11 +31,9 @@ sabot_status kafka_transactions_commit(struct kafka_transactions *self, int64_t 
 /* *done: all that was to be sent is. Also tells of what failed meanwhile. */
 sabot_status kafka_transactions_done(struct kafka_transactions *self, bool *done, struct sabot_error *err);
 
-/* What a checkpoint has pending, message by message, for sinks without transactions: those that `subtask` of
- * `parallelism` has to care for. */
-sabot_status kafka_pending_each(const struct batch *pending, int32_t subtask, int32_t parallelism,
-                                sabot_status (*take)(void *arg, const struct kafka_message *message,
-                                                     struct sabot_error *err),
-                                void *arg, struct sabot_error *err);
+/* For sinks that have no transactions any more: ends what transactional ids of the checkpoint have open, and sends the
+ * epochs that were not sent, or of which that is not known. */
+sabot_status kafka_pending_finish(const struct connector_context *context, const struct batch *pending,
+                                  struct sabot_error *err);
 
 #endif
