@@ -77,6 +77,12 @@ sabot_status kafka_client_fail(struct kafka_client *client, rd_kafka_resp_err_t 
                       what, rd_kafka_err2str(code));
 }
 
+bool kafka_is_passing(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+           code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+           code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+}
+
 sabot_status kafka_client_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, int timeout_ms,
                                    const struct rd_kafka_metadata **out, struct sabot_error *err) {
     const rd_kafka_resp_err_t code = rd_kafka_metadata(client->handle, !topic, topic, out, timeout_ms);

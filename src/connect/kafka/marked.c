@@ -37,13 +37,6 @@ static int64_t mark_parse(const rd_kafka_topic_partition_t *item, uint64_t *toke
     return item->offset;
 }
 
-/* A coordinator that has just started, or moved, or is ending the transaction that set the mark. */
-static bool is_passing(rd_kafka_resp_err_t code) {
-    return code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
-           code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
-           code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
-}
-
 static rd_kafka_resp_err_t mark_take(struct kafka_marked *self, rd_kafka_event_t *event) {
     rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -93,7 +86,7 @@ static sabot_status mark_read(struct kafka_marked *self, struct sabot_error *err
     struct env *env = self->context->env;
     const int64_t end_ns = env_now_ns(env) + kafka_timeout_ms(self->context->table) * INT64_C(1000000);
     rd_kafka_resp_err_t code;
-    while (is_passing(code = mark_ask(self)) && env_now_ns(env) < end_ns) { env_sleep_ns(env, RETRY_NS); }
+    while (kafka_is_passing(code = mark_ask(self)) && env_now_ns(env) < end_ns) { env_sleep_ns(env, RETRY_NS); }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { return SABOT_OK; }
     char what[400];
     snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->id);

@@ -346,14 +346,20 @@ static sabot_status offset_by_request(struct source *source, const struct split 
     const int timeout_ms = kafka_timeout_ms(source->context.table);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, split->topic->name, split->partition);
+    struct env *env = source->context.env;
+    const int64_t end_ns = env_now_ns(env) + timeout_ms * INT64_C(1000000);
     rd_kafka_resp_err_t code;
-    if (place->where == WHERE_TIMESTAMP) {
-        item->offset = place->timestamp_ms;
-        code = rd_kafka_offsets_for_times(source->client.handle, list, timeout_ms);
-    } else {
-        code = rd_kafka_committed(source->client.handle, list, timeout_ms);
+    for (;;) {
+        if (place->where == WHERE_TIMESTAMP) {
+            item->offset = place->timestamp_ms;
+            code = rd_kafka_offsets_for_times(source->client.handle, list, timeout_ms);
+        } else {
+            code = rd_kafka_committed(source->client.handle, list, timeout_ms);
+        }
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { code = item->err; }
+        if (!kafka_is_passing(code) || env_now_ns(env) >= end_ns) { break; }
+        env_sleep_ns(env, 100000000);
     }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { code = item->err; }
     *out = item->offset;
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
