@@ -1,0 +1,750 @@
+/* Timers in a radix heap, with RocksDB behind it. */
+#include "time/timers.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "state/kv_hot.h"
+#include "state/kv_key.h"
+#include "state/rocks.h"
+
+#define LEVELS 11 /* of 6 bits each: 64 bits */
+#define READY_MAX 4096 /* a bucket of at most so many is sorted; a larger one is spread over the levels below */
+#define FIRE_MAX 1024  /* timers per callback */
+#define COMPACT_MIN 4096
+#define MEMORY_MAX_DEFAULT (INT64_C(1) << 22)
+#define LOAD_MAX 8192
+
+/* Times are held with the sign flipped, so that they compare unsigned. */
+static uint64_t time_of(int64_t time_ms) { return (uint64_t)time_ms ^ UINT64_C(1) << 63; }
+static int64_t ms_of(uint64_t time) { return (int64_t)(time ^ UINT64_C(1) << 63); }
+
+struct entry {
+    uint64_t time;
+    int64_t namespace_;
+    int64_t key;       /* the number; of bytes: where they begin in the run's bytes */
+    uint64_t sequence; /* << 1, | 1: a deletion. Of equal timers the last one counts */
+    uint32_t hash;     /* of all but the time: what is sorted by before the rest is compared */
+    uint32_t size;     /* of bytes */
+    int32_t callback;
+};
+
+/* Entries in any order or sorted, and the bytes of their keys. */
+struct run {
+    struct entry *items;
+    uint8_t *bytes;
+    int64_t n, capacity, first; /* first: those before it are gone */
+    int64_t n_bytes, bytes_capacity;
+    int64_t compact_at;
+};
+
+struct domain {
+    uint64_t base; /* buckets hold what is later; equal and earlier times are in `fresh` or `ready` */
+    struct run buckets[LEVELS][64];
+    uint64_t filled[LEVELS]; /* bit per bucket */
+    struct run fresh, ready; /* unsorted; sorted, without duplicates and deletions */
+    bool below_any;          /* there are timers in RocksDB */
+    uint64_t below_next;     /* their first time */
+    int64_t n;               /* entries in memory, duplicates too */
+};
+
+struct timers {
+    struct state_table state;
+    struct timers_options options;
+    struct memory_pool *pool;
+    struct rocks *rocks; /* NULL: memory only */
+    struct domain domains[2];
+    uint64_t sequence;
+    int64_t charged;
+    struct entry *scratch;
+    int64_t scratch_capacity;
+    struct kv_bytes key, key_end, decoded;
+    bool firing;
+};
+
+/* --- runs */
+static sabot_status array_grow(struct timers *timers, void *array, int64_t *capacity, int64_t wanted, size_t size,
+                               struct sabot_error *err) {
+    if (wanted <= *capacity) { return SABOT_OK; }
+    int64_t more = *capacity ? *capacity * 2 : 64;
+    while (more < wanted) { more *= 2; }
+    const int64_t bytes = (more - *capacity) * (int64_t)size;
+    SABOT_TRY(memory_charge(timers->pool, bytes, err));
+    void *grown = realloc(*(void **)array, (size_t)more * size);
+    if (!grown) {
+        memory_charge(timers->pool, -bytes, NULL);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "timers %s: the system has no memory for %lld timers",
+                          timers->options.name, (long long)more);
+    }
+    timers->charged += bytes;
+    *(void **)array = grown;
+    *capacity = more;
+    return SABOT_OK;
+}
+
+static void run_free(struct timers *timers, struct run *run) {
+    const int64_t bytes = run->capacity * (int64_t)sizeof(struct entry) + run->bytes_capacity;
+    if (!bytes) { return; }
+    memory_charge(timers->pool, -bytes, NULL);
+    timers->charged -= bytes;
+    free(run->items);
+    free(run->bytes);
+    *run = (struct run){0};
+}
+
+/* `bytes`: those of the key where it is of bytes. */
+static inline sabot_status run_add(struct timers *timers, struct run *run, const struct entry *entry,
+                                   const uint8_t *bytes, struct sabot_error *err) {
+    if (run->n == run->capacity) {
+        SABOT_TRY(array_grow(timers, &run->items, &run->capacity, run->n + 1, sizeof(struct entry), err));
+    }
+    struct entry *target = &run->items[run->n];
+    *target = *entry;
+    if (timers->options.key == KV_BYTES) {
+        SABOT_TRY(array_grow(timers, &run->bytes, &run->bytes_capacity, run->n_bytes + entry->size, 1, err));
+        memcpy(run->bytes + run->n_bytes, bytes, entry->size);
+        target->key = run->n_bytes;
+        run->n_bytes += entry->size;
+    }
+    run->n++;
+    return SABOT_OK;
+}
+
+static const uint8_t *bytes_of(const struct run *run, const struct entry *entry) {
+    return run->bytes ? run->bytes + entry->key : NULL;
+}
+
+/* The order of timers, but for their sequence. */
+static int timer_compare(const struct run *run_a, const struct entry *a, const struct run *run_b,
+                         const struct entry *b) {
+    if (a->time != b->time) { return a->time < b->time ? -1 : 1; }
+    if (a->hash != b->hash) { return a->hash < b->hash ? -1 : 1; }
+    if (a->callback != b->callback) { return a->callback < b->callback ? -1 : 1; }
+    if (a->namespace_ != b->namespace_) { return a->namespace_ < b->namespace_ ? -1 : 1; }
+    if (!run_a->bytes || !run_b->bytes) { return (a->key > b->key) - (a->key < b->key); }
+    if (a->size != b->size) { return a->size < b->size ? -1 : 1; }
+    return memcmp(bytes_of(run_a, a), bytes_of(run_b, b), a->size);
+}
+
+static int entry_compare(const struct run *run, const struct entry *a, const struct entry *b) {
+    const int order = timer_compare(run, a, run, b);
+    return order ? order : (a->sequence > b->sequence) - (a->sequence < b->sequence);
+}
+
+/* One pass of a radix sort by 8 bits of a 32-bit or 64-bit field. */
+#define RADIX_PASS(field, shift)                                                                                       \
+    do {                                                                                                               \
+        int64_t starts[257] = {0};                                                                                     \
+        for (int64_t i = 0; i < n; i++) { starts[((from[i].field - low_##field) >> (shift) & 255) + 1]++; }            \
+        for (int32_t d = 0; d < 256; d++) { starts[d + 1] += starts[d]; }                                              \
+        for (int64_t i = 0; i < n; i++) { to[starts[(from[i].field - low_##field) >> (shift) & 255]++] = from[i]; }    \
+        struct entry *swapped = from;                                                                                  \
+        from = to;                                                                                                     \
+        to = swapped;                                                                                                  \
+    } while (0)
+
+/* By time and the top 16 bits of the hash; a last pass of insertion puts the few in order that are still equal then. */
+static sabot_status run_sort(struct timers *timers, struct run *run, struct sabot_error *err) {
+    const int64_t n = run->n;
+    uint64_t low_time = UINT64_MAX, high = 0;
+    const uint32_t low_hash = 0;
+    bool sorted = true;
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t time = run->items[i].time;
+        low_time = time < low_time ? time : low_time;
+        high = time > high ? time : high;
+        sorted &= i == 0 || entry_compare(run, &run->items[i - 1], &run->items[i]) < 0;
+    }
+    if (sorted) { return SABOT_OK; }
+    if (n > 32) {
+        SABOT_TRY(array_grow(timers, &timers->scratch, &timers->scratch_capacity, n, sizeof(struct entry), err));
+        struct entry *from = run->items, *to = timers->scratch;
+        RADIX_PASS(hash, 16);
+        RADIX_PASS(hash, 24);
+        for (int32_t shift = 0; shift < 64 && (high - low_time) >> shift; shift += 8) { RADIX_PASS(time, shift); }
+        if (from != run->items) { memcpy(run->items, from, (size_t)n * sizeof *from); }
+    }
+    for (int64_t i = 1; i < n; i++) {
+        const struct entry entry = run->items[i];
+        int64_t at = i;
+        for (; at > 0 && entry_compare(run, &entry, &run->items[at - 1]) < 0; at--) {
+            run->items[at] = run->items[at - 1];
+        }
+        run->items[at] = entry;
+    }
+    return SABOT_OK;
+}
+
+/* Of equal timers the last; deletions go too, unless something may lie below that they are of. */
+static void run_dedup(struct domain *domain, struct run *run, bool keep_deletions) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < run->n; i++) {
+        const bool last = i + 1 == run->n || timer_compare(run, &run->items[i], run, &run->items[i + 1]) != 0;
+        if (last && (keep_deletions || !(run->items[i].sequence & 1))) { run->items[kept++] = run->items[i]; }
+    }
+    domain->n -= run->n - kept;
+    run->n = kept;
+}
+
+/* --- buckets */
+static void place_of(const struct domain *domain, uint64_t time, int32_t *level, int32_t *digit) {
+    *level = (63 - __builtin_clzll(time ^ domain->base)) / 6;
+    *digit = (int32_t)(time >> (6 * *level) & 63);
+}
+
+/* The first and last time of the bucket. */
+static void bucket_range(const struct domain *domain, int32_t level, int32_t digit, uint64_t *first, uint64_t *last) {
+    const int32_t shift = 6 * level;
+    const uint64_t mask = shift + 6 >= 64 ? 0 : UINT64_MAX << (shift + 6);
+    *first = (domain->base & mask) | (uint64_t)digit << shift;
+    *last = *first | (((UINT64_C(1) << shift) - 1));
+}
+
+static sabot_status entry_put(struct timers *timers, struct domain *domain, const struct entry *entry,
+                              const uint8_t *bytes, struct sabot_error *err) {
+    struct run *run = &domain->fresh;
+    if (entry->time > domain->base) {
+        int32_t level, digit;
+        place_of(domain, entry->time, &level, &digit);
+        run = &domain->buckets[level][digit];
+        domain->filled[level] |= UINT64_C(1) << digit;
+    }
+    SABOT_TRY(run_add(timers, run, entry, bytes, err));
+    domain->n++;
+    if (run->n < COMPACT_MIN || run->n < run->compact_at) { return SABOT_OK; }
+    SABOT_TRY(run_sort(timers, run, err));
+    run_dedup(domain, run, timers->rocks != NULL || run == &domain->fresh);
+    run->compact_at = run->n * 2;
+    return SABOT_OK;
+}
+
+static bool bucket_first(const struct domain *domain, int32_t *level, int32_t *digit) {
+    for (*level = 0; *level < LEVELS; ++*level) {
+        if (!domain->filled[*level]) { continue; }
+        *digit = __builtin_ctzll(domain->filled[*level]);
+        return true;
+    }
+    return false;
+}
+
+/* --- RocksDB: keys are domain, time, namespace, callback, key: the order in which they fire */
+static sabot_status below_key(enum timer_domain domain, uint64_t time, struct kv_bytes *out, struct sabot_error *err) {
+    SABOT_TRY(kv_key_begin(out, (int32_t)domain, 0, err));
+    return kv_key_number(out, ms_of(time), err);
+}
+
+static struct rocks_span span_of(const struct kv_bytes *bytes) { return (struct rocks_span){bytes->data, bytes->size}; }
+
+static sabot_status below_entry_key(struct timers *timers, enum timer_domain domain, const struct run *run,
+                                    const struct entry *entry, struct sabot_error *err) {
+    SABOT_TRY(below_key(domain, entry->time, &timers->key, err));
+    SABOT_TRY(kv_key_number(&timers->key, entry->namespace_, err));
+    SABOT_TRY(kv_key_number(&timers->key, entry->callback, err));
+    if (timers->options.key != KV_BYTES) { return kv_key_number(&timers->key, entry->key, err); }
+    const struct string_view view = string_view_of((const char *)bytes_of(run, entry), entry->size);
+    return kv_key_add(&timers->key, KV_BYTES, &view, err);
+}
+
+/* Moves a bucket down. */
+static sabot_status bucket_spill(struct timers *timers, enum timer_domain which, int32_t level, int32_t digit,
+                                 struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    struct run *run = &domain->buckets[level][digit];
+    SABOT_TRY(run_sort(timers, run, err));
+    run_dedup(domain, run, true);
+    rocks_discard(timers->rocks);
+    for (int64_t i = 0; i < run->n; i++) {
+        const struct entry *entry = &run->items[i];
+        SABOT_TRY(below_entry_key(timers, which, run, entry, err));
+        if (entry->sequence & 1) {
+            rocks_delete(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key));
+        } else {
+            rocks_put(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key), (struct rocks_span){"", 0});
+        }
+    }
+    SABOT_TRY(rocks_commit(timers->rocks, false, err));
+    if (run->n && (!domain->below_any || run->items[0].time < domain->below_next)) {
+        domain->below_next = run->items[0].time;
+    }
+    domain->below_any |= run->n > 0;
+    domain->n -= run->n;
+    domain->filled[level] &= ~(UINT64_C(1) << digit);
+    run_free(timers, run);
+    return SABOT_OK;
+}
+
+/* Moves the farthest buckets down until half the room is free. */
+static sabot_status spill(struct timers *timers, enum timer_domain which, struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    const int64_t max = timers->options.memory_max ? timers->options.memory_max : MEMORY_MAX_DEFAULT;
+    if (!timers->rocks || domain->n <= max) { return SABOT_OK; }
+    for (int32_t level = LEVELS - 1; level >= 0; level--) {
+        while (domain->filled[level]) {
+            if (domain->n <= max / 2) { return SABOT_OK; }
+            SABOT_TRY(bucket_spill(timers, which, level, 63 - __builtin_clzll(domain->filled[level]), err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static uint32_t hash_of(int64_t namespace_, int32_t callback, uint64_t key_hash) {
+    uint64_t hash = (key_hash ^ (uint64_t)namespace_ * UINT64_C(0x9e3779b97f4a7c15)) + (uint64_t)callback;
+    hash = (hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint32_t)(hash >> 32);
+}
+
+/* A key of RocksDB as an entry; its bytes are in timers->decoded. */
+static sabot_status below_decode(struct timers *timers, struct rocks_span key, struct entry *entry,
+                                 struct sabot_error *err) {
+    const uint8_t *at = (const uint8_t *)key.data + KV_PREFIX_SIZE, *end = (const uint8_t *)key.data + key.size;
+    int64_t time_ms, callback, number = 0;
+    struct string_view view = {0};
+    timers->decoded.size = 0;
+    SABOT_TRY(kv_bytes_reserve(&timers->decoded, key.size, err));
+    if (key.size < KV_PREFIX_SIZE || !kv_key_read_number(&at, end, &time_ms) ||
+        !kv_key_read_number(&at, end, &entry->namespace_) || !kv_key_read_number(&at, end, &callback) ||
+        !kv_key_read(&at, end, timers->options.key, &timers->decoded, &view, &number)) {
+        return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "timers %s: a key of %zu bytes in RocksDB is damaged",
+                          timers->options.name, key.size);
+    }
+    entry->time = time_of(time_ms);
+    entry->callback = (int32_t)callback;
+    entry->key = number;
+    entry->size = view.size;
+    entry->sequence = 0;
+    entry->hash = hash_of(entry->namespace_, entry->callback,
+                          timers->options.key == KV_BYTES ? kv_key_hash(KV_BYTES, &view) : (uint64_t)number);
+    return SABOT_OK;
+}
+
+/* Brings timers with times in first..last up into `run`, at most LOAD_MAX and then to the end of a time. */
+static sabot_status below_load(struct timers *timers, enum timer_domain which, uint64_t first, uint64_t last,
+                               struct run *run, struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    struct rocks_scan *scan;
+    struct rocks_span key, value;
+    struct sabot_error failure = {0};
+    uint64_t loaded_to = first;
+    const int64_t before = run->n;
+    SABOT_TRY(below_key(which, first, &timers->key, err));
+    SABOT_TRY(kv_key_begin(&timers->key_end, (int32_t)which + 1, 0, err));
+    SABOT_TRY(rocks_scan_open(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key), span_of(&timers->key_end), &scan,
+                              err));
+    sabot_status status = SABOT_OK;
+    uint64_t next = 0;
+    bool any = false;
+    while (status == SABOT_OK && rocks_scan_next(scan, &key, &value, &failure)) {
+        struct entry entry;
+        status = below_decode(timers, key, &entry, err);
+        if (status != SABOT_OK) { break; }
+        if (entry.time > last || (run->n - before >= LOAD_MAX && entry.time != loaded_to)) {
+            next = entry.time;
+            any = true;
+            break;
+        }
+        loaded_to = entry.time;
+        status = run_add(timers, run, &entry, timers->decoded.data, err);
+    }
+    rocks_scan_close(scan);
+    if (failure.status != SABOT_OK) {
+        if (err && err->status == SABOT_OK) { *err = failure; }
+        status = failure.status;
+    }
+    if (status == SABOT_OK && run->n > before) {
+        /* What is in memory now is gone below: one range, behind all later reads. */
+        rocks_discard(timers->rocks);
+        status = below_key(which, loaded_to, &timers->key_end, err);
+        if (status == SABOT_OK) {
+            kv_key_next(&timers->key_end);
+            rocks_delete_range(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key), span_of(&timers->key_end));
+            status = rocks_commit(timers->rocks, false, err);
+        }
+    }
+    if (status != SABOT_OK) {
+        run->n = before; /* they are still below */
+        return status;
+    }
+    domain->n += run->n - before;
+    domain->below_next = next;
+    domain->below_any = any;
+    return SABOT_OK;
+}
+
+/* --- firing */
+/* Puts what was registered for times that have come into the sorted run. */
+static sabot_status fresh_merge(struct timers *timers, struct domain *domain, struct sabot_error *err) {
+    struct run *fresh = &domain->fresh, *ready = &domain->ready;
+    if (!fresh->n) { return SABOT_OK; }
+    if (ready->first) { /* those before are gone */
+        memmove(ready->items, ready->items + ready->first, (size_t)(ready->n - ready->first) * sizeof(struct entry));
+        ready->n -= ready->first;
+        ready->first = 0;
+        if (!ready->n) { ready->n_bytes = 0; }
+    }
+    const int64_t before = ready->n;
+    for (int64_t i = 0; i < fresh->n; i++) {
+        const sabot_status status = run_add(timers, ready, &fresh->items[i], bytes_of(fresh, &fresh->items[i]), err);
+        if (status != SABOT_OK) {
+            ready->n = before; /* they are still in `fresh` */
+            return status;
+        }
+    }
+    fresh->n = fresh->n_bytes = 0;
+    SABOT_TRY(run_sort(timers, ready, err));
+    run_dedup(domain, ready, false);
+    return SABOT_OK;
+}
+
+/* Opens the earliest bucket that begins by `until`: into the sorted run, or spread over the levels below it. */
+static sabot_status bucket_open(struct timers *timers, enum timer_domain which, uint64_t until, bool *opened,
+                                struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    int32_t level, digit;
+    uint64_t first = 0, last = 0;
+    *opened = false;
+    const bool any = bucket_first(domain, &level, &digit);
+    if (any) { bucket_range(domain, level, digit, &first, &last); }
+    if (domain->below_any && (!any || domain->below_next < first)) {
+        if (domain->below_next <= domain->base) { /* only below, and due: straight into `fresh` */
+            *opened = true;
+            return below_load(timers, which, domain->below_next, domain->base, &domain->fresh, err);
+        }
+        place_of(domain, domain->below_next, &level, &digit);
+        bucket_range(domain, level, digit, &first, &last);
+    }
+    if ((!any && !domain->below_any) || first > until) { return SABOT_OK; }
+    *opened = true;
+    struct run *bucket = &domain->buckets[level][digit];
+    domain->filled[level] |= UINT64_C(1) << digit;
+    if (domain->below_any && domain->below_next <= last) {
+        SABOT_TRY(below_load(timers, which, domain->below_next, last, bucket, err));
+    }
+    const bool whole = !domain->below_any || domain->below_next > last;
+    if (level == 0 || (whole && bucket->n <= READY_MAX)) {
+        /* What is registered from now on up to `last` goes to `fresh`, and is merged. */
+        struct run *fresh = &domain->fresh;
+        for (int64_t i = 0; i < bucket->n; i++) {
+            SABOT_TRY(run_add(timers, fresh, &bucket->items[i], bytes_of(bucket, &bucket->items[i]), err));
+        }
+        domain->base = last;
+    } else {
+        struct run taken = *bucket;
+        *bucket = (struct run){0};
+        domain->filled[level] &= ~(UINT64_C(1) << digit);
+        domain->base = first;
+        domain->n -= taken.n;
+        for (int64_t i = 0; i < taken.n; i++) {
+            const sabot_status status =
+                entry_put(timers, domain, &taken.items[i], bytes_of(&taken, &taken.items[i]), err);
+            if (status != SABOT_OK) { /* the job fails of it */
+                run_free(timers, &taken);
+                return status;
+            }
+        }
+        run_free(timers, &taken);
+        return SABOT_OK;
+    }
+    domain->filled[level] &= ~(UINT64_C(1) << digit);
+    bucket->n = bucket->n_bytes = 0;
+    if (bucket->capacity > READY_MAX) { run_free(timers, bucket); }
+    return SABOT_OK;
+}
+
+sabot_status timers_fire(struct timers *timers, enum timer_domain which, int64_t until_ms, int32_t max, bool *more,
+                         struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    const uint64_t until = time_of(until_ms);
+    struct run *ready = &domain->ready;
+    static _Thread_local struct timer batch[FIRE_MAX];
+    assert(!timers->firing);
+    int32_t fired = 0;
+    *more = false;
+    for (;;) {
+        SABOT_TRY(fresh_merge(timers, domain, err));
+        if (ready->first == ready->n) {
+            bool opened;
+            ready->first = ready->n = ready->n_bytes = 0;
+            SABOT_TRY(bucket_open(timers, which, until, &opened, err));
+            if (!opened) { return SABOT_OK; }
+            continue;
+        }
+        if (ready->items[ready->first].time > until) { return SABOT_OK; }
+        if (fired >= max) {
+            *more = true;
+            return SABOT_OK;
+        }
+        const int32_t callback = ready->items[ready->first].callback;
+        int32_t n = 0;
+        for (int64_t i = ready->first; i < ready->n && n < FIRE_MAX && n < max - fired; i++, n++) {
+            const struct entry *entry = &ready->items[i];
+            if (entry->time > until || entry->callback != callback) { break; }
+            batch[n] = (struct timer){.time_ms = ms_of(entry->time), .namespace_ = entry->namespace_};
+            if (timers->options.key == KV_BYTES) {
+                batch[n].key.bytes = string_view_of((const char *)bytes_of(ready, entry), entry->size);
+            } else {
+                batch[n].key.number = entry->key;
+            }
+        }
+        ready->first += n;
+        domain->n -= n;
+        fired += n;
+        if (callback < 0 || callback >= TIMER_CALLBACKS_MAX || !timers->options.callbacks[callback]) {
+            return SABOT_FAIL(err, SABOT_ERR_STATE, "timers %s: a timer of the checkpoint wants callback %d, which "
+                              "this job does not have: start it without the checkpoint", timers->options.name,
+                              callback);
+        }
+        timers->firing = true;
+        const sabot_status status = timers->options.callbacks[callback](timers->options.arg, which, batch, n, err);
+        timers->firing = false;
+        SABOT_TRY(status);
+    }
+}
+
+int64_t timers_next(const struct timers *timers, enum timer_domain which) {
+    const struct domain *domain = &timers->domains[which];
+    uint64_t next = domain->below_any ? domain->below_next : UINT64_MAX;
+    if (domain->ready.first < domain->ready.n) {
+        const uint64_t time = domain->ready.items[domain->ready.first].time;
+        next = time < next ? time : next;
+    }
+    for (int64_t i = 0; i < domain->fresh.n; i++) {
+        const struct entry *entry = &domain->fresh.items[i];
+        next = !(entry->sequence & 1) && entry->time < next ? entry->time : next;
+    }
+    int32_t level, digit;
+    if (bucket_first(domain, &level, &digit)) {
+        uint64_t first, last;
+        bucket_range(domain, level, digit, &first, &last);
+        next = first < next ? first : next;
+    }
+    return ms_of(next);
+}
+
+/* --- registering */
+static sabot_status change(struct timers *timers, enum timer_domain which, int64_t time_ms, int64_t namespace_,
+                           const void *key, int32_t callback, bool deletion, struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    const bool is_bytes = timers->options.key == KV_BYTES;
+    const struct string_view *view = is_bytes ? key : NULL;
+    const struct entry entry = {
+        .time = time_of(time_ms), .namespace_ = namespace_, .key = is_bytes ? 0 : *(const int64_t *)key,
+        .sequence = ++timers->sequence << 1 | deletion, .size = is_bytes ? view->size : 0, .callback = callback,
+        .hash = hash_of(namespace_, callback, is_bytes ? kv_key_hash(KV_BYTES, key) : (uint64_t)*(const int64_t *)key)};
+    SABOT_TRY(entry_put(timers, domain, &entry, is_bytes ? (const uint8_t *)string_view_data(view) : NULL, err));
+    return timers->rocks ? spill(timers, which, err) : SABOT_OK;
+}
+
+sabot_status timers_register(struct timers *timers, enum timer_domain domain, int64_t time_ms, int64_t namespace_,
+                             const void *key, int32_t callback, struct sabot_error *err) {
+    return change(timers, domain, time_ms, namespace_, key, callback, false, err);
+}
+
+sabot_status timers_delete(struct timers *timers, enum timer_domain domain, int64_t time_ms, int64_t namespace_,
+                           const void *key, int32_t callback, struct sabot_error *err) {
+    return change(timers, domain, time_ms, namespace_, key, callback, true, err);
+}
+
+/* --- snapshot and restore: rows of [key group, namespace, key, callback, time, domain] */
+enum { COLUMN_GROUP, COLUMN_NAMESPACE, COLUMN_KEY, COLUMN_CALLBACK, COLUMN_TIME, COLUMN_DOMAIN, COLUMNS };
+
+static sabot_status entry_copy(struct timers *timers, struct run *to, const struct run *from,
+                               const struct entry *entry, struct sabot_error *err) {
+    return run_add(timers, to, entry, bytes_of(from, entry), err);
+}
+
+/* All timers of a domain, sorted, each once. */
+static sabot_status domain_gather(struct timers *timers, enum timer_domain which, struct run *all,
+                                  struct sabot_error *err) {
+    struct domain *domain = &timers->domains[which];
+    for (int64_t i = domain->ready.first; i < domain->ready.n; i++) {
+        SABOT_TRY(entry_copy(timers, all, &domain->ready, &domain->ready.items[i], err));
+    }
+    for (int64_t i = 0; i < domain->fresh.n; i++) {
+        SABOT_TRY(entry_copy(timers, all, &domain->fresh, &domain->fresh.items[i], err));
+    }
+    for (int32_t level = 0; level < LEVELS; level++) {
+        for (uint64_t bits = domain->filled[level]; bits; bits &= bits - 1) {
+            const struct run *run = &domain->buckets[level][__builtin_ctzll(bits)];
+            for (int64_t i = 0; i < run->n; i++) { SABOT_TRY(entry_copy(timers, all, run, &run->items[i], err)); }
+        }
+    }
+    if (domain->below_any) {
+        struct rocks_scan *scan;
+        struct rocks_span key, value;
+        struct sabot_error failure = {0};
+        SABOT_TRY(below_key(which, domain->below_next, &timers->key, err));
+        SABOT_TRY(kv_key_begin(&timers->key_end, (int32_t)which + 1, 0, err));
+        SABOT_TRY(rocks_scan_open(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key), span_of(&timers->key_end),
+                                  &scan, err));
+        sabot_status status = SABOT_OK;
+        while (status == SABOT_OK && rocks_scan_next(scan, &key, &value, &failure)) {
+            struct entry entry;
+            status = below_decode(timers, key, &entry, err);
+            if (status == SABOT_OK) { status = run_add(timers, all, &entry, timers->decoded.data, err); }
+        }
+        rocks_scan_close(scan);
+        SABOT_TRY(status);
+        if (failure.status != SABOT_OK) {
+            if (err && err->status == SABOT_OK) { *err = failure; }
+            return failure.status;
+        }
+    }
+    SABOT_TRY(run_sort(timers, all, err));
+    const int64_t n = domain->n;
+    run_dedup(domain, all, false);
+    domain->n = n; /* it counts what is in the heap, not this copy */
+    return SABOT_OK;
+}
+
+struct rows {
+    struct column_builder builders[COLUMNS];
+    int32_t n;
+};
+
+static sabot_status row_write(struct timers *timers, struct rows *rows, const struct run *run,
+                              const struct entry *entry, int32_t group, int32_t at, int64_t domain,
+                              struct sabot_error *err) {
+    struct column_builder *builders = rows->builders;
+    ((int32_t *)builders[COLUMN_GROUP].values)[at] = group;
+    ((int64_t *)builders[COLUMN_NAMESPACE].values)[at] = entry->namespace_;
+    ((int64_t *)builders[COLUMN_CALLBACK].values)[at] = entry->callback;
+    ((int64_t *)builders[COLUMN_TIME].values)[at] = ms_of(entry->time);
+    ((int64_t *)builders[COLUMN_DOMAIN].values)[at] = domain;
+    if (timers->options.key != KV_BYTES) {
+        ((int64_t *)builders[COLUMN_KEY].values)[at] = entry->key;
+        return SABOT_OK;
+    }
+    char *bytes;
+    SABOT_TRY(column_builder_reserve(&builders[COLUMN_KEY], entry->size, &bytes, err));
+    memcpy(bytes, bytes_of(run, entry), entry->size);
+    ((struct string_view *)builders[COLUMN_KEY].values)[at] = string_view_of(bytes, entry->size);
+    return SABOT_OK;
+}
+
+static int32_t group_of(const struct timers *timers, const struct run *run, const struct entry *entry) {
+    const struct string_view view = timers->options.key == KV_BYTES
+                                        ? string_view_of((const char *)bytes_of(run, entry), entry->size)
+                                        : (struct string_view){0};
+    const void *key = timers->options.key == KV_BYTES ? (const void *)&view : &entry->key;
+    return key_group_of(kv_key_hash(timers->options.key, key), timers->state.context->max_parallelism);
+}
+
+static sabot_status rows_make(struct timers *timers, const struct run *runs, struct rows *rows, int32_t *starts,
+                              struct sabot_error *err) {
+    for (int32_t c = 0; c < COLUMNS; c++) {
+        const enum phys phys = type_phys(timers->state.snapshot->fields[c].type);
+        SABOT_TRY(column_builder_init(&rows->builders[c], timers->pool, phys, rows->n, false, err));
+    }
+    for (int32_t d = 0; d < 2; d++) {
+        for (int64_t i = 0; i < runs[d].n; i++) { starts[group_of(timers, &runs[d], &runs[d].items[i]) + 1]++; }
+    }
+    for (int32_t g = 0; g < timers->state.context->max_parallelism; g++) { starts[g + 1] += starts[g]; }
+    for (int32_t d = 0; d < 2; d++) {
+        for (int64_t i = 0; i < runs[d].n; i++) {
+            const int32_t group = group_of(timers, &runs[d], &runs[d].items[i]);
+            SABOT_TRY(row_write(timers, rows, &runs[d], &runs[d].items[i], group, starts[group]++, d, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static sabot_status timers_snapshot(struct state_table *base, struct batch **out, struct sabot_error *err) {
+    struct timers *timers = (struct timers *)base;
+    struct run runs[2] = {{0}};
+    struct rows rows = {.n = 0};
+    *out = NULL;
+    sabot_status status = domain_gather(timers, TIMER_EVENT_TIME, &runs[0], err);
+    if (status == SABOT_OK) { status = domain_gather(timers, TIMER_PROCESSING_TIME, &runs[1], err); }
+    if (status == SABOT_OK && runs[0].n + runs[1].n > INT32_MAX) {
+        status = SABOT_FAIL(err, SABOT_ERR_STATE, "timers %s: %lld timers in one task are too many for a snapshot: "
+                            "raise the parallelism", base->name, (long long)(runs[0].n + runs[1].n));
+    }
+    rows.n = (int32_t)(runs[0].n + runs[1].n);
+    if (status == SABOT_OK && rows.n) {
+        int32_t *starts = calloc((size_t)base->context->max_parallelism + 1, sizeof *starts);
+        status = starts ? rows_make(timers, runs, &rows, starts, err)
+                        : SABOT_FAIL(err, SABOT_ERR_MEMORY, "timers %s: no memory for a snapshot", base->name);
+        free(starts);
+        struct column *columns[COLUMNS];
+        int32_t made = 0;
+        for (; made < COLUMNS && status == SABOT_OK; made += status == SABOT_OK) {
+            status = column_builder_finish(&rows.builders[made], &columns[made], err);
+        }
+        if (status == SABOT_OK) {
+            status = batch_new(base->snapshot, columns, COLUMNS, rows.n, out, err);
+        } else {
+            for (int32_t c = 0; c < made; c++) { column_unref(columns[c]); }
+        }
+        for (int32_t c = 0; c < COLUMNS; c++) { column_builder_clear(&rows.builders[c]); }
+    }
+    run_free(timers, &runs[0]);
+    run_free(timers, &runs[1]);
+    return status;
+}
+
+static int64_t number_at(const struct batch *rows, int32_t column, int32_t row) {
+    const struct column *from = rows->columns[column];
+    return ((const int64_t *)from->values)[column_at(from, row)];
+}
+
+static sabot_status timers_restore(struct state_table *base, int64_t namespace_, const struct batch *rows,
+                                   const int32_t *at, int32_t n, struct sabot_error *err) {
+    struct timers *timers = (struct timers *)base;
+    const struct column *keys = rows->columns[COLUMN_KEY];
+    const size_t size = kv_size(timers->options.key);
+    for (int32_t i = 0; i < n; i++) {
+        const void *key = (const char *)keys->values + (size_t)column_at(keys, at[i]) * size;
+        SABOT_TRY(timers_register(timers, number_at(rows, COLUMN_DOMAIN, at[i]) ? TIMER_PROCESSING_TIME
+                                                                                : TIMER_EVENT_TIME,
+                                  number_at(rows, COLUMN_TIME, at[i]), namespace_, key,
+                                  (int32_t)number_at(rows, COLUMN_CALLBACK, at[i]), err));
+    }
+    return SABOT_OK;
+}
+
+static void timers_close(struct state_table *base) {
+    struct timers *timers = (struct timers *)base;
+    for (int32_t d = 0; d < 2; d++) {
+        struct domain *domain = &timers->domains[d];
+        for (int32_t b = 0; b < LEVELS * 64; b++) { run_free(timers, &domain->buckets[b / 64][b % 64]); }
+        run_free(timers, &domain->fresh);
+        run_free(timers, &domain->ready);
+    }
+    memory_charge(timers->pool, -timers->scratch_capacity * (int64_t)sizeof(struct entry), NULL);
+    free(timers->scratch);
+    kv_bytes_free(&timers->key);
+    kv_bytes_free(&timers->key_end);
+    kv_bytes_free(&timers->decoded);
+    free(timers);
+}
+
+static const struct state_backend adopted = {
+    .name = "timers", .close = timers_close, .snapshot = timers_snapshot, .restore = timers_restore};
+
+sabot_status timers_open(const struct timers_options *options, struct timers **out, struct sabot_error *err) {
+    *out = NULL;
+    struct state_tables *tables = kv_store_tables(options->store);
+    struct timers *timers = calloc(1, sizeof *timers);
+    if (!timers) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for timers %s", options->name); }
+    timers->options = *options;
+    timers->pool = state_tables_context(tables)->pool;
+    timers->rocks = kv_store_rocks(options->store);
+    timers->state.backend = &adopted;
+    timers->state.context = state_tables_context(tables);
+    const struct type number = type_not_null(type_of(TYPE_INT64));
+    const struct field fields[] = {
+        {"key", options->key == KV_BYTES ? type_not_null(type_of(TYPE_BINARY)) : number},
+        {"callback", number}, {"time_ms", number}, {"domain", number}};
+    struct schema *schema;
+    sabot_status status = schema_new(fields, 4, &schema, err);
+    if (status != SABOT_OK) {
+        free(timers);
+        return status;
+    }
+    status = state_table_adopt(tables, &(struct state_spec){.name = options->name, .kind = STATE_KEYED,
+                                                            .schema = schema, .n_keys = 4, .n_sub_keys = 3},
+                               &timers->state, err);
+    schema_unref(schema);
+    if (status == SABOT_OK) { *out = timers; }
+    return status;
+}

@@ -1,0 +1,304 @@
+/* Timers against a plain list: random registrations, deletions, firings, snapshots and restores at another parallelism,
+ * in memory and with most of them in RocksDB. A seed that fails: build/tests/time.timers_test SEED. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "time/timers.h"
+
+#define MODEL_MAX 20000
+#define CALLBACKS 3
+
+struct one {
+    int64_t time_ms, namespace_, key;
+    int32_t domain, callback;
+};
+
+struct fixture {
+    uint64_t seed;
+    enum kv_type key;
+    const char *backend;
+    int64_t memory_max;
+    struct memory_pool pool;
+    struct metrics metrics;
+    struct state_tables *tables;
+    struct kv_store *store;
+    struct timers *timers;
+    char dir[200];
+    struct one model[MODEL_MAX];
+    int32_t n;
+    int64_t until_ms[2], last_ms, fired;
+    int32_t again; /* how many callbacks register another timer */
+};
+
+static uint64_t random_state, only_seed;
+static int64_t started_ns;
+static uint64_t next_random(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+static int64_t below(int64_t n) { return (int64_t)(next_random() % (uint64_t)n); }
+
+#define EXPECT(what)                                                                                                   \
+    do {                                                                                                               \
+        if (!(what)) { fail_msg("%s: seed %llu, %s, key %d", #what, (unsigned long long)fixture->seed,                \
+                                fixture->backend, fixture->key); }                                                     \
+    } while (0)
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        struct sabot_error err = {0};                                                                                  \
+        if ((call) != SABOT_OK) { fail_msg("%s: seed %llu", err.message, (unsigned long long)fixture->seed); }         \
+    } while (0)
+
+static struct string_view text_of(int64_t key, char *room) {
+    const int32_t size = snprintf(room, 64, "key number %lld%c%lld", (long long)key, 0, (long long)key % 7);
+    return string_view_of(room, (uint32_t)size);
+}
+
+static int32_t find(const struct fixture *fixture, const struct one *one) {
+    for (int32_t i = 0; i < fixture->n; i++) {
+        if (memcmp(&fixture->model[i], one, sizeof *one) == 0) { return i; }
+    }
+    return -1;
+}
+
+static void set(struct fixture *fixture, const struct one *one, bool there) {
+    char room[64];
+    struct string_view view = text_of(one->key, room);
+    const void *key = fixture->key == KV_BYTES ? (const void *)&view : &one->key;
+    const enum timer_domain domain = (enum timer_domain)one->domain;
+    const int32_t at = find(fixture, one);
+    if (there) {
+        OK(timers_register(fixture->timers, domain, one->time_ms, one->namespace_, key, one->callback, &err));
+        if (at < 0) {
+            EXPECT(fixture->n < MODEL_MAX);
+            fixture->model[fixture->n++] = *one;
+        }
+    } else {
+        OK(timers_delete(fixture->timers, domain, one->time_ms, one->namespace_, key, one->callback, &err));
+        if (at >= 0) { fixture->model[at] = fixture->model[--fixture->n]; }
+    }
+}
+
+static struct fixture *current;
+
+static sabot_status fire(int32_t callback, enum timer_domain domain, const struct timer *timers, int32_t n) {
+    struct fixture *fixture = current;
+    for (int32_t i = 0; i < n; i++) {
+        struct one one;
+        memset(&one, 0, sizeof one);
+        one = (struct one){timers[i].time_ms, timers[i].namespace_, timers[i].key.number, (int32_t)domain, callback};
+        if (fixture->key == KV_BYTES) {
+            EXPECT(sscanf(string_view_data(&timers[i].key.bytes), "key number %lld", (long long *)&one.key) == 1);
+            char room[64];
+            const struct string_view expected = text_of(one.key, room);
+            EXPECT(string_view_equal(&expected, &timers[i].key.bytes));
+        }
+        const int32_t at = find(fixture, &one);
+        EXPECT(at >= 0);
+        EXPECT(one.time_ms >= fixture->last_ms && one.time_ms <= fixture->until_ms[domain]);
+        fixture->last_ms = one.time_ms;
+        fixture->model[at] = fixture->model[--fixture->n];
+        fixture->fired++;
+    }
+    if (fixture->again > 0 && fixture->last_ms < INT64_MAX - 1000) { /* a callback registers timers, due ones too: those may fire late, and in this call */
+        fixture->again--;
+        struct one one;
+        memset(&one, 0, sizeof one);
+        one = (struct one){fixture->last_ms + below(100), 1, below(20), (int32_t)domain, (int32_t)below(CALLBACKS)};
+        set(fixture, &one, true);
+    }
+    return SABOT_OK;
+}
+#define CALLBACK(id)                                                                                                   \
+    static sabot_status fire_##id(void *arg, enum timer_domain domain, const struct timer *timers, int32_t n,          \
+                                  struct sabot_error *err) {                                                           \
+        (void)arg;                                                                                                     \
+        (void)err;                                                                                                     \
+        return fire(id, domain, timers, n);                                                                            \
+    }
+CALLBACK(0)
+CALLBACK(1)
+CALLBACK(2)
+
+static void open_all(struct fixture *fixture, struct state_snapshot *snapshots, int32_t n) {
+    const struct state_context context = {.pool = &fixture->pool, .metrics = &fixture->metrics, .parallelism = 1,
+                                          .backend = fixture->backend, .max_parallelism = 32};
+    OK(state_tables_new(&context, &fixture->tables, &err));
+    for (int32_t i = 0; i < n; i++) {
+        struct batch *rows = snapshots[i].rows ? batch_ref(snapshots[i].rows) : NULL;
+        OK(state_tables_load(fixture->tables, snapshots[i].name, snapshots[i].kind, rows, &err));
+    }
+    OK(kv_store_new(&(struct kv_store_options){.env = env_real(), .tables = fixture->tables, .dir = fixture->dir,
+                                               .memory_bytes = 1 << 20},
+                    &fixture->store, &err));
+    OK(timers_open(&(struct timers_options){.store = fixture->store, .name = "timers", .key = fixture->key,
+                                            .memory_max = fixture->memory_max,
+                                            .callbacks = {fire_0, fire_1, fire_2}},
+                   &fixture->timers, &err));
+}
+
+static void close_all(struct fixture *fixture) {
+    state_tables_free(fixture->tables);
+    kv_store_free(fixture->store);
+    env_remove(env_real(), fixture->dir, NULL);
+}
+
+static void snapshot_and_restore(struct fixture *fixture) {
+    struct state_snapshot *snapshots;
+    int32_t n;
+    OK(state_tables_snapshot(fixture->tables, &snapshots, &n, &err));
+    const int64_t rows = snapshots[0].rows ? snapshots[0].rows->rows : 0;
+    EXPECT(rows == fixture->n); /* each once, deleted ones not */
+    for (int64_t i = 1; i < rows; i++) {
+        const int32_t *groups = snapshots[0].rows->columns[0]->values;
+        EXPECT(groups[i - 1] <= groups[i]);
+    }
+    if (below(2)) { /* go on, or start again from it */
+        close_all(fixture);
+        open_all(fixture, snapshots, n);
+    }
+    state_snapshots_free(snapshots, n);
+}
+
+static int64_t random_time(const struct fixture *fixture, int32_t domain) {
+    const int64_t now_ms = fixture->until_ms[domain];
+    switch (below(6)) {
+    case 0: return now_ms + below(INT64_C(1) << (1 + below(40)));
+    case 1: return now_ms - below(50); /* late */
+    case 2: return below(2) ? INT64_MAX - below(3) : now_ms + 10;
+    default: return now_ms + below(300);
+    }
+}
+
+static void fire_until(struct fixture *fixture, int32_t domain, int64_t until_ms) {
+    bool more = true;
+    fixture->until_ms[domain] = until_ms;
+    fixture->last_ms = INT64_MIN;
+    fixture->again = fixture->seed ? (int32_t)below(3) : 0;
+    while (more) {
+        const int64_t before = fixture->fired;
+        const int32_t max = (int32_t)below(50) + 1;
+        OK(timers_fire(fixture->timers, (enum timer_domain)domain, until_ms, max, &more, &err));
+        EXPECT(!more || fixture->fired > before);
+        EXPECT(fixture->fired - before <= max);
+    }
+    int64_t next_ms = INT64_MAX;
+    for (int32_t i = 0; i < fixture->n; i++) {
+        const struct one *one = &fixture->model[i];
+        EXPECT(one->domain != domain || one->time_ms > until_ms);
+        if (one->domain == domain && one->time_ms < next_ms) { next_ms = one->time_ms; }
+    }
+    EXPECT(timers_next(fixture->timers, (enum timer_domain)domain) <= next_ms);
+    EXPECT(timers_next(fixture->timers, (enum timer_domain)domain) > until_ms || next_ms == INT64_MAX);
+}
+
+static void run(uint64_t seed, const char *backend, enum kv_type key) {
+    if (only_seed && seed != only_seed) { return; }
+    struct fixture *fixture = current = calloc(1, sizeof *fixture);
+    random_state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    fixture->seed = seed;
+    fixture->backend = backend;
+    fixture->key = key;
+    fixture->memory_max = 50;
+    struct env_stat found;
+    const bool shm = env_stat(env_real(), "/dev/shm", &found, NULL) == SABOT_OK;
+    snprintf(fixture->dir, sizeof fixture->dir, "%s/sabot-timers-%lld-%llu", shm ? "/dev/shm" : "/tmp",
+             (long long)started_ns, (unsigned long long)seed);
+    memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
+    fixture->until_ms[0] = fixture->until_ms[1] = seed % 3 ? -500 : INT64_C(1700000000000);
+    open_all(fixture, NULL, 0);
+    for (int32_t step = 0; step < 60; step++) {
+        const int32_t domain = (int32_t)below(2), n = (int32_t)below(40);
+        switch (below(8)) {
+        case 0: snapshot_and_restore(fixture); break;
+        case 1:
+        case 2: fire_until(fixture, domain, fixture->until_ms[domain] + below(INT64_C(1) << below(24))); break;
+        case 3:
+            for (int32_t i = 0; i < n && fixture->n; i++) {
+                const struct one one = fixture->model[below(fixture->n)];
+                set(fixture, &one, below(2) == 0); /* again, or not at all */
+            }
+            break;
+        default:
+            for (int32_t i = 0; i < n; i++) {
+                struct one one;
+                memset(&one, 0, sizeof one);
+                one = (struct one){random_time(fixture, domain), below(3), below(30), domain,
+                                   (int32_t)below(CALLBACKS)};
+                set(fixture, &one, below(10) > 0);
+            }
+            break;
+        }
+    }
+    fire_until(fixture, 0, INT64_MAX);
+    fire_until(fixture, 1, INT64_MAX);
+    EXPECT(fixture->n == 0);
+    EXPECT(timers_next(fixture->timers, TIMER_EVENT_TIME) == INT64_MAX);
+    close_all(fixture);
+    EXPECT(fixture->pool.used == 0);
+    free(fixture);
+}
+
+static void timers_in_memory_fire_as_the_plain_list_says(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 400; seed++) { run(seed, "memory", seed % 2 ? KV_INT64 : KV_BYTES); }
+}
+static void timers_in_rocksdb_fire_as_the_plain_list_says(void **state) {
+    (void)state;
+    for (uint64_t seed = 1001; seed <= 1030; seed++) { run(seed, "rocksdb", seed % 2 ? KV_INT64 : KV_BYTES); }
+}
+
+static void many_equal_ones_are_one(void **state) {
+    (void)state;
+    if (only_seed) { return; }
+    struct fixture *fixture = current = calloc(1, sizeof *fixture);
+    fixture->backend = "memory";
+    memory_pool_init(&fixture->pool, "test", NULL, INT64_C(4) << 20); /* a million would take 48 MB */
+    open_all(fixture, NULL, 0);
+    struct one one;
+    memset(&one, 0, sizeof one);
+    one = (struct one){1000, 0, 7, 0, 1};
+    for (int32_t i = 0; i < 1000000; i++) { set(fixture, &one, true); }
+    fire_until(fixture, 0, 2000);
+    EXPECT(fixture->fired == 1);
+    close_all(fixture);
+    EXPECT(fixture->pool.used == 0);
+    free(fixture);
+}
+
+static void a_callback_that_is_gone_is_named(void **state) {
+    (void)state;
+    if (only_seed) { return; }
+    struct fixture *fixture = current = calloc(1, sizeof *fixture);
+    fixture->backend = "memory";
+    memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
+    open_all(fixture, NULL, 0);
+    const int64_t key = 1;
+    bool more;
+    struct sabot_error err = {0};
+    assert_int_equal(timers_register(fixture->timers, TIMER_EVENT_TIME, 5, 0, &key, 9, &err), SABOT_OK);
+    assert_int_equal(timers_fire(fixture->timers, TIMER_EVENT_TIME, 5, 10, &more, &err), SABOT_ERR_STATE);
+    assert_non_null(strstr(err.message, "callback 9"));
+    close_all(fixture);
+    EXPECT(fixture->pool.used == 0);
+    free(fixture);
+}
+
+int main(int argc, char **argv) {
+    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    started_ns = env_now_ns(env_real());
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timers_in_memory_fire_as_the_plain_list_says),
+        cmocka_unit_test(timers_in_rocksdb_fire_as_the_plain_list_says),
+        cmocka_unit_test(many_equal_ones_are_one),
+        cmocka_unit_test(a_callback_that_is_gone_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
