@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help spill-long build test demo bench lint kill kill-long fuzz install clean
+.PHONY: help spill-long build test demo bench bench-state lint kill kill-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -31,6 +31,10 @@ demo: build ## a SQL job over a live stream, for some seconds
 bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test
 	@. tools/env && tools/bench $(BENCH)
+
+bench-state: ## what state, timers and barriers cost, beside their targets
+	@tools/bootstrap test
+	@. tools/env && tools/bench --rounds 3 state. time. checkpoint.
 
 lint: ## the rules that the compiler does not check
 	@tools/lint

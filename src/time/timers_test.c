@@ -107,7 +107,8 @@ static sabot_status fire(int32_t callback, enum timer_domain domain, const struc
         fixture->model[at] = fixture->model[--fixture->n];
         fixture->fired++;
     }
-    if (fixture->again > 0 && fixture->last_ms < INT64_MAX - 1000) { /* a callback registers timers, due ones too: those may fire late, and in this call */
+    /* A callback registers timers, due ones too: those fire in this call. */
+    if (fixture->again > 0 && fixture->last_ms < INT64_MAX - 1000) {
         fixture->again--;
         struct one one;
         memset(&one, 0, sizeof one);
