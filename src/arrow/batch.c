@@ -62,6 +62,45 @@ sabot_status batch_with_columns(const struct batch *from, struct schema *schema,
     return SABOT_OK;
 }
 
+sabot_status schema_with_row_kinds(const struct schema *from, const char *name, bool first, struct schema **out,
+                                   struct sabot_error *err) {
+    struct field *fields = malloc(sizeof *fields * ((size_t)from->n_fields + 1));
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema of %d columns", from->n_fields + 1); }
+    memcpy(fields + first, from->fields, sizeof *fields * (size_t)from->n_fields);
+    fields[first ? 0 : from->n_fields] = (struct field){name, type_not_null(type_of(TYPE_STRING))};
+    const sabot_status status = schema_new(fields, from->n_fields + 1, out, err);
+    free(fields);
+    return status;
+}
+
+static sabot_status row_kinds_column(struct memory_pool *pool, const struct batch *from, struct column **out,
+                                     struct sabot_error *err) {
+    static const char names[4][3] = {"+I", "-U", "+U", "-D"};
+    struct column_builder builder = {0};
+    SABOT_TRY(column_builder_init(&builder, pool, PHYS_VIEW, from->rows, false, err));
+    for (int32_t i = 0; i < from->rows; i++) {
+        ((struct string_view *)builder.values)[i] =
+            string_view_of(names[from->row_kinds ? from->row_kinds[i] & 3 : ROW_INSERT], 2);
+    }
+    return column_builder_finish(&builder, out, err);
+}
+
+sabot_status batch_with_row_kinds(struct memory_pool *pool, const struct batch *from, struct schema *schema, bool first,
+                                  struct batch **out, struct sabot_error *err) {
+    struct column *kinds = NULL;
+    SABOT_TRY(row_kinds_column(pool, from, &kinds, err));
+    struct column **columns = malloc(sizeof *columns * ((size_t)from->n_columns + 1));
+    if (!columns) {
+        column_unref(kinds);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a batch of %d columns", from->n_columns + 1);
+    }
+    columns[first ? 0 : from->n_columns] = kinds;
+    for (int32_t i = 0; i < from->n_columns; i++) { columns[i + first] = column_ref(from->columns[i]); }
+    const sabot_status status = batch_with_columns(from, schema, columns, from->n_columns + 1, out, err);
+    free(columns);
+    return status;
+}
+
 sabot_status batch_with_selection(const struct batch *from, struct buffer *selection, int32_t selected,
                                   struct batch **out, struct sabot_error *err) {
     for (int32_t i = 0; i < from->n_columns; i++) { column_ref(from->columns[i]); }

@@ -136,6 +136,12 @@ void batch_unref(struct batch *batch); /* NULL is allowed */
  * column references. */
 sabot_status batch_with_columns(const struct batch *from, struct schema *schema, struct column *const *columns,
                                 int32_t n_columns, struct batch **out, struct sabot_error *err);
+/* The same rows with their row kinds as a column of text, +I -U +U -D: the last one, or the first where `first` is set.
+ * schema: what schema_with_row_kinds made of the batch's. */
+sabot_status batch_with_row_kinds(struct memory_pool *pool, const struct batch *from, struct schema *schema, bool first,
+                                  struct batch **out, struct sabot_error *err);
+sabot_status schema_with_row_kinds(const struct schema *from, const char *name, bool first, struct schema **out,
+                                   struct sabot_error *err);
 /* The same columns with another selection (the buffer's reference is taken over). */
 sabot_status batch_with_selection(const struct batch *from, struct buffer *selection, int32_t selected,
                                   struct batch **out, struct sabot_error *err);

@@ -63,6 +63,30 @@ struct store *console_store(struct sabot_error *err) {
     return store;
 }
 
+int console_setting(const char *command, const char *key, const char *value, struct console_session *given) {
+    struct sabot_error err = {0};
+    const struct sql_span nowhere = {0};
+    if (settings_set(&given->settings, key, value, nowhere, nowhere, &err) == SABOT_OK) { return -1; }
+    return console_usage(command, "%s", err.message);
+}
+
+int console_option(const char *command, int option, char *value, struct console_session *given) {
+    struct sabot_error err = {0};
+    char *equals;
+    switch (option) {
+    case 'p': return console_setting(command, "parallelism.default", value, given);
+    case CONSOLE_OPTION_MEMORY:
+        if (size_parse(value, &given->memory_limit, &err) == SABOT_OK) { return -1; }
+        return console_usage(command, "--memory: %s", err.message);
+    case CONSOLE_OPTION_SET:
+        equals = strchr(value, '=');
+        if (!equals) { return console_usage(command, "--set %s: write KEY=VALUE", value); }
+        *equals = 0;
+        return console_setting(command, value, equals + 1, given);
+    default: return console_usage(command, "the command line can't be understood");
+    }
+}
+
 static volatile sig_atomic_t signals;
 
 static void on_signal(int number) {

@@ -17,6 +17,20 @@ sabot_status console_read(struct env *env, const char *path, char **data, size_t
 /* Files, local and remote, for commands that run no job; of the process. NULL: no memory, *err says so. */
 struct store *console_store(struct sabot_error *err);
 
+/* The options of every command that has a session: -p, --memory, --set. The settings become the session's own. */
+struct console_session {
+    struct settings settings;
+    int64_t memory_limit;
+};
+enum { CONSOLE_OPTION_MEMORY = 1000, CONSOLE_OPTION_SET };
+#define CONSOLE_OPTIONS                                                                                               \
+    {"parallelism", required_argument, NULL, 'p'}, {"memory", required_argument, NULL, CONSOLE_OPTION_MEMORY},        \
+        {"set", required_argument, NULL, CONSOLE_OPTION_SET}
+/* Takes one of them, or anything else that getopt gave, which is a mistake. Returns -1 to go on, else the exit code. */
+int console_option(const char *command, int option, char *value, struct console_session *given);
+/* One setting by its key; as above. */
+int console_setting(const char *command, const char *key, const char *value, struct console_session *given);
+
 /* SIGINT and SIGTERM from now on only count. */
 void console_catch_signals(void);
 int console_signals(void);

@@ -10,7 +10,6 @@
 
 #define POLL_NS 50000000
 #define PROGRESS_NS 200000000
-#define SETTINGS_MAX 256
 
 struct run {
     struct env *env;
@@ -229,15 +228,11 @@ static sabot_status run_script(struct run *run, struct session_script *script, s
 
 struct arguments {
     const char *path, *sql;
-    const char *keys[SETTINGS_MAX], *values[SETTINGS_MAX];
-    int n_settings;
-    int64_t memory_limit;
+    struct console_session session;
 };
 
 enum {
-    OPT_MEMORY = 256,
-    OPT_SET,
-    OPT_CHECKPOINT_DIR,
+    OPT_CHECKPOINT_DIR = 256,
     OPT_CHECKPOINT_INTERVAL,
     OPT_FROM,
     OPT_ALLOW_NON_RESTORED,
@@ -251,9 +246,7 @@ enum {
 
 static const struct option long_options[] = {
     {"execute", required_argument, NULL, 'e'},
-    {"parallelism", required_argument, NULL, 'p'},
-    {"memory", required_argument, NULL, OPT_MEMORY},
-    {"set", required_argument, NULL, OPT_SET},
+    CONSOLE_OPTIONS,
     {"checkpoint-dir", required_argument, NULL, OPT_CHECKPOINT_DIR},
     {"checkpoint-interval", required_argument, NULL, OPT_CHECKPOINT_INTERVAL},
     {"from", required_argument, NULL, OPT_FROM},
@@ -269,33 +262,25 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static bool add_setting(struct arguments *arguments, const char *key, const char *value) {
-    if (arguments->n_settings == SETTINGS_MAX) { return false; }
-    arguments->keys[arguments->n_settings] = key;
-    arguments->values[arguments->n_settings++] = value;
-    return true;
+static int setting(const char *key, const char *value, struct arguments *arguments) {
+    return console_setting("run", key, value, &arguments->session);
 }
 
 /* Returns -1 to go on, else the exit code. */
 static int take_option(int option, struct run *run, struct arguments *arguments) {
     struct sabot_error err = {0};
     int64_t duration_ns;
-    char *equals;
     switch (option) {
     case 'e': arguments->sql = optarg; return -1;
     case 'q': run->quiet = true; return -1;
-    case 'p': add_setting(arguments, "parallelism.default", optarg); return -1;
-    case OPT_CHECKPOINT_DIR: add_setting(arguments, "execution.checkpointing.dir", optarg); return -1;
-    case OPT_CHECKPOINT_INTERVAL: add_setting(arguments, "execution.checkpointing.interval", optarg); return -1;
-    case OPT_FROM: add_setting(arguments, "execution.savepoint.path", optarg); return -1;
-    case OPT_ALLOW_NON_RESTORED:
-        add_setting(arguments, "execution.savepoint.ignore-unclaimed-state", "true");
-        return -1;
-    case OPT_SAVEPOINT_DIR: add_setting(arguments, "execution.checkpointing.savepoint-dir", optarg); return -1;
+    case OPT_CHECKPOINT_DIR: return setting("execution.checkpointing.dir", optarg, arguments);
+    case OPT_CHECKPOINT_INTERVAL: return setting("execution.checkpointing.interval", optarg, arguments);
+    case OPT_FROM: return setting("execution.savepoint.path", optarg, arguments);
+    case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
+    case OPT_SAVEPOINT_DIR: return setting("execution.checkpointing.savepoint-dir", optarg, arguments);
     case OPT_UNALIGNED:
-        add_setting(arguments, "execution.checkpointing.unaligned.enabled", "true");
-        if (optarg) { add_setting(arguments, "execution.checkpointing.aligned-checkpoint-timeout", optarg); }
-        return -1;
+        if (optarg && setting("execution.checkpointing.aligned-checkpoint-timeout", optarg, arguments) >= 0) { return 2; }
+        return setting("execution.checkpointing.unaligned.enabled", "true", arguments);
     case OPT_SUMMARY: run->summary = true; return -1;
     case OPT_LIVE: run->live = true; return -1;
     case OPT_HELP: fputs(help, stdout); return 0;
@@ -305,36 +290,22 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
         }
         run->output_given = true;
         return -1;
-    case OPT_MEMORY:
-        if (size_parse(optarg, &arguments->memory_limit, &err) == SABOT_OK) { return -1; }
-        return console_usage("run", "--memory: %s", err.message);
     case OPT_TIMEOUT:
         if (duration_parse(optarg, &duration_ns, &err) != SABOT_OK) {
             return console_usage("run", "--timeout: %s", err.message);
         }
         run->deadline_ns = env_now_ns(run->env) + duration_ns;
         return -1;
-    case OPT_SET:
-        equals = strchr(optarg, '=');
-        if (!equals) { return console_usage("run", "--set %s: write KEY=VALUE", optarg); }
-        *equals = 0;
-        if (add_setting(arguments, optarg, equals + 1)) { return -1; }
-        return console_usage("run", "more than %d settings", SETTINGS_MAX);
-    default: return console_usage("run", "the command line can't be understood");
+    default: return console_option("run", option, optarg, &arguments->session);
     }
 }
 
 static sabot_status apply_settings(struct run *run, const struct arguments *arguments, struct sabot_error *err) {
+    struct settings *settings = &run->session->settings;
     const struct sql_span nowhere = {0};
-    bool dir = false, interval = false;
-    for (int i = 0; i < arguments->n_settings; i++) {
-        SABOT_TRY(
-            settings_set(&run->session->settings, arguments->keys[i], arguments->values[i], nowhere, nowhere, err));
-        dir |= strcmp(arguments->keys[i], "execution.checkpointing.dir") == 0;
-        interval |= strcmp(arguments->keys[i], "execution.checkpointing.interval") == 0;
-    }
-    if (!dir || interval) { return SABOT_OK; }
-    return settings_set(&run->session->settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
+    *settings = arguments->session.settings;
+    if (!settings->values[SETTING_checkpoint_dir] || settings->values[SETTING_checkpoint_interval]) { return SABOT_OK; }
+    return settings_set(settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
 }
 
 static sabot_status run_prelude(struct run *run, const char *prelude, struct sabot_error *err) {
@@ -369,7 +340,7 @@ int run_with_prelude(int argc, char **argv, const char *prelude) {
     char *text = NULL;
     size_t size = 0;
     struct session_script script = {0};
-    sabot_status status = session_new(run.env, arguments.memory_limit, &run.session, &err);
+    sabot_status status = session_new(run.env, arguments.session.memory_limit, &run.session, &err);
     if (status == SABOT_OK) { run.session->serves = true; }
     if (status == SABOT_OK) { status = apply_settings(&run, &arguments, &err); }
     if (status == SABOT_OK && arguments.path) { status = console_read(run.env, arguments.path, &text, &size, &err); }

@@ -366,41 +366,23 @@ static void drain_jobs(struct shell *shell) {
 }
 
 int command_sql(int argc, char **argv) {
-    enum { OPT_MEMORY = 256, OPT_SET, OPT_HELP };
-    static const struct option options[] = {{"parallelism", required_argument, NULL, 'p'},
-                                            {"memory", required_argument, NULL, OPT_MEMORY},
-                                            {"set", required_argument, NULL, OPT_SET},
-                                            {"help", no_argument, NULL, OPT_HELP},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {CONSOLE_OPTIONS, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct shell shell = {.env = env_real(), .output = OUTPUT_TABLE};
     struct sabot_error err = {0};
-    const struct sql_span nowhere = {0};
-    int64_t memory_limit = 0;
-    struct settings settings = {0};
+    struct console_session given = {0};
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, "p:", options, NULL)) != -1;) {
-        char *equals = NULL;
-        switch (option) {
-        case 'p':
-            if (settings_set(&settings, "parallelism.default", optarg, nowhere, nowhere, &err) == SABOT_OK) { break; }
-            return console_usage("sql", "%s", err.message);
-        case OPT_MEMORY:
-            if (size_parse(optarg, &memory_limit, &err) == SABOT_OK) { break; }
-            return console_usage("sql", "--memory: %s", err.message);
-        case OPT_SET:
-            equals = strchr(optarg, '=');
-            if (!equals) { return console_usage("sql", "--set %s: write KEY=VALUE", optarg); }
-            *equals = 0;
-            if (settings_set(&settings, optarg, equals + 1, nowhere, nowhere, &err) == SABOT_OK) { break; }
-            return console_usage("sql", "%s", err.message);
-        case OPT_HELP: fputs(help, stdout); return 0;
-        default: return console_usage("sql", "the command line can't be understood");
+        if (option == 'h') {
+            fputs(help, stdout);
+            return 0;
         }
+        const int code = console_option("sql", option, optarg, &given);
+        if (code >= 0) { return code; }
     }
-    if (session_new(shell.env, memory_limit, &shell.session, &err) != SABOT_OK) {
+    if (session_new(shell.env, given.memory_limit, &shell.session, &err) != SABOT_OK) {
         return console_error(&err, NULL, NULL, 0);
     }
-    shell.session->settings = settings;
+    shell.session->settings = given.settings;
     console_catch_signals();
     bool fine = true;
     if (optind < argc) {

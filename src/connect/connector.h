@@ -97,6 +97,14 @@ struct source_split {
     bool finished;
 };
 
+/* One row of the positions that `restore` gets, read by split_position_at; the bytes are the batch's. */
+struct split_position {
+    const char *id, *bytes;
+    size_t id_size, size;
+};
+struct split_position split_position_at(const struct batch *positions, int32_t i);
+bool split_position_is_of(const struct split_position *position, const char *id);
+
 struct source_type {
     const char *name, *summary;
     const struct connector_option *options; /* ends with name NULL */
@@ -152,6 +160,13 @@ struct sink_type {
     sabot_status (*finish)(struct sink *sink, bool *full, struct sabot_error *err);
     void (*close)(struct sink *sink);
 };
+
+/* For sinks of one phase, whose rows are out when write returns (sink_default.c). */
+sabot_status sink_default_restore(struct sink *sink, struct batch *pending, struct sabot_error *err);
+sabot_status sink_default_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
+                                  struct sabot_error *err);
+sabot_status sink_default_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err);
+sabot_status sink_default_finish(struct sink *sink, bool *full, struct sabot_error *err);
 
 struct connector {
     const char *name;

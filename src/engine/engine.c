@@ -132,31 +132,6 @@ void sabot_result_free(struct sabot_result *result) {
     free(result);
 }
 
-static const char *const row_kind_names[] = {"+I", "-U", "+U", "-D"};
-
-/* A batch of an updating query with its row kinds as a last column. */
-static sabot_status with_row_kinds(struct memory_pool *pool, struct schema *schema, const struct batch *from,
-                                   struct batch **out, struct sabot_error *err) {
-    struct column_builder kinds = {0};
-    SABOT_TRY(column_builder_init(&kinds, pool, PHYS_VIEW, from->rows, false, err));
-    for (int32_t i = 0; i < from->rows; i++) {
-        ((struct string_view *)kinds.values)[i] =
-            string_view_of(row_kind_names[from->row_kinds ? from->row_kinds[i] : ROW_INSERT], 2);
-    }
-    struct column *column = NULL;
-    SABOT_TRY(column_builder_finish(&kinds, &column, err));
-    struct column **columns = malloc(sizeof *columns * (size_t)(from->n_columns + 1));
-    if (!columns) {
-        column_unref(column);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a batch of %d columns", from->n_columns + 1);
-    }
-    for (int32_t i = 0; i < from->n_columns; i++) { columns[i] = column_ref(from->columns[i]); }
-    columns[from->n_columns] = column;
-    const sabot_status status = batch_with_columns(from, schema, columns, from->n_columns + 1, out, err);
-    free(columns);
-    return status;
-}
-
 struct result_source {
     struct sabot_result *result;
     struct schema *schema; /* of the stream */
@@ -176,7 +151,7 @@ static sabot_status result_next(void *self, struct batch **out, struct sabot_err
     if (!*out || !job->updating) { return SABOT_OK; }
     BATCH_OWNED struct batch *batch = *out;
     *out = NULL;
-    return with_row_kinds(&job->session->pool, source->schema, batch, out, err);
+    return batch_with_row_kinds(&job->session->pool, batch, source->schema, false, out, err);
 }
 
 static void result_close(void *self) {
@@ -192,13 +167,7 @@ static sabot_status stream_schema(const struct sabot_result *result, struct sche
         *out = schema_ref(schema);
         return SABOT_OK;
     }
-    struct field *fields = malloc(sizeof *fields * (size_t)(schema->n_fields + 1));
-    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema"); }
-    memcpy(fields, schema->fields, sizeof *fields * (size_t)schema->n_fields);
-    fields[schema->n_fields] = (struct field){"row_kind", type_not_null(type_of(TYPE_STRING))};
-    const sabot_status status = schema_new(fields, schema->n_fields + 1, out, err);
-    free(fields);
-    return status;
+    return schema_with_row_kinds(schema, "row_kind", false, out, err);
 }
 
 sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayStream *stream,

@@ -153,9 +153,9 @@ static sabot_status stall_rows(struct session *session, struct batch **out, stru
     return status;
 }
 
-static sabot_status run_statement(struct session *session, const struct session_script *script,
-                                  const struct sql_statement *statement, struct session_result *result,
-                                  struct sabot_error *err) {
+static sabot_status next_statement(struct session *session, struct session_script *script, bool explained,
+                                   struct session_result *result, struct sabot_error *err) {
+    struct sql_statement *statement = script->script->statements.items[script->next++];
     *result = (struct session_result){.outcome = STATEMENT_DONE};
     struct collect *collect = NULL;
     SABOT_TRY(
@@ -164,7 +164,8 @@ static sabot_status run_statement(struct session *session, const struct session_
         .env = session->env, .pool = &session->pool, .catalog = &session->catalog, .settings = &session->settings,
         .text = script->script->text, .collect = collect, .statement_number = session->statements++};
     struct statement_result made = {0};
-    sabot_status status = statement_execute(&context, statement, &made, err);
+    sabot_status status = explained ? statement_explain(&context, statement, &made, err)
+                                    : statement_execute(&context, statement, &made, err);
     if (status == SABOT_OK && made.outcome == STATEMENT_STALL) {
         status = stall_rows(session, &made.rows, err);
         made.outcome = STATEMENT_ROWS;
@@ -186,18 +187,10 @@ static sabot_status run_statement(struct session *session, const struct session_
 
 sabot_status session_step(struct session *session, struct session_script *script, struct session_result *result,
                           struct sabot_error *err) {
-    const struct sql_statement *statement = script->script->statements.items[script->next++];
-    return run_statement(session, script, statement, result, err);
+    return next_statement(session, script, false, result, err);
 }
 
 sabot_status session_explain_step(struct session *session, struct session_script *script,
                                   struct session_result *result, struct sabot_error *err) {
-    struct sql_statement *statement = script->script->statements.items[script->next++];
-    if (statement->kind != SQL_STATEMENT_QUERY && statement->kind != SQL_STATEMENT_INSERT &&
-        statement->kind != SQL_STATEMENT_SET_OF_STATEMENTS) {
-        return run_statement(session, script, statement, result, err);
-    }
-    struct sql_statement explain = {.kind = SQL_STATEMENT_EXPLAIN, .span = statement->span};
-    explain.explain.statement = statement;
-    return run_statement(session, script, &explain, result, err);
+    return next_statement(session, script, true, result, err);
 }

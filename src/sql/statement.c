@@ -478,3 +478,14 @@ sabot_status statement_execute(const struct statement_context *context, const st
     if (status != SABOT_OK) { statement_result_clear(result); }
     return status;
 }
+
+sabot_status statement_explain(const struct statement_context *context, struct sql_statement *statement,
+                               struct statement_result *result, struct sabot_error *err) {
+    if (statement->kind != SQL_STATEMENT_QUERY && statement->kind != SQL_STATEMENT_INSERT &&
+        statement->kind != SQL_STATEMENT_SET_OF_STATEMENTS) {
+        return statement_execute(context, statement, result, err);
+    }
+    struct sql_statement explain = {.kind = SQL_STATEMENT_EXPLAIN, .span = statement->span};
+    explain.explain.statement = statement;
+    return statement_execute(context, &explain, result, err);
+}

@@ -44,6 +44,10 @@ void statement_result_clear(struct statement_result *result);
 sabot_status statement_execute(const struct statement_context *context, const struct sql_statement *statement,
                                struct statement_result *result, struct sabot_error *err);
 
+/* As statement_execute, but a query, an INSERT or a statement set is explained. */
+sabot_status statement_explain(const struct statement_context *context, struct sql_statement *statement,
+                               struct statement_result *result, struct sabot_error *err);
+
 /* The job options that the settings ask for (name, parallelism limits, latency, checkpoints, ledgers ...); texts are
  * borrowed from the settings. `memory`, `bounded` are left to the caller. */
 struct job_options;

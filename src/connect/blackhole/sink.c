@@ -25,34 +25,11 @@ static sabot_status blackhole_open(const struct connector_context *context, stru
     return *out ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a sink");
 }
 
-static sabot_status blackhole_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
-    (void)sink, (void)pending, (void)err;
-    return SABOT_OK;
-}
-
 static sabot_status blackhole_write(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
     (void)err;
     *full = false;
     sink->rows += batch->selected;
     batch_unref(batch);
-    return SABOT_OK;
-}
-
-static sabot_status blackhole_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
-                                      struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)pending, (void)err;
-    *full = false;
-    return SABOT_OK;
-}
-
-static sabot_status blackhole_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)err;
-    return SABOT_OK;
-}
-
-static sabot_status blackhole_finish(struct sink *sink, bool *full, struct sabot_error *err) {
-    (void)sink, (void)err;
-    *full = false;
     return SABOT_OK;
 }
 
@@ -64,10 +41,10 @@ const struct sink_type blackhole_sink = {
     .options = blackhole_options,
     .accepts = SINK_INSERTS | SINK_UPSERTS | SINK_RETRACTS,
     .open = blackhole_open,
-    .restore = blackhole_restore,
+    .restore = sink_default_restore,
     .write = blackhole_write,
-    .prepare = blackhole_prepare,
-    .commit = blackhole_commit,
-    .finish = blackhole_finish,
+    .prepare = sink_default_prepare,
+    .commit = sink_default_commit,
+    .finish = sink_default_finish,
     .close = blackhole_close,
 };

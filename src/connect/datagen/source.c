@@ -572,12 +572,10 @@ static sabot_status datagen_restore(struct source *source, struct batch *positio
     source->n_splits = 0;
     source->splits = calloc((size_t)n, sizeof *source->splits);
     if (!source->splits) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "datagen: no memory for splits"); }
-    const struct column *column = positions->columns[1];
     for (int32_t i = 0; i < n; i++) {
-        const struct string_view *view =
-            (const struct string_view *)column->values + column_at(column, batch_row(positions, i));
+        const struct split_position at = split_position_at(positions, i);
         char text[160];
-        snprintf(text, sizeof text, "%.*s", (int)min64(view->size, sizeof text - 1), string_view_data(view));
+        snprintf(text, sizeof text, "%.*s", (int)min64((int64_t)at.size, sizeof text - 1), at.bytes);
         struct datagen_split split = {0};
         int64_t started_ms;
         if (sscanf(text, "datagen1 %" SCNd64 " %d %d %" SCNd64 " %" SCNd64, &split.row, &split.share.part,

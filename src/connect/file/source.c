@@ -958,18 +958,15 @@ static sabot_status file_restore(struct source *source, struct batch *positions,
     if (!positions || positions->selected == 0) { return SABOT_OK; }
     source->known = calloc((size_t)positions->selected, sizeof *source->known);
     if (!source->known) { return no_memory(err); }
-    const struct column *ids = positions->columns[0], *places = positions->columns[1];
     for (int32_t i = 0; i < positions->selected; i++) {
-        const int32_t row = batch_row(positions, i);
-        const struct string_view *id = (const struct string_view *)ids->values + column_at(ids, row);
-        const struct string_view *place = (const struct string_view *)places->values + column_at(places, row);
+        const struct split_position at = split_position_at(positions, i);
         struct known *known = &source->known[source->n_known];
-        if (id->size >= sizeof known->id || !place_parse(string_view_data(place), place->size, &known->place)) {
+        if (at.id_size >= sizeof known->id || !place_parse(at.bytes, at.size, &known->place)) {
             return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": the checkpoint's position of %.*s can't be read: "
-                              "\"%.*s\"", source->context.table->name, (int)id->size, string_view_data(id),
-                              (int)(place->size < 96 ? place->size : 96), string_view_data(place));
+                              "\"%.*s\"", source->context.table->name, (int)at.id_size, at.id,
+                              (int)(at.size < 96 ? at.size : 96), at.bytes);
         }
-        memcpy(known->id, string_view_data(id), id->size);
+        memcpy(known->id, at.id, at.id_size);
         source->n_known++;
     }
     qsort(source->known, (size_t)source->n_known, sizeof *source->known, known_compare);

@@ -738,12 +738,10 @@ static sabot_status kafka_restore(struct source *source, struct batch *positions
     const int32_t n = positions ? positions->selected : 0;
     if (n == 0) { return SABOT_OK; }
     for (int32_t i = 0; i < n; i++) {
-        const struct column *column = positions->columns[1];
-        const struct string_view *view =
-            (const struct string_view *)column->values + column_at(column, batch_row(positions, i));
+        const struct split_position at = split_position_at(positions, i);
         char text[512];
-        const size_t size = view->size < sizeof text ? view->size : sizeof text - 1;
-        memcpy(text, string_view_data(view), size);
+        const size_t size = at.size < sizeof text ? at.size : sizeof text - 1;
+        memcpy(text, at.bytes, size);
         text[size] = '\0';
         SABOT_TRY(position_take(source, text, err));
     }

@@ -37,19 +37,15 @@ static void batches_split(const struct source *source, int32_t i, struct source_
 
 static sabot_status batches_restore(struct source *source, struct batch *positions, struct sabot_error *err) {
     for (int32_t i = 0; positions && i < positions->selected; i++) {
-        const int32_t row = batch_row(positions, i);
-        const struct string_view *id =
-            (const struct string_view *)positions->columns[0]->values + column_at(positions->columns[0], row);
+        const struct split_position at = split_position_at(positions, i);
         struct source_split mine;
         batches_split(source, 0, &mine);
-        if (id->size != strlen(mine.id) || memcmp(string_view_data(id), mine.id, id->size) != 0) { continue; }
-        const struct string_view *at =
-            (const struct string_view *)positions->columns[1]->values + column_at(positions->columns[1], row);
-        if (at->size != sizeof source->next) {
+        if (!split_position_is_of(&at, mine.id)) { continue; }
+        if (at.size != sizeof source->next) {
             return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "table \"%s\": the checkpoint holds no position of batches",
                               source->context.table->name);
         }
-        memcpy(&source->next, string_view_data(at), sizeof source->next);
+        memcpy(&source->next, at.bytes, sizeof source->next);
     }
     return SABOT_OK;
 }

@@ -136,23 +136,6 @@ static sabot_status collect_write(struct sink *sink, struct batch *batch, bool *
     return status;
 }
 
-static sabot_status collect_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
-    (void)sink, (void)pending, (void)err;
-    return SABOT_OK; /* rows are handed out as they come: nothing is pending */
-}
-
-static sabot_status collect_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
-                                    struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)pending, (void)err;
-    *full = false;
-    return SABOT_OK;
-}
-
-static sabot_status collect_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)err;
-    return SABOT_OK;
-}
-
 static sabot_status collect_finish(struct sink *sink, bool *full, struct sabot_error *err) {
     (void)err;
     *full = false;
@@ -181,10 +164,10 @@ const struct sink_type memory_collect_sink = {
     .is_internal = true,
     .accepts = SINK_INSERTS | SINK_UPSERTS | SINK_RETRACTS,
     .open = collect_open,
-    .restore = collect_restore,
+    .restore = sink_default_restore,
     .write = collect_write,
-    .prepare = collect_prepare,
-    .commit = collect_commit,
+    .prepare = sink_default_prepare,
+    .commit = sink_default_commit,
     .finish = collect_finish,
     .close = collect_sink_close,
 };

@@ -91,14 +91,12 @@ static sabot_status stream_open(const struct connector_context *context, struct 
 static sabot_status stream_restore(struct source *source, struct batch *positions, struct sabot_error *err) {
     if (!positions || !source->table) { return SABOT_OK; }
     for (int32_t i = 0; i < positions->selected; i++) {
-        const struct column *column = positions->columns[1];
-        const struct string_view *view =
-            (const struct string_view *)column->values + column_at(column, batch_row(positions, i));
-        if (view->size != sizeof source->rows_skip) {
+        const struct split_position at = split_position_at(positions, i);
+        if (at.size != sizeof source->rows_skip) {
             return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "table \"%s\": the checkpoint holds no position of a stream",
                               source->context.table->name);
         }
-        memcpy(&source->rows_skip, string_view_data(view), sizeof source->rows_skip);
+        memcpy(&source->rows_skip, at.bytes, sizeof source->rows_skip);
         source->rows_out = source->rows_skip;
     }
     return SABOT_OK;

@@ -323,12 +323,10 @@ static sabot_status nexmark_restore(struct source *source, struct batch *positio
     const int32_t n = positions ? positions->selected : 0;
     if (n == 0) { return SABOT_OK; }
     SABOT_TRY(splits_reserve(source, n, err));
-    const struct column *column = positions->columns[1];
     for (int32_t i = 0; i < n; i++) {
-        const int64_t at = column_at(column, batch_row(positions, i));
-        const struct string_view *view = (const struct string_view *)column->values + at;
+        const struct split_position at = split_position_at(positions, i);
         struct stored_position stored = {0};
-        if (view->size == sizeof stored) { memcpy(&stored, string_view_data(view), sizeof stored); }
+        if (at.size == sizeof stored) { memcpy(&stored, at.bytes, sizeof stored); }
         SABOT_TRY(position_check(source, &stored, err));
         const int32_t number = source->config.generators == 1 ? stored.part : stored.index;
         if (number % source->context.parallelism != source->context.subtask) { continue; }

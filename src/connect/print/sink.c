@@ -44,11 +44,6 @@ static sabot_status print_open(const struct connector_context *context, struct s
     return SABOT_OK;
 }
 
-static sabot_status print_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
-    (void)sink, (void)pending, (void)err;
-    return SABOT_OK;
-}
-
 static sabot_status row_print(struct sink *sink, const struct batch *batch, int32_t row, struct sabot_error *err) {
     static const char *const kinds[] = {"+I[", "-U[", "+U[", "-D["};
     const struct text_options options = {.null_text = "null"};
@@ -82,34 +77,16 @@ static sabot_status print_write(struct sink *sink, struct batch *batch, bool *fu
     return status;
 }
 
-static sabot_status print_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
-                                  struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)pending, (void)err;
-    *full = false;
-    return SABOT_OK;
-}
-
-static sabot_status print_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)err;
-    return SABOT_OK;
-}
-
-static sabot_status print_finish(struct sink *sink, bool *full, struct sabot_error *err) {
-    (void)sink, (void)err;
-    *full = false;
-    return SABOT_OK;
-}
-
 const struct sink_type print_sink = {
     .name = "print",
     .summary = "each row as a line on standard output: +I[1, text]",
     .options = print_options,
     .accepts = SINK_INSERTS | SINK_UPSERTS | SINK_RETRACTS,
     .open = print_open,
-    .restore = print_restore,
+    .restore = sink_default_restore,
     .write = print_write,
-    .prepare = print_prepare,
-    .commit = print_commit,
-    .finish = print_finish,
+    .prepare = sink_default_prepare,
+    .commit = sink_default_commit,
+    .finish = sink_default_finish,
     .close = print_close,
 };
