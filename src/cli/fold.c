@@ -4,7 +4,6 @@
 #include "base/error.h"
 
 #define XXH_INLINE_ALL
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -21,6 +20,7 @@ struct fold {
     size_t n, capacity;
     uint32_t *slots; /* entry index + 1; 0 = free */
     size_t n_slots;  /* power of two */
+    int64_t rows;    /* entries with a count above 0 */
 };
 
 struct fold *fold_new(void) { return calloc(1, sizeof(struct fold)); }
@@ -83,37 +83,70 @@ static struct entry *find_or_add(struct fold *fold, const char *key, size_t size
     return &fold->entries[fold->n++];
 }
 
-sabot_status fold_apply(struct fold *fold, const char *row, size_t row_size, const char *key, size_t key_size,
-                        int delta, struct sabot_error *err) {
-    struct entry *entry = key ? find_or_add(fold, key, key_size) : find_or_add(fold, row, row_size);
+/* What is kept of a row; NULL row: nothing beside the key. */
+static bool entry_keep(struct entry *entry, const struct fold_row *row) {
+    free(entry->row);
+    entry->row = row->row ? copy_of(row->row, row->row_size) : NULL;
+    entry->row_size = row->row_size;
+    return entry->row || !row->row;
+}
+
+sabot_status fold_apply(struct fold *fold, const struct fold_row *row, int delta, struct sabot_error *err) {
+    struct entry *entry = find_or_add(fold, row->key, row->key_size);
     if (!entry) {
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to fold a changelog of %zu rows: write it to a table",
                           fold->n);
     }
-    if (!key) {
-        entry->count += delta;
-        return SABOT_OK;
+    const bool there = entry->count > 0;
+    entry->count = row->replaces ? delta > 0 : entry->count + delta;
+    fold->rows += (entry->count > 0) - there;
+    if (delta > 0 && (row->replaces || !there) && !entry_keep(entry, row)) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to fold a changelog");
     }
-    free(entry->row);
-    entry->row = delta > 0 ? copy_of(row, row_size) : NULL;
-    entry->row_size = row_size;
-    entry->count = delta > 0;
-    if (delta > 0 && !entry->row) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to fold a changelog"); }
     return SABOT_OK;
 }
 
-sabot_status fold_finish(const struct fold *fold, struct text *target, int64_t *n_rows, struct sabot_error *err) {
-    *n_rows = 0;
+int64_t fold_rows(const struct fold *fold) { return fold->rows; }
+
+sabot_status fold_each(const struct fold *fold,
+                       sabot_status (*visit)(void *arg, char *row, size_t size, int64_t count, struct sabot_error *err),
+                       void *arg, struct sabot_error *err) {
+    for (size_t i = 0; i < fold->n; i++) {
+        const struct entry *entry = &fold->entries[i];
+        if (entry->count <= 0) { continue; }
+        SABOT_TRY(visit(arg, entry->row ? entry->row : entry->key, entry->row ? entry->row_size : entry->key_size,
+                        entry->count, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status fold_check(const struct fold *fold, struct sabot_error *err) {
     for (size_t i = 0; i < fold->n; i++) {
         const struct entry *entry = &fold->entries[i];
         if (entry->count < 0) {
             return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "the changelog takes away a row that it never gave: %.*s",
                               (int)(entry->key_size < 200 ? entry->key_size : 200), entry->key);
         }
-        for (int64_t n = 0; n < entry->count; n++) {
-            text_append(target, entry->row ? entry->row : entry->key, entry->row ? entry->row_size : entry->key_size);
-            ++*n_rows;
-        }
     }
+    return SABOT_OK;
+}
+
+struct finish {
+    struct text *target;
+    int64_t *n_rows;
+};
+
+static sabot_status finish_row(void *arg, char *row, size_t size, int64_t count, struct sabot_error *err) {
+    (void)err;
+    const struct finish *finish = arg;
+    for (int64_t n = 0; n < count; n++) { text_append(finish->target, row, size); }
+    *finish->n_rows += count;
+    return SABOT_OK;
+}
+
+sabot_status fold_finish(const struct fold *fold, struct text *target, int64_t *n_rows, struct sabot_error *err) {
+    *n_rows = 0;
+    SABOT_TRY(fold_check(fold, err));
+    SABOT_TRY(fold_each(fold, finish_row, &(struct finish){target, n_rows}, err));
     return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "the folded table is too large") : SABOT_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/fold.h"
+#include "cli/kept_rows.h"
 #include "connect/file/file.h"
 #include "format/format.h"
 
@@ -26,6 +27,7 @@ struct output {
     int64_t rows;
     bool begun;
     struct fold *fold;
+    struct kept_rows kept; /* rows of a fold for Arrow */
     /* table */
     struct text cells; /* NUL-terminated cells of the rows that wait to be aligned */
     int32_t waiting;
@@ -47,16 +49,6 @@ static sabot_status flush(struct output *output, struct sabot_error *err) {
     if (output->text.size == 0) { return SABOT_OK; }
     const sabot_status status = env_write(env_stdout(output->env), output->text.data, output->text.size, err);
     output->text.size = 0;
-    return status;
-}
-
-static sabot_status schema_with_op(const struct schema *from, struct schema **out, struct sabot_error *err) {
-    struct field *fields = malloc(sizeof *fields * (size_t)(from->n_fields + 1));
-    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema"); }
-    fields[0] = (struct field){"op", type_not_null(type_of(TYPE_STRING))};
-    memcpy(fields + 1, from->fields, sizeof *fields * (size_t)from->n_fields);
-    const sabot_status status = schema_new(fields, from->n_fields + 1, out, err);
-    free(fields);
     return status;
 }
 
@@ -85,12 +77,10 @@ sabot_status output_new(struct env *env, struct memory_pool *pool, struct schema
     output->env = env;
     output->pool = pool;
     output->options = *options;
-    /* a fold keeps rows as text: Arrow shows the changelog itself, with its `op` */
-    if (options->kind == OUTPUT_ARROW) { output->options.fold = false; }
-    options = &output->options;
+    output->kept.pool = pool;
     sabot_status status = SABOT_OK;
     if (options->updating && !options->fold) {
-        status = schema_with_op(schema, &output->schema, err);
+        status = schema_with_row_kinds(schema, "op", true, &output->schema, err);
     } else {
         output->schema = schema_ref(schema);
     }
@@ -119,6 +109,7 @@ void output_free(struct output *output) {
     columnar_writer_close(output->arrow);
     schema_unref(output->schema);
     fold_free(output->fold);
+    kept_rows_clear(&output->kept);
     text_clear(&output->text);
     text_clear(&output->cells);
     free(output->widths);
@@ -266,7 +257,8 @@ static sabot_status encode(struct output *output, const struct batch *batch, str
                            struct sabot_error *err) {
     switch (output->options.kind) {
     case OUTPUT_TABLE: return encode_cells(batch, target, ends, err);
-    case OUTPUT_CSV: return encode_csv(batch, target, ends, err);
+    case OUTPUT_CSV:
+    case OUTPUT_ARROW: return encode_csv(batch, target, ends, err); /* ARROW: only to know the rows of a fold by */
     default: return output->format->encode(output->encoder, batch, target, ends, err);
     }
 }
@@ -283,76 +275,80 @@ static sabot_status begin(struct output *output, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-/* The rows' encoded lines one by one into the fold, with the text of their key where there is one. */
-static sabot_status fold_write(struct output *output, const struct batch *batch, struct sabot_error *err) {
-    struct text lines = {0}, key = {0};
-    int64_t *ends = malloc(sizeof *ends * ((size_t)batch->selected + 1));
-    if (!ends) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+/* The text that the fold knows a row by: its key's, NUL-terminated cells. */
+static sabot_status key_text(const struct output *output, const struct batch *batch, int32_t row, struct text *key,
+                             struct sabot_error *err) {
     const struct text_options options = {.null_text = "\\N"};
-    sabot_status status = encode(output, batch, &lines, ends, err);
-    int64_t start = 0;
-    for (int32_t i = 0; i < batch->selected && status == SABOT_OK; i++) {
+    key->size = 0;
+    for (int32_t k = 0; k < output->options.n_upsert_key; k++) {
+        const int32_t c = output->options.upsert_key[k];
+        SABOT_TRY(column_print(batch->columns[c], row, batch->schema->fields[c].type, &options, key, err));
+        text_append(key, "", 1);
+    }
+    return key->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output") : SABOT_OK;
+}
+
+/* first: number of the batch's first row among the kept ones; negative: the lines themselves are kept. */
+static sabot_status fold_lines(struct output *output, const struct batch *batch, const struct text *lines,
+                               const int64_t *ends, int64_t first, struct text *key, struct sabot_error *err) {
+    for (int32_t i = 0; i < batch->selected; i++) {
         const int32_t row = batch_row(batch, i);
         const uint8_t kind = batch->row_kinds ? batch->row_kinds[row] : ROW_INSERT;
-        key.size = 0;
-        for (int32_t k = 0; k < output->options.n_upsert_key && status == SABOT_OK; k++) {
-            const int32_t c = output->options.upsert_key[k];
-            status = column_print(batch->columns[c], row, batch->schema->fields[c].type, &options, &key, err);
-            text_append(&key, "", 1);
+        const int64_t start = i ? ends[i - 1] : 0, number = first + i;
+        const char *const line = lines->data + start;
+        const size_t size = (size_t)(ends[i] - start);
+        struct fold_row given = {.key = line, .key_size = size};
+        if (output->options.n_upsert_key > 0) {
+            SABOT_TRY(key_text(output, batch, row, key, err));
+            given = (struct fold_row){.key = key->data, .key_size = key->size, .row = line, .row_size = size,
+                                      .replaces = true};
         }
-        const bool keyed = output->options.n_upsert_key > 0;
+        if (first >= 0) {
+            given.row = (const char *)&number;
+            given.row_size = sizeof number;
+        }
         /* -U takes the row away with a key too: a filter may have dropped the +U that follows it. */
-        if (status != SABOT_OK) {
-            start = ends[i];
-            continue;
-        }
         const int delta = kind == ROW_INSERT || kind == ROW_UPDATE_AFTER ? 1 : -1;
-        status = fold_apply(output->fold, lines.data + start, (size_t)(ends[i] - start), keyed ? key.data : NULL,
-                            key.size, delta, err);
-        start = ends[i];
+        SABOT_TRY(fold_apply(output->fold, &given, delta, err));
     }
+    return SABOT_OK;
+}
+
+/* The rows' encoded lines one by one into the fold, with the text of their key where there is one. */
+static sabot_status fold_write(struct output *output, struct batch *batch, struct sabot_error *err) {
+    struct text lines = {0}, key = {0};
+    int64_t first = -1;
+    if (output->arrow) {
+        SABOT_TRY(kept_rows_compact(&output->kept, output->fold, false, err));
+        SABOT_TRY(kept_rows_add(&output->kept, batch, &first, err));
+    }
+    int64_t *ends = malloc(sizeof *ends * ((size_t)batch->selected + 1));
+    if (!ends) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output"); }
+    sabot_status status = encode(output, batch, &lines, ends, err);
+    if (status == SABOT_OK) { status = fold_lines(output, batch, &lines, ends, first, &key, err); }
     free(ends);
     text_clear(&lines);
     text_clear(&key);
     return status;
 }
 
-/* A changelog with its row kinds as the first column. */
-static sabot_status with_op(struct output *output, const struct batch *from, struct batch **out,
-                            struct sabot_error *err) {
-    static const char names[4][3] = {"+I", "-U", "+U", "-D"};
-    struct column_builder builder = {0};
-    SABOT_TRY(column_builder_init(&builder, output->pool, PHYS_VIEW, from->rows, false, err));
-    for (int32_t i = 0; i < from->rows; i++) {
-        ((struct string_view *)builder.values)[i] =
-            string_view_of(names[from->row_kinds ? from->row_kinds[i] & 3 : ROW_INSERT], 2);
-    }
-    struct column *ops = NULL;
-    SABOT_TRY(column_builder_finish(&builder, &ops, err));
-    struct column **columns = malloc(sizeof *columns * ((size_t)from->n_columns + 1));
-    if (!columns) {
-        column_unref(ops);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the output");
-    }
-    columns[0] = ops;
-    for (int32_t i = 0; i < from->n_columns; i++) { columns[i + 1] = column_ref(from->columns[i]); }
-    const sabot_status status = batch_with_columns(from, output->schema, columns, from->n_columns + 1, out, err);
-    free(columns);
-    return status;
+static sabot_status arrow_rows(void *arg, struct batch *batch, struct sabot_error *err) {
+    struct output *output = arg;
+    output->rows += batch->selected;
+    return columnar_writer_add(output->arrow, batch, err);
 }
 
 sabot_status output_write(struct output *output, struct batch *batch, struct sabot_error *err) {
     if (output->fold) { return fold_write(output, batch, err); }
     BATCH_OWNED struct batch *shown = NULL;
     if (output->options.updating && !output->options.fold) {
-        SABOT_TRY(with_op(output, batch, &shown, err));
+        SABOT_TRY(batch_with_row_kinds(output->pool, batch, output->schema, true, &shown, err));
     } else {
         shown = batch_ref(batch);
     }
     if (output->options.kind == OUTPUT_TABLE) { return table_write(output, shown, err); }
     if (output->arrow) {
-        output->rows += shown->selected;
-        return columnar_writer_add(output->arrow, shown, err);
+        return arrow_rows(output, shown, err);
     }
     SABOT_TRY(begin(output, err));
     SABOT_TRY(encode(output, shown, &output->text, NULL, err));
@@ -376,7 +372,12 @@ sabot_status output_end(struct output *output, struct sabot_error *err) {
         text_format(&output->text, "%lld row%s\n", (long long)output->rows, output->rows == 1 ? "" : "s");
         return flush(output, err);
     }
-    if (output->arrow) { return columnar_writer_finish(output->arrow, err); }
+    if (output->arrow) {
+        if (output->fold) {
+            SABOT_TRY(kept_rows_write(&output->kept, output->fold, BATCH_ROWS_DEFAULT, arrow_rows, output, err));
+        }
+        return columnar_writer_finish(output->arrow, err);
+    }
     SABOT_TRY(begin(output, err));
     if (output->fold) { SABOT_TRY(fold_finish(output->fold, &output->text, &output->rows, err)); }
     if (output->encoder) { SABOT_TRY(output->format->end(output->encoder, &output->text, err)); }
