@@ -66,7 +66,7 @@ enum sabot_result_kind {
     SABOT_RESULT_JOB   /* sabot_result_job */
 };
 SABOT_API enum sabot_result_kind sabot_result_kind(const struct sabot_result *result);
-/* The rows, once. get_next blocks until there are rows; a released array is the end. When rows are not fetched the
+/* The rows, once. Arrays may be kept and released by any thread, also when the engine is closed. get_next blocks until there are rows; a released array is the end. When rows are not fetched the
  * query waits (a bounded number of batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D.
  * The stream must be released before sabot_result_free. */
 SABOT_API sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayStream *stream,
@@ -176,11 +176,24 @@ struct sabot_sink_connector {
     size_t size;
     sabot_status (*open)(void *user, const struct sabot_connector_context *context, void **sink,
                          struct sabot_error *err);
-    /* Takes over *rows. Should not block for long. */
+    /* Takes over *rows, and may keep them. Should not block for long. */
     sabot_status (*write)(void *sink, struct ArrowArray *rows, struct sabot_error *err);
-    /* Everything written must be durable when this returns; called before each checkpoint and at the end. */
+    /* Everything written must be durable when this returns; called before each checkpoint and at the end. NULL where
+     * write has done that. Rows behind the last checkpoint come again after a crash: at least once. */
     sabot_status (*flush)(void *sink, struct sabot_error *err);
     void (*close)(void *sink);
+    /* Exactly once: all three, or none. prepare takes the place of flush: what was written since the last one becomes
+     * durable, but not visible; what a commit after a crash needs is written to bytes (*used <= capacity) and kept in
+     * the checkpoint. At the end of a job without checkpoints checkpoint_id is INT64_MAX. */
+    sabot_status (*prepare)(void *sink, int64_t checkpoint_id, void *bytes, size_t capacity, size_t *used,
+                            struct sabot_error *err);
+    /* The checkpoint is complete: what was prepared for it and for earlier ones becomes visible. May come again. */
+    sabot_status (*commit)(void *sink, int64_t checkpoint_id, struct sabot_error *err);
+    /* After open, before any write, in subtask 0: once for each prepare of the checkpoint that the job starts from.
+     * Commits it, if the crash came first. What was prepared for later checkpoints is to be dropped: it comes again. */
+    sabot_status (*restore)(void *sink, const void *bytes, size_t size, struct sabot_error *err);
+    /* Takes updating queries too: rows have a last column `row_kind` as in sabot_result_stream. */
+    bool takes_changes;
 };
 /* 'connector' = name in CREATE TABLE, for all engines of the process. source or sink may be NULL; the structs are
  * copied, what they point to and `user` must stay. Names can't be registered twice. */

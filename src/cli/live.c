@@ -21,7 +21,7 @@ static sabot_status draw(struct live *live, struct sabot_error *err) {
     if (live->drawn > 0) { printf("\033[%dA\033[J", live->drawn); }
     struct output *output = NULL;
     const struct output_options options = {.kind = OUTPUT_TABLE, .updating = live->job->updating};
-    SABOT_TRY(output_new(live->env, &live->job->session->pool, live->job->schema, &options, &output, err));
+    SABOT_TRY(output_new(live->env, live->job->session->pool, live->job->schema, &options, &output, err));
     fflush(stdout);
     sabot_status status = SABOT_OK;
     for (int i = 0; i < live->n_kept && status == SABOT_OK; i++) { status = output_write(output, live->kept[i], err); }
@@ -33,7 +33,7 @@ static sabot_status draw(struct live *live, struct sabot_error *err) {
 
 /* Keeps the last LIVE_ROWS rows of what has come, as batches of one row. */
 static sabot_status keep_newest(struct live *live, const struct batch *batch, struct sabot_error *err) {
-    struct memory_pool *pool = &live->job->session->pool;
+    struct memory_pool *pool = live->job->session->pool;
     const int32_t first = batch->selected > LIVE_ROWS ? batch->selected - LIVE_ROWS : 0;
     for (int32_t i = first; i < batch->selected; i++) {
         const int32_t row = batch_row(batch, i);

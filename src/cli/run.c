@@ -174,7 +174,7 @@ static sabot_status run_query(struct run *run, struct session_job *job, struct s
     const struct output_options options = {.kind = run->output, .updating = job->updating,
                                            .fold = job->updating && job->bounded, .upsert_key = job->upsert_key,
                                            .n_upsert_key = job->n_upsert_key};
-    SABOT_TRY(output_new(run->env, &run->session->pool, job->schema, &options, &output, err));
+    SABOT_TRY(output_new(run->env, run->session->pool, job->schema, &options, &output, err));
     const sabot_status status = write_query(run, job, output, err);
     output_free(output);
     return status;
@@ -183,7 +183,7 @@ static sabot_status run_query(struct run *run, struct session_job *job, struct s
 static sabot_status write_rows(struct run *run, struct batch *rows, struct sabot_error *err) {
     struct output *output = NULL;
     const struct output_options options = {.kind = run->output};
-    SABOT_TRY(output_new(run->env, &run->session->pool, rows->schema, &options, &output, err));
+    SABOT_TRY(output_new(run->env, run->session->pool, rows->schema, &options, &output, err));
     sabot_status status = output_write(output, rows, err);
     if (status == SABOT_OK) { status = output_end(output, err); }
     output_free(output);

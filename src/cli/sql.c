@@ -191,7 +191,7 @@ static sabot_status show_rows(struct shell *shell, struct session_result *result
                                            .upsert_key = job ? job->upsert_key : NULL,
                                            .n_upsert_key = job ? job->n_upsert_key : 0};
     struct schema *schema = job ? job->schema : result->rows->schema;
-    SABOT_TRY(output_new(shell->env, &shell->session->pool, schema, &options, &output, err));
+    SABOT_TRY(output_new(shell->env, shell->session->pool, schema, &options, &output, err));
     sabot_status status = SABOT_OK;
     if (!job) {
         status = output_write(output, result->rows, err);

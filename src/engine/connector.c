@@ -49,7 +49,17 @@ static void told_clear(struct told *told) {
     free(told->values);
 }
 
-static sabot_status told_init(struct told *told, const struct connector_context *context, struct sabot_error *err) {
+static sabot_status told_schema(struct told *told, struct schema *schema, bool row_kinds, struct sabot_error *err) {
+    if (!row_kinds) { return schema_export(schema, &told->schema, err); }
+    struct schema *wider = NULL;
+    SABOT_TRY(schema_with_row_kinds(schema, "row_kind", false, &wider, err));
+    const sabot_status status = schema_export(wider, &told->schema, err);
+    schema_unref(wider);
+    return status;
+}
+
+static sabot_status told_init(struct told *told, const struct connector_context *context, bool row_kinds,
+                              struct sabot_error *err) {
     const struct connector_table *table = context->table;
     *told = (struct told){0};
     told->keys = calloc((size_t)table->n_options + 1, sizeof *told->keys);
@@ -68,9 +78,15 @@ static sabot_status told_init(struct told *told, const struct connector_context 
         .size = sizeof told->context, .schema = &told->schema, .option_keys = told->keys,
         .option_values = told->values, .n_options = n, .subtask = context->subtask,
         .parallelism = context->parallelism, .wake = context->wake, .wake_arg = context->wake_arg};
-    const sabot_status status = schema_export(table->schema, &told->schema, err);
+    const sabot_status status = told_schema(told, table->schema, row_kinds, err);
     if (status != SABOT_OK) { told_clear(told); }
     return status;
+}
+
+static sabot_status bytes_check(const struct connector_context *context, size_t used, struct sabot_error *err) {
+    if (used <= POSITION_BYTES_MAX) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": %zu bytes for a checkpoint; at most %d can be kept",
+                      context->table->name, used, POSITION_BYTES_MAX);
 }
 
 /* --- source */
@@ -101,7 +117,7 @@ static sabot_status user_source_open(const struct connector_context *context, st
     source->context = *context;
     source->registered = registered_of(context->table);
     struct told told;
-    sabot_status status = told_init(&told, context, err);
+    sabot_status status = told_init(&told, context, false, err);
     if (status == SABOT_OK) {
         status = importer_new(&told.schema, &source->importer, err);
         if (status == SABOT_OK) {
@@ -129,15 +145,11 @@ static sabot_status user_source_restore(struct source *source, struct batch *pos
     user_source_split(source, 0, &mine);
     bool found = false;
     for (int32_t i = 0; positions && i < positions->selected; i++) {
-        const int32_t row = batch_row(positions, i);
-        const struct string_view *id =
-            (const struct string_view *)positions->columns[0]->values + column_at(positions->columns[0], row);
-        const struct string_view *at =
-            (const struct string_view *)positions->columns[1]->values + column_at(positions->columns[1], row);
-        if (id->size != strlen(mine.id) || memcmp(string_view_data(id), mine.id, id->size) != 0) { continue; }
+        const struct split_position at = split_position_at(positions, i);
+        if (!split_position_is_of(&at, mine.id)) { continue; }
         found = true;
-        if (at->size > 0 && source->registered->source.restore) {
-            SABOT_TRY(source->registered->source.restore(source->user_source, string_view_data(at), at->size, err));
+        if (at.size > 0 && source->registered->source.restore) {
+            SABOT_TRY(source->registered->source.restore(source->user_source, at.bytes, at.size, err));
         }
     }
     if (positions && positions->selected > 0 && !found) {
@@ -194,10 +206,7 @@ static sabot_status user_source_position(struct source *source, int32_t split, s
     char bytes[POSITION_BYTES_MAX];
     size_t used = 0;
     SABOT_TRY(source->registered->source.position(source->user_source, bytes, sizeof bytes, &used, err));
-    if (used > sizeof bytes) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": a position of %zu bytes; at most %d can be kept",
-                          source->context.table->name, used, POSITION_BYTES_MAX);
-    }
+    SABOT_TRY(bytes_check(&source->context, used, err));
     text_append(position, bytes, used);
     return position->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a position") : SABOT_OK;
 }
@@ -213,6 +222,7 @@ struct sink {
     struct connector_context context;
     const struct registered_connector *registered;
     void *user_sink;
+    struct schema *changes; /* of takes_changes; NULL: rows as they are */
 };
 
 static sabot_status user_sink_open(const struct connector_context *context, struct sink **out,
@@ -222,10 +232,14 @@ static sabot_status user_sink_open(const struct connector_context *context, stru
     sink->context = *context;
     sink->registered = registered_of(context->table);
     struct told told;
-    sabot_status status = told_init(&told, context, err);
+    sabot_status status = told_init(&told, context, sink->registered->sink.takes_changes, err);
     if (status == SABOT_OK) {
         status = sink->registered->sink.open(sink->registered->user, &told.context, &sink->user_sink, err);
         told_clear(&told);
+    }
+    if (status == SABOT_OK && sink->registered->sink.takes_changes) {
+        status = schema_with_row_kinds(context->table->schema, "row_kind", false, &sink->changes, err);
+        if (status != SABOT_OK) { sink->registered->sink.close(sink->user_sink); }
     }
     if (status != SABOT_OK) {
         free(sink);
@@ -236,14 +250,28 @@ static sabot_status user_sink_open(const struct connector_context *context, stru
 }
 
 static sabot_status user_sink_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
-    (void)sink, (void)pending, (void)err;
-    return SABOT_OK; /* at least once: nothing is pending */
+    const struct sabot_sink_connector *user = &sink->registered->sink;
+    if (!user->restore || sink->context.subtask != 0) { return SABOT_OK; }
+    const struct column *column = pending->columns[0];
+    for (int32_t i = 0; i < pending->selected; i++) {
+        const struct string_view *bytes =
+            (const struct string_view *)column->values + column_at(column, batch_row(pending, i));
+        SABOT_TRY(user->restore(sink->user_sink, string_view_data(bytes), bytes->size, err));
+    }
+    return SABOT_OK;
 }
 
 static sabot_status user_sink_write(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
     *full = false;
     struct ArrowArray rows = {0};
-    const sabot_status status = batch_export(sink->context.pool, batch, &rows, err);
+    sabot_status status = SABOT_OK;
+    if (sink->changes) {
+        struct batch *plain = batch;
+        batch = NULL;
+        status = batch_with_row_kinds(sink->context.pool, plain, sink->changes, false, &batch, err);
+        batch_unref(plain);
+    }
+    if (status == SABOT_OK) { status = batch_export(sink->context.pool, batch, &rows, err); }
     batch_unref(batch);
     if (status != SABOT_OK) { return status; }
     return sink->registered->sink.write(sink->user_sink, &rows, err);
@@ -251,21 +279,32 @@ static sabot_status user_sink_write(struct sink *sink, struct batch *batch, bool
 
 static sabot_status user_sink_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
                                       struct sabot_error *err) {
-    (void)checkpoint_id, (void)pending;
     *full = false;
-    return sink->registered->sink.flush ? sink->registered->sink.flush(sink->user_sink, err) : SABOT_OK;
+    const struct sabot_sink_connector *user = &sink->registered->sink;
+    if (!user->prepare) { return user->flush ? user->flush(sink->user_sink, err) : SABOT_OK; }
+    char bytes[POSITION_BYTES_MAX];
+    size_t used = 0;
+    SABOT_TRY(user->prepare(sink->user_sink, checkpoint_id, bytes, sizeof bytes, &used, err));
+    SABOT_TRY(bytes_check(&sink->context, used, err));
+    text_append(pending, bytes, used);
+    return pending->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a pending commit") : SABOT_OK;
 }
 
 static sabot_status user_sink_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    (void)sink, (void)checkpoint_id, (void)err;
-    return SABOT_OK;
+    const struct sabot_sink_connector *user = &sink->registered->sink;
+    return user->commit ? user->commit(sink->user_sink, checkpoint_id, err) : SABOT_OK;
 }
 
+/* There are no checkpoints: what was written is committed at the end. */
 static sabot_status user_sink_finish(struct sink *sink, bool *full, struct sabot_error *err) {
-    return user_sink_prepare(sink, 0, NULL, full, err);
+    struct text unused = {0};
+    const sabot_status status = user_sink_prepare(sink, INT64_MAX, &unused, full, err);
+    text_clear(&unused);
+    return status == SABOT_OK ? user_sink_commit(sink, INT64_MAX, err) : status;
 }
 
 static void user_sink_close(struct sink *sink) {
+    schema_unref(sink->changes);
     sink->registered->sink.close(sink->user_sink);
     free(sink);
 }
@@ -281,6 +320,10 @@ static sabot_status connector_fill(struct registered_connector *made, const stru
         (sink && (!made->sink.open || !made->sink.write || !made->sink.close))) {
         return SABOT_FAIL(err, SABOT_ERR_USAGE, "a source needs open, poll and close, a sink open, write and close");
     }
+    const struct sabot_sink_connector *given = &made->sink;
+    if (sink && (!given->prepare != !given->commit || !given->prepare != !given->restore)) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "a sink has prepare, commit and restore, or none of them");
+    }
     made->source_type = (struct source_type){
         .name = made->connector.name, .summary = "registered by the program", .options = any_option,
         .is_bounded = user_source_is_bounded, .open = user_source_open, .restore = user_source_restore,
@@ -289,7 +332,7 @@ static sabot_status connector_fill(struct registered_connector *made, const stru
         .close = user_source_close};
     made->sink_type = (struct sink_type){
         .name = made->connector.name, .summary = "registered by the program", .options = any_option,
-        .accepts = SINK_INSERTS, .open = user_sink_open, .restore = user_sink_restore, .write = user_sink_write,
+        .accepts = SINK_INSERTS | (given->takes_changes ? SINK_RETRACTS : 0u), .open = user_sink_open, .restore = user_sink_restore, .write = user_sink_write,
         .prepare = user_sink_prepare, .commit = user_sink_commit, .finish = user_sink_finish,
         .close = user_sink_close};
     made->connector.source = source ? &made->source_type : NULL;

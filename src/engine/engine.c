@@ -151,7 +151,7 @@ static sabot_status result_next(void *self, struct batch **out, struct sabot_err
     if (!*out || !job->updating) { return SABOT_OK; }
     BATCH_OWNED struct batch *batch = *out;
     *out = NULL;
-    return batch_with_row_kinds(&job->session->pool, batch, source->schema, false, out, err);
+    return batch_with_row_kinds(job->session->pool, batch, source->schema, false, out, err);
 }
 
 static void result_close(void *self) {
@@ -186,7 +186,7 @@ sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayS
         return status;
     }
     result->streamed = true;
-    return stream_export(&result->engine->session->pool, source->schema,
+    return stream_export(result->engine->session->pool, source->schema,
                          (struct batch_source){.next = result_next, .close = result_close, .self = source}, stream,
                          err);
 }

@@ -15,10 +15,14 @@ sabot_status session_new(struct env *env, int64_t memory_limit, struct session *
     *out = NULL;
     SABOT_TRY(savepoint_register(err));
     struct session *session = calloc(1, sizeof *session);
-    if (!session) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a session"); }
-    session->env = env;
     if (memory_limit <= 0) { memory_limit = env_memory_bytes(env) / 100 * MEMORY_SHARE_PERCENT; }
-    memory_pool_init(&session->pool, "engine", NULL, memory_limit);
+    if (session) { session->pools = session_pools_new("engine", memory_limit); }
+    if (!session || !session->pools) {
+        free(session);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a session");
+    }
+    session->env = env;
+    session->pool = job_pools_job(session->pools);
     *out = session;
     return SABOT_OK;
 }
@@ -29,6 +33,7 @@ void session_free(struct session *session) {
     job_server_close(session->server);
     catalog_clear(&session->catalog);
     settings_clear(&session->settings);
+    job_pools_release(session->pools);
     free(session);
 }
 
@@ -124,7 +129,7 @@ static sabot_status start_job(struct session *session, struct statement_result *
     session->jobs = job;
     struct job_options options = {0};
     statement_job_options(&session->settings, &options);
-    options.memory = &session->pool;
+    options.memory = session->pool;
     options.bounded = job->bounded;
     const sabot_status status = job_start(session->env, physical_graph(job->plan), &options, &job->job, err);
     if (status != SABOT_OK) {
@@ -146,7 +151,7 @@ static sabot_status stall_rows(struct session *session, struct batch **out, stru
     struct column *column = NULL;
     const struct string_view view = string_view_of(text_string(&text), (uint32_t)text.size);
     sabot_status status = schema_new(&field, 1, &schema, err);
-    if (status == SABOT_OK) { status = column_constant(&session->pool, PHYS_VIEW, &view, 1, &column, err); }
+    if (status == SABOT_OK) { status = column_constant(session->pool, PHYS_VIEW, &view, 1, &column, err); }
     if (status == SABOT_OK) { status = batch_new(schema, &column, 1, 1, out, err); }
     schema_unref(schema);
     text_clear(&text);
@@ -161,7 +166,7 @@ static sabot_status next_statement(struct session *session, struct session_scrip
     SABOT_TRY(
         collect_new(session->env, (int32_t)settings_int(&session->settings, SETTING_result_batches), &collect, err));
     const struct statement_context context = {
-        .env = session->env, .pool = &session->pool, .catalog = &session->catalog, .settings = &session->settings,
+        .env = session->env, .pool = session->pool, .catalog = &session->catalog, .settings = &session->settings,
         .text = script->script->text, .collect = collect, .statement_number = session->statements++};
     struct statement_result made = {0};
     sabot_status status = explained ? statement_explain(&context, statement, &made, err)

@@ -6,12 +6,14 @@
 #include "connect/memory/memory.h"
 #include "engine/job_server.h"
 #include "runtime/job.h"
+#include "runtime/pools.h"
 #include "sql/parse.h"
 #include "sql/statement.h"
 
 struct session {
     struct env *env;
-    struct memory_pool pool; /* of all its jobs; limit: the engine's memory limit */
+    struct job_pools *pools;
+    struct memory_pool *pool; /* of `pools`: of all jobs; limit: the engine's memory limit */
     struct catalog catalog;
     struct settings settings;
     struct session_job *jobs; /* started and not yet freed, newest first */

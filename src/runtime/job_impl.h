@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "checkpoint/coordinator.h"
+#include "runtime/pools.h"
 #include "runtime/ledger.h"
 #include "runtime/task.h"
 #include "runtime/worker.h"
@@ -81,17 +82,6 @@ void job_notify(struct job *job); /* everybody who waits looks again */
 /* The simulator's loop: picks tasks, helper work and control by the seed until *done() or the virtual time is over. */
 sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *arg), void *arg, int64_t until_ns,
                           struct sabot_error *err);
-
-/* --- pools.c */
-/* Memory pools for a job and n operators, freed when the last buffer that was charged to them is gone: results may
- * be in the hands of others longer than the job lives. */
-struct job_pools;
-sabot_status job_pools_new(struct env *env, const struct job_options *options, int32_t n, struct job_pools **out,
-                           struct sabot_error *err);
-int64_t job_memory_limit(const struct job_options *options); /* INT64_MAX = none */
-struct memory_pool *job_pools_job(struct job_pools *pools);
-struct memory_pool *job_pools_op(struct job_pools *pools, int32_t i, const char *name); /* copies the name */
-void job_pools_release(struct job_pools *pools);
 
 /* --- build.c */
 /* Tasks, channels, operators; restored where the options say so. */

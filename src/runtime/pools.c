@@ -1,4 +1,4 @@
-/* The memory pools of a job. */
+/* The memory pools of jobs and sessions. */
 #include "base/spill.h"
 #include "runtime/job_impl.h"
 
@@ -78,6 +78,16 @@ sabot_status job_pools_new(struct env *env, const struct job_options *options, i
     }
     *out = pools;
     return SABOT_OK;
+}
+
+struct job_pools *session_pools_new(const char *name, int64_t limit) {
+    struct job_pools *pools = calloc(1, sizeof *pools + sizeof pools->pools[0]);
+    if (!pools) { return NULL; }
+    pools->n = 1;
+    struct named_pool *pool = &pools->pools[0];
+    snprintf(pool->name, sizeof pool->name, "%s", name);
+    memory_pool_init(&pool->pool, pool->name, NULL, limit);
+    return pools;
 }
 
 struct memory_pool *job_pools_job(struct job_pools *pools) { return &pools->pools[0].pool; }
