@@ -139,8 +139,8 @@ struct sabot_function {
     sabot_function_call call;
     void *user;
 };
-/* Visible to this engine's statements from now on. Names and types are copied; call and user must outlive the engine.
- */
+/* Visible to this engine's statements from now on, in the place of one of the same name, also a built-in one. Names and
+ * types are copied; call and user must outlive the engine. */
 SABOT_API sabot_status sabot_engine_register_function(struct sabot_engine *engine,
                                                       const struct sabot_function *function, struct sabot_error *err);
 
@@ -149,7 +149,7 @@ SABOT_API sabot_status sabot_engine_register_function(struct sabot_engine *engin
 /* What a source or sink is opened for. Texts are borrowed for the call. */
 struct sabot_connector_context {
     size_t size;
-    const struct ArrowSchema *schema; /* of the rows to give or to take, a struct */
+    const struct ArrowSchema *schema; /* of the rows to take, or of those to give: only what the query reads; a struct */
     const char *const *option_keys;   /* WITH (...), without 'connector' */
     const char *const *option_values;
     int32_t n_options;
@@ -195,7 +195,9 @@ struct sabot_sink_connector {
     /* Takes updating queries too: rows have a last column `row_kind` as in sabot_result_stream. */
     bool takes_changes;
 };
-/* 'connector' = name in CREATE TABLE, for all engines of the process. source or sink may be NULL; the structs are
+/* A callback that fails writes err->message, which ends up in the job's error, and returns another status than OK.
+ *
+ * 'connector' = name in CREATE TABLE, for all engines of the process. source or sink may be NULL; the structs are
  * copied, what they point to and `user` must stay. Names can't be registered twice. */
 SABOT_API sabot_status sabot_register_connector(const char *name, const struct sabot_source_connector *source,
                                                 const struct sabot_sink_connector *sink, void *user,

@@ -35,6 +35,19 @@ static const struct registered_connector *registered_of(const struct connector_t
     return NULL;
 }
 
+/* What a callback returned: a failure always has a message. */
+static sabot_status user_status(sabot_status status, const struct connector_context *context, const char *callback,
+                                struct sabot_error *err) {
+    if (status == SABOT_OK || !err) { return status; }
+    if (!err->message[0]) {
+        err->status = SABOT_OK;
+        return SABOT_FAIL(err, status, "table \"%s\": the program's %s failed without a message", context->table->name,
+                          callback);
+    }
+    err->status = status;
+    return status;
+}
+
 /* --- what a user's open is told */
 
 struct told {
@@ -123,6 +136,7 @@ static sabot_status user_source_open(const struct connector_context *context, st
         if (status == SABOT_OK) {
             status =
                 source->registered->source.open(source->registered->user, &told.context, &source->user_source, err);
+            status = user_status(status, context, "open", err);
         }
         told_clear(&told);
     }
@@ -149,7 +163,8 @@ static sabot_status user_source_restore(struct source *source, struct batch *pos
         if (!split_position_is_of(&at, mine.id)) { continue; }
         found = true;
         if (at.size > 0 && source->registered->source.restore) {
-            SABOT_TRY(source->registered->source.restore(source->user_source, at.bytes, at.size, err));
+            SABOT_TRY(user_status(source->registered->source.restore(source->user_source, at.bytes, at.size, err),
+                        &source->context, "restore", err));
         }
     }
     if (positions && positions->selected > 0 && !found) {
@@ -170,7 +185,8 @@ static sabot_status user_source_poll(struct source *source, enum source_state *s
     if (!result->batch) {
         enum sabot_poll polled = SABOT_POLL_WAIT;
         struct ArrowArray rows = {0};
-        SABOT_TRY(source->registered->source.poll(source->user_source, &polled, &rows, err));
+        SABOT_TRY(user_status(source->registered->source.poll(source->user_source, &polled, &rows, err),
+                    &source->context, "poll", err));
         if (polled == SABOT_POLL_END) {
             source->ended = true;
             *state = SOURCE_END;
@@ -205,7 +221,8 @@ static sabot_status user_source_position(struct source *source, int32_t split, s
     if (!source->registered->source.position) { return SABOT_OK; }
     char bytes[POSITION_BYTES_MAX];
     size_t used = 0;
-    SABOT_TRY(source->registered->source.position(source->user_source, bytes, sizeof bytes, &used, err));
+    SABOT_TRY(user_status(source->registered->source.position(source->user_source, bytes, sizeof bytes, &used, err),
+                &source->context, "position", err));
     SABOT_TRY(bytes_check(&source->context, used, err));
     text_append(position, bytes, used);
     return position->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a position") : SABOT_OK;
@@ -234,7 +251,8 @@ static sabot_status user_sink_open(const struct connector_context *context, stru
     struct told told;
     sabot_status status = told_init(&told, context, sink->registered->sink.takes_changes, err);
     if (status == SABOT_OK) {
-        status = sink->registered->sink.open(sink->registered->user, &told.context, &sink->user_sink, err);
+        status = user_status(sink->registered->sink.open(sink->registered->user, &told.context,
+                    &sink->user_sink, err), context, "open", err);
         told_clear(&told);
     }
     if (status == SABOT_OK && sink->registered->sink.takes_changes) {
@@ -256,7 +274,8 @@ static sabot_status user_sink_restore(struct sink *sink, struct batch *pending, 
     for (int32_t i = 0; i < pending->selected; i++) {
         const struct string_view *bytes =
             (const struct string_view *)column->values + column_at(column, batch_row(pending, i));
-        SABOT_TRY(user->restore(sink->user_sink, string_view_data(bytes), bytes->size, err));
+        SABOT_TRY(user_status(user->restore(sink->user_sink, string_view_data(bytes), bytes->size, err),
+                    &sink->context, "restore", err));
     }
     return SABOT_OK;
 }
@@ -274,17 +293,19 @@ static sabot_status user_sink_write(struct sink *sink, struct batch *batch, bool
     if (status == SABOT_OK) { status = batch_export(sink->context.pool, batch, &rows, err); }
     batch_unref(batch);
     if (status != SABOT_OK) { return status; }
-    return sink->registered->sink.write(sink->user_sink, &rows, err);
+    return user_status(sink->registered->sink.write(sink->user_sink, &rows, err), &sink->context, "write", err);
 }
 
 static sabot_status user_sink_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
                                       struct sabot_error *err) {
     *full = false;
     const struct sabot_sink_connector *user = &sink->registered->sink;
-    if (!user->prepare) { return user->flush ? user->flush(sink->user_sink, err) : SABOT_OK; }
+    if (!user->prepare) { return user->flush ? user_status(user->flush(sink->user_sink, err),
+                &sink->context, "flush", err) : SABOT_OK; }
     char bytes[POSITION_BYTES_MAX];
     size_t used = 0;
-    SABOT_TRY(user->prepare(sink->user_sink, checkpoint_id, bytes, sizeof bytes, &used, err));
+    SABOT_TRY(user_status(user->prepare(sink->user_sink, checkpoint_id, bytes, sizeof bytes, &used, err),
+                &sink->context, "prepare", err));
     SABOT_TRY(bytes_check(&sink->context, used, err));
     text_append(pending, bytes, used);
     return pending->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a pending commit") : SABOT_OK;
@@ -292,7 +313,8 @@ static sabot_status user_sink_prepare(struct sink *sink, int64_t checkpoint_id, 
 
 static sabot_status user_sink_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
     const struct sabot_sink_connector *user = &sink->registered->sink;
-    return user->commit ? user->commit(sink->user_sink, checkpoint_id, err) : SABOT_OK;
+    return user->commit ? user_status(user->commit(sink->user_sink, checkpoint_id, err),
+                &sink->context, "commit", err) : SABOT_OK;
 }
 
 /* There are no checkpoints: what was written is committed at the end. */
@@ -332,7 +354,8 @@ static sabot_status connector_fill(struct registered_connector *made, const stru
         .close = user_source_close};
     made->sink_type = (struct sink_type){
         .name = made->connector.name, .summary = "registered by the program", .options = any_option,
-        .accepts = SINK_INSERTS | (given->takes_changes ? SINK_RETRACTS : 0u), .open = user_sink_open, .restore = user_sink_restore, .write = user_sink_write,
+        .accepts = SINK_INSERTS | (given->takes_changes ? SINK_RETRACTS : 0u), .open = user_sink_open,
+                    .restore = user_sink_restore, .write = user_sink_write,
         .prepare = user_sink_prepare, .commit = user_sink_commit, .finish = user_sink_finish,
         .close = user_sink_close};
     made->connector.source = source ? &made->source_type : NULL;
@@ -342,12 +365,13 @@ static sabot_status connector_fill(struct registered_connector *made, const stru
 
 sabot_status sabot_register_connector(const char *name, const struct sabot_source_connector *source,
                                       const struct sabot_sink_connector *sink, void *user, struct sabot_error *err) {
+    if (!name || !name[0]) { return SABOT_FAIL(err, SABOT_ERR_USAGE, "a connector needs a name"); }
     struct registered_connector *made = calloc(1, sizeof *made);
-    char *copy = name ? strdup(name) : NULL;
+    char *copy = strdup(name);
     if (!made || !copy) {
         free(made);
         free(copy);
-        return SABOT_FAIL(err, name ? SABOT_ERR_MEMORY : SABOT_ERR_USAGE, "a connector needs a name and memory");
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a connector");
     }
     made->connector.name = copy;
     made->user = user;

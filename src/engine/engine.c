@@ -9,8 +9,13 @@
 
 const char *sabot_version(void) { return SABOT_VERSION; }
 
+sabot_status argument_given(const void *argument, const char *name, struct sabot_error *err) {
+    return argument ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_USAGE, "%s is NULL", name);
+}
+
 sabot_status sabot_engine_open(const struct sabot_engine_options *options, struct sabot_engine **engine,
                                struct sabot_error *err) {
+    SABOT_TRY(argument_given(engine, "engine", err));
     *engine = NULL;
     struct sabot_engine_options given = {.size = sizeof given};
     SABOT_TRY(options_take(&given, sizeof given, options, options ? options->size : 0, "sabot_engine_options", err));
@@ -54,6 +59,9 @@ sabot_status options_take(void *target, size_t target_size, const void *given, s
 sabot_status sabot_engine_set(struct sabot_engine *engine, const char *key, const char *value,
                               struct sabot_error *err) {
     const struct sql_span nowhere = {0};
+    SABOT_TRY(argument_given(engine, "engine", err));
+    SABOT_TRY(argument_given(key, "key", err));
+    SABOT_TRY(argument_given(value, "value", err));
     return settings_set(&engine->session->settings, key, value, nowhere, nowhere, err);
 }
 
@@ -104,6 +112,8 @@ static sabot_status step_settle(struct session_result *result, bool last, struct
 sabot_status sabot_engine_execute(struct sabot_engine *engine, const char *sql, struct sabot_result **result,
                                   struct sabot_error *err) {
     if (result) { *result = NULL; }
+    SABOT_TRY(argument_given(engine, "engine", err));
+    SABOT_TRY(argument_given(sql, "sql", err));
     struct session_script script;
     SABOT_TRY(session_parse(sql, strlen(sql), &script, err));
     struct session_result last = {0};

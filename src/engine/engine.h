@@ -15,6 +15,8 @@ struct sabot_engine {
 /* Copies a caller's options struct of given_size bytes over the defaults in `target`. */
 sabot_status options_take(void *target, size_t target_size, const void *given, size_t given_size, const char *what,
                           struct sabot_error *err);
+/* Fails where a caller left out what must be there. */
+sabot_status argument_given(const void *argument, const char *name, struct sabot_error *err);
 void registered_functions_free(struct registered_function *functions);
 
 #endif

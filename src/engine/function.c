@@ -190,7 +190,8 @@ static sabot_status registered_fill(struct registered_function *made, const stru
     for (char *at = name; *at; at++) { *at = (char)toupper((unsigned char)*at); }
     made->n_arguments = given->n_arguments;
     for (int32_t i = 0; i < given->n_arguments; i++) {
-        SABOT_TRY(parse_type(&made->arena, given->argument_types[i], &made->arguments[i], err));
+        const char *const text = given->argument_types ? given->argument_types[i] : NULL;
+        SABOT_TRY(parse_type(&made->arena, text, &made->arguments[i], err));
     }
     SABOT_TRY(parse_type(&made->arena, given->return_type, &made->result, err));
     made->call = given->call;
@@ -216,6 +217,7 @@ sabot_status sabot_engine_register_function(struct sabot_engine *engine, const s
     arena_init(&made->arena, (size_t)1 << 20);
     sabot_status status = registered_fill(made, &given, err);
     if (status == SABOT_OK) {
+        catalog_function_remove(&engine->session->catalog, given.name); /* plans may use it: freed with the engine */
         status = catalog_function_add(&engine->session->catalog, given.name, &made->function, NULL, true, err);
     }
     if (status != SABOT_OK) {

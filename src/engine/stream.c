@@ -71,9 +71,15 @@ sabot_status sabot_engine_register_stream(struct sabot_engine *engine, const cha
                                           struct sabot_error *err) {
     struct sabot_stream_options given = {.size = sizeof given};
     struct stream_table *made = NULL;
+    if (!stream || !stream->release) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the stream is NULL or released");
+    }
     SABOT_TRY(stream_table_new(stream, &made, err));
-    sabot_status status = options_take(&given, sizeof given, options, options ? options->size : 0,
-                                       "sabot_stream_options", err);
+    sabot_status status = argument_given(engine, "engine", err);
+    if (status == SABOT_OK) { status = argument_given(table, "the table's name", err); }
+    if (status == SABOT_OK) {
+        status = options_take(&given, sizeof given, options, options ? options->size : 0, "sabot_stream_options", err);
+    }
     stream_table_set_blocking(made, !given.never_blocks);
     struct catalog_object *object = NULL;
     if (status == SABOT_OK) {

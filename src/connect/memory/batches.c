@@ -50,33 +50,12 @@ static sabot_status batches_restore(struct source *source, struct batch *positio
     return SABOT_OK;
 }
 
-/* The columns that the plan asks for, by name. */
-static sabot_status batches_project(const struct source *source, const struct batch *from, struct batch **out,
-                                    struct sabot_error *err) {
-    struct schema *wanted = source->context.table->schema;
-    struct column **columns = calloc((size_t)wanted->n_fields + 1, sizeof *columns);
-    if (!columns) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for %d columns", wanted->n_fields); }
-    for (int32_t i = 0; i < wanted->n_fields; i++) {
-        const int32_t at = schema_find(from->schema, wanted->fields[i].name);
-        if (at < 0) {
-            for (int32_t j = 0; j < i; j++) { column_unref(columns[j]); }
-            free(columns);
-            return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "table \"%s\": no column %s in memory",
-                              source->context.table->name, wanted->fields[i].name);
-        }
-        columns[i] = column_ref(from->columns[at]);
-    }
-    const sabot_status status = batch_with_columns(from, wanted, columns, wanted->n_fields, out, err);
-    free(columns);
-    return status;
-}
-
 static sabot_status batches_poll(struct source *source, enum source_state *state, struct source_result *result,
                                  struct sabot_error *err) {
     *state = SOURCE_END;
     if (source->next >= source->end) { return SABOT_OK; }
-    SABOT_TRY(batches_project(source, source->table->batches[source->next % source->table->n_batches], &result->batch,
-                              err));
+    SABOT_TRY(memory_project(source->context.table, source->table->batches[source->next % source->table->n_batches],
+                             &result->batch, err));
     result->batch->created_ns = env_now_ns(source->context.env);
     result->split = 0;
     source->next += source->context.parallelism;

@@ -25,6 +25,10 @@ void collect_close(struct collect *collect);
 /* The last call; no job may write to it any more. */
 void collect_free(struct collect *collect); /* NULL is allowed */
 
+/* The columns that the query reads (table->schema), by name. */
+sabot_status memory_project(const struct connector_table *table, const struct batch *from, struct batch **out,
+                            struct sabot_error *err);
+
 /* --- stream: an ArrowArrayStream that is read once, by subtask 0 */
 struct stream_table;
 /* Takes over `stream` on every path. */

@@ -195,10 +195,12 @@ static sabot_status stream_poll(struct source *source, enum source_state *state,
         }
         SABOT_TRY(skip_rows(source, &batch, err));
         if (!batch) { continue; }
-        batch->created_ns = env_now_ns(source->context.env);
+        const sabot_status status = memory_project(source->context.table, batch, &result->batch, err);
         source->rows_out += batch->selected;
+        batch_unref(batch);
+        if (status != SABOT_OK) { return status; }
+        result->batch->created_ns = env_now_ns(source->context.env);
         *state = SOURCE_BATCH;
-        result->batch = batch;
         result->split = 0;
         return SABOT_OK;
     }
