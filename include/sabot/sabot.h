@@ -66,9 +66,9 @@ enum sabot_result_kind {
     SABOT_RESULT_JOB   /* sabot_result_job */
 };
 SABOT_API enum sabot_result_kind sabot_result_kind(const struct sabot_result *result);
-/* The rows, once. Arrays may be kept and released by any thread, also when the engine is closed. get_next blocks until there are rows; a released array is the end. When rows are not fetched the
- * query waits (a bounded number of batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D.
- * The stream must be released before sabot_result_free. */
+/* The rows, once. Arrays may be kept and released by any thread, also when the engine is closed. get_next
+ * blocks until there are rows; a released array is the end. When rows are not fetched the query waits (a bounded number
+ * of batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D. The stream must be released before sabot_result_free. */
 SABOT_API sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayStream *stream,
                                            struct sabot_error *err);
 /* The running job of an INSERT or a query, borrowed from the result; NULL where there is none. */
@@ -149,7 +149,7 @@ SABOT_API sabot_status sabot_engine_register_function(struct sabot_engine *engin
 /* What a source or sink is opened for. Texts are borrowed for the call. */
 struct sabot_connector_context {
     size_t size;
-    const struct ArrowSchema *schema; /* of the rows to take, or of those to give: only what the query reads; a struct */
+    const struct ArrowSchema *schema; /* of the rows to take, or to give (only what is read); a struct */
     const char *const *option_keys;   /* WITH (...), without 'connector' */
     const char *const *option_values;
     int32_t n_options;

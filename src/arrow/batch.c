@@ -65,7 +65,8 @@ sabot_status batch_with_columns(const struct batch *from, struct schema *schema,
 sabot_status schema_with_row_kinds(const struct schema *from, const char *name, bool first, struct schema **out,
                                    struct sabot_error *err) {
     struct field *fields = malloc(sizeof *fields * ((size_t)from->n_fields + 1));
-    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema of %d columns", from->n_fields + 1); }
+    if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a schema of %d columns",
+        from->n_fields + 1); }
     memcpy(fields + first, from->fields, sizeof *fields * (size_t)from->n_fields);
     fields[first ? 0 : from->n_fields] = (struct field){name, type_not_null(type_of(TYPE_STRING))};
     const sabot_status status = schema_new(fields, from->n_fields + 1, out, err);

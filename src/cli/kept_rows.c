@@ -1,5 +1,5 @@
-/* Rows that a fold refers to by number. A changelog keeps replacing rows: they are copied together when most are dead, so
- * that memory is bounded by the final table and not by the number of changes. */
+/* Rows that a fold refers to by number. A changelog keeps replacing rows: they are copied together when most are
+ * dead, so that memory is bounded by the final table and not by the number of changes. */
 #include "cli/kept_rows.h"
 
 #include "base/error.h"

@@ -272,6 +272,7 @@ static int setting(const char *key, const char *value, struct arguments *argumen
 static int take_option(int option, struct run *run, struct arguments *arguments) {
     struct sabot_error err = {0};
     int64_t duration_ns;
+    int code = -1;
     switch (option) {
     case 'e': arguments->sql = optarg; return -1;
     case 'q': run->quiet = true; return -1;
@@ -281,8 +282,8 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
     case OPT_SAVEPOINT_DIR: return setting("execution.checkpointing.savepoint-dir", optarg, arguments);
     case OPT_UNALIGNED:
-        if (optarg && setting("execution.checkpointing.aligned-checkpoint-timeout", optarg, arguments) >= 0) { return 2; }
-        return setting("execution.checkpointing.unaligned.enabled", "true", arguments);
+        if (optarg) { code = setting("execution.checkpointing.aligned-checkpoint-timeout", optarg, arguments); }
+        return code >= 0 ? code : setting("execution.checkpointing.unaligned.enabled", "true", arguments);
     case OPT_SUMMARY: run->summary = true; return -1;
     case OPT_LIVE: run->live = true; return -1;
     case OPT_HELP: fputs(help, stdout); return 0;

@@ -329,7 +329,8 @@ static void an_updating_query_has_row_kinds(void) {
     struct sabot_engine *engine = engine_new();
     OK(sabot_engine_set(engine, "parallelism.default", "2", err));
     events_register(engine, "events", NULL, NULL);
-    struct rows rows = rows_of(engine, "SELECT id, ts FROM (SELECT id, ts, ROW_NUMBER() OVER (PARTITION BY id ORDER BY ts "
+    struct rows rows = rows_of(engine,
+        "SELECT id, ts FROM (SELECT id, ts, ROW_NUMBER() OVER (PARTITION BY id ORDER BY ts "
                                        "DESC) AS r FROM events) WHERE r <= 2");
     int64_t latest[17][2] = {{0}}, sums[17] = {0}, counts[17] = {0}, deletes = 0;
     for (int64_t i = 0; i < EVENTS_BATCHES * EVENTS_ROWS; i++) {
@@ -431,7 +432,8 @@ static void event_time_of_a_stream(void) {
         counted += metrics.rows_late;
     }
     CHECK(counted == late);
-    if (counted != late) { printf("# %lld late, %lld expected, %lld seen\n", (long long)counted, (long long)late, (long long)seen); }
+    if (counted != late) { printf("# %lld late, %lld expected, %lld seen\n", (long long)counted, (long long)late,
+        (long long)seen); }
     rows_clear(&rows);
     sabot_result_free(result);
     sabot_engine_close(engine);
@@ -497,7 +499,8 @@ static int show(void *user, const struct ArrowArray *const *args, int32_t n_args
         const int64_t bit = args[2]->offset + i;
         const bool yes = !arrow_is_null(args[2], i) && (bits[bit / 8] >> (bit % 8) & 1);
         char text[256];
-        snprintf(text, sizeof text, "%.2f %s %s", arrow_double(args[0], i), arrow_string(args[1], i), yes ? "yes" : "no");
+        snprintf(text, sizeof text, "%.2f %s %s", arrow_double(args[0], i), arrow_string(args[1], i),
+            yes ? "yes" : "no");
         texts[i] = strdup(text);
     }
     *out = arrow_text((const char *const *)texts, n_rows);
@@ -552,7 +555,8 @@ static void functions_of_a_program(void) {
         const struct event event = event_at(i);
         expected += event.id == 13 ? 0 : event.id % 2 ? event.id + 1 : event.id;
     }
-    CHECK(number_of(engine, "SELECT SUM(CASE WHEN MOD(id, 2) = 1 THEN add_it(id) ELSE id END) FROM (SELECT * FROM events) "
+    CHECK(number_of(engine,
+        "SELECT SUM(CASE WHEN MOD(id, 2) = 1 THEN add_it(id) ELSE id END) FROM (SELECT * FROM events) "
                             "WHERE id <> 13 AND add_it(CASE WHEN id = 13 THEN 0 ELSE id END) > 0 HAVING COUNT(*) > 0")
           == expected || failed_here);
     query_fails(engine, "SELECT add_it(13)", "13 brings bad luck");
@@ -569,8 +573,10 @@ static void functions_of_several_types(void) {
     const struct sabot_function function = {.size = sizeof function, .name = "show_it", .argument_types = types,
                                             .n_arguments = 3, .return_type = "STRING", .call = show};
     OK(sabot_engine_register_function(engine, &function, err));
-    struct rows rows = rows_of(engine, "SELECT show_it(CAST(p AS DOUBLE), s, b) AS t FROM (VALUES (1.5, 'x', TRUE), (2.25, "
-                                       "CAST(NULL AS STRING), FALSE), (3.0, 'a longer text, beyond a view', FALSE)) AS v "
+    struct rows rows = rows_of(engine,
+        "SELECT show_it(CAST(p AS DOUBLE), s, b) AS t FROM (VALUES (1.5, 'x', TRUE), (2.25, "
+                                       "CAST(NULL AS STRING), FALSE), (3.0, 'a longer text, beyond a view', FALSE)) "
+                                               "AS v "
                                        "(p, s, b)");
     int64_t n = 0, found = 0;
     for (int b = 0; b < rows.n; b++) {
@@ -634,7 +640,8 @@ static void a_function_without_arguments_is_called_per_row(void) {
                                             .not_deterministic = true, .call = counter, .user = &calls};
     OK(sabot_engine_register_function(engine, &function, err));
     events_register(engine, "events", NULL, NULL);
-    CHECK(number_of(engine, "SELECT MAX(t) - MIN(t) + 1 FROM (SELECT tick() AS t, 1 AS k FROM events) HAVING COUNT(*) > 0")
+    CHECK(number_of(engine,
+        "SELECT MAX(t) - MIN(t) + 1 FROM (SELECT tick() AS t, 1 AS k FROM events) HAVING COUNT(*) > 0")
           >= 1 || failed_here);
     CHECK(atomic_load(&calls) == EVENTS_BATCHES * EVENTS_ROWS);
     sabot_engine_close(engine);
@@ -649,7 +656,8 @@ static void *engine_thread(void *arg) {
     struct sabot_engine *engine = NULL;
     struct sabot_result *result = NULL;
     struct ArrowArrayStream rows;
-    if (sabot_engine_open(NULL, &engine, NULL) || sabot_engine_set(engine, "parallelism.default", "2", NULL)) { return NULL; }
+    if (sabot_engine_open(NULL, &engine, NULL) || sabot_engine_set(engine, "parallelism.default", "2", NULL)) {
+        return NULL; }
     for (int round = 0; round < 3; round++) {
         struct ArrowArrayStream stream = arrow_stream(events_columns, 4, EVENTS_BATCHES, events_make, NULL);
         if (sabot_engine_register_stream(engine, "events", &stream, NULL, NULL) ||

@@ -30,7 +30,8 @@ static sabot_status fail_with(struct sabot_error *err, sabot_status status, cons
 static sabot_status numbers_open(void *user, const struct sabot_connector_context *context, void **out,
                                  struct sabot_error *err) {
     CHECK(strcmp(user, "the program's") == 0 && context->size == sizeof *context);
-    const char *count = option_of(context, "count"), *fails = option_of(context, "fails"), *pause = option_of(context, "pause");
+    const char *count = option_of(context, "count"), *fails = option_of(context, "fails"), *pause = option_of(context,
+        "pause");
     CHECK(!option_of(context, "connector"));
     if (fails && strcmp(fails, "open") == 0) { return fail_with(err, SABOT_ERR_IO, "the number server is down"); }
     if (fails && strcmp(fails, "silently") == 0) { return SABOT_ERR_IO; }
@@ -60,7 +61,8 @@ static sabot_status numbers_poll(void *self, enum sabot_poll *state, struct Arro
     if (source->next >= source->count) { return SABOT_OK; }
     *state = SABOT_POLL_WAIT;
     if (source->next >= source->pause_at) { return SABOT_OK; }
-    for (; n < 64 && source->next < source->count && source->next < source->pause_at; n++, source->next += source->step) {
+    for (; n < 64 && source->next < source->count && source->next < source->pause_at; n++,
+        source->next += source->step) {
         values[n] = source->next;
         times[n] = source->next * 10;
     }
@@ -283,7 +285,8 @@ static void server_has(int64_t n) {
     int64_t wrong = 0;
     for (int64_t i = 0; i < n; i++) { wrong += server.times[i] != 1; }
     CHECK(wrong == 0 && server.visible == n);
-    if (wrong) { printf("# %lld wrong of %lld, %lld visible\n", (long long)wrong, (long long)n, (long long)server.visible); }
+    if (wrong) { printf("# %lld wrong of %lld, %lld visible\n", (long long)wrong, (long long)n,
+        (long long)server.visible); }
 }
 
 static void connector_gives_rows(void) {
@@ -372,10 +375,14 @@ static void connector_is_restored(void) {
 static void connector_takes_changes(void) {
     struct sabot_engine *engine = connectors_engine(1, "1000");
     server_clear();
-#define LATEST "SELECT n FROM (SELECT n, ROW_NUMBER() OVER (PARTITION BY MOD(n, 10) ORDER BY n DESC) AS r FROM numbers) WHERE r = 1"
-    OK(sabot_engine_execute(engine, "INSERT INTO changes " LATEST, NULL, err));
+    static const char latest[] = "SELECT n FROM (SELECT n, ROW_NUMBER() OVER (PARTITION BY MOD(n, 10) ORDER BY n "
+                                 "DESC) AS r FROM numbers) WHERE r = 1";
+    char text[256];
+    snprintf(text, sizeof text, "INSERT INTO changes %s", latest);
+    OK(sabot_engine_execute(engine, text, NULL, err));
+    snprintf(text, sizeof text, "INSERT INTO server %s", latest);
     CHECK(server.balance == 990 * 10 + 45);
-    FAILS(SABOT_ERR_PLAN, "server", sabot_engine_execute(engine, "INSERT INTO server " LATEST, NULL, err));
+    FAILS(SABOT_ERR_PLAN, "server", sabot_engine_execute(engine, text, NULL, err));
     sabot_engine_close(engine);
 }
 
@@ -410,7 +417,8 @@ static void connectors_that_fail(void) {
     FAILS(SABOT_ERR_USAGE, "poll", sabot_register_connector("mute", &mute, NULL, program, err));
     mute.size = 4;
     FAILS(SABOT_ERR_USAGE, "size", sabot_register_connector("mute", &mute, NULL, program, err));
-    static const char table[] = "CREATE TABLE broken (n BIGINT, ts TIMESTAMP(3)) WITH ('connector' = 'numbers', 'fails' = ";
+    static const char table[] = "CREATE TABLE broken (n BIGINT, ts TIMESTAMP(3)) WITH ('connector' = 'numbers', "
+            "'fails' = ";
     static const char *const how[][2] = {{"open", "the number server is down"}, {"poll", "number 500 is broken"},
                                          {"silently", "broken"}};
     for (int i = 0; i < 3; i++) {
@@ -420,7 +428,8 @@ static void connectors_that_fail(void) {
         query_fails(engine, "SELECT n FROM broken", how[i][1]);
         OK(sabot_engine_execute(engine, "DROP TABLE broken", NULL, err));
     }
-    OK(sabot_engine_execute(engine, "CREATE TABLE full_server (n BIGINT) WITH ('connector' = 'numbers', 'fails' = 'write');"
+    OK(sabot_engine_execute(engine,
+        "CREATE TABLE full_server (n BIGINT) WITH ('connector' = 'numbers', 'fails' = 'write');"
                                     "CREATE TABLE busy_server (n BIGINT) WITH ('connector' = 'numbers', 'fails' = "
                                     "'prepare')", NULL, err));
     FAILS(SABOT_ERR_IO, "the server's disk is full",
