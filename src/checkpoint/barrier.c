@@ -49,6 +49,11 @@ enum barrier_choice barrier_arrive(struct barrier_aligner *aligner, int32_t chan
     return BARRIER_ALIGNED;
 }
 
+void barrier_overtake(struct barrier_aligner *aligner, int64_t checkpoint_id) {
+    aligner->checkpoint_id = checkpoint_id;
+    unblock(aligner);
+}
+
 void barrier_abort(struct barrier_aligner *aligner, int64_t checkpoint_id) {
     if (aligner->checkpoint_id != BARRIER_NONE && aligner->checkpoint_id <= checkpoint_id) {
         aligner->aborted++;

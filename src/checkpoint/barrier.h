@@ -33,6 +33,8 @@ sabot_status barrier_aligner_init(struct barrier_aligner *aligner, int32_t n_cha
 void barrier_aligner_clear(struct barrier_aligner *aligner);
 enum barrier_choice barrier_arrive(struct barrier_aligner *aligner, int32_t channel, int64_t checkpoint_id,
                                    int64_t timestamp_ms);
+/* The barrier overtakes what is in the channels: unblocks, and ignores its barriers that still come in band. */
+void barrier_overtake(struct barrier_aligner *aligner, int64_t checkpoint_id);
 /* The coordinator has given up on a checkpoint: unblocks, and ignores its barriers from now on. */
 void barrier_abort(struct barrier_aligner *aligner, int64_t checkpoint_id);
 static inline bool barrier_blocks(const struct barrier_aligner *aligner, int32_t channel) {

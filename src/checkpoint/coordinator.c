@@ -19,6 +19,7 @@ struct checkpoint {
     int64_t id, timestamp_ms, started_ns;
     char *path;   /* NULL: nothing is written */
     bool savepoint;
+    bool may_overtake, overtakes;
     bool aborted, manifest_begun, manifest_written;
     bool claimed; /* the folder is ours; under the claim's mutex */
     bool stays;   /* its manifest exists: a newer process may have started from it, so nothing of it is removed */
@@ -427,6 +428,8 @@ static void checkpoint_begin(struct coordinator *coordinator, struct checkpoint_
     struct checkpoint *checkpoint = checkpoint_new(coordinator, savepoint, &err);
     if (checkpoint && folder_make(checkpoint, savepoint, &err) == SABOT_OK) {
         checkpoint->requests = requests;
+        /* savepoints, and the last one of a job that is stopped, have no rows in flight */
+        checkpoint->may_overtake = coordinator->options.overtakes && !requests;
         env_mutex_lock(coordinator->mutex);
         coordinator->current = checkpoint;
         env_mutex_unlock(coordinator->mutex);
@@ -507,6 +510,11 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
         checkpoint_complete(coordinator);
         return;
     }
+    if (error.status == SABOT_OK && checkpoint->may_overtake && !checkpoint->overtakes &&
+        now - checkpoint->started_ns >= coordinator->options.overtake_after_ns) {
+        checkpoint->overtakes = true;
+        if (missing > 0) { coordinator->options.calls.overtake(coordinator->options.calls.arg, checkpoint->id); }
+    }
     /* the manifest is not given up on while it is being written: it might exist the moment after */
     if (error.status == SABOT_OK && !checkpoint->manifest_begun &&
         now - checkpoint->started_ns >= coordinator->options.timeout_ns) {
@@ -575,7 +583,11 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
             checkpoint_begin(coordinator, requests);
         }
     }
-    if (coordinator->current) { return coordinator->current->started_ns + options->timeout_ns; }
+    const struct checkpoint *current = coordinator->current;
+    if (current && current->may_overtake && !current->overtakes) {
+        return current->started_ns + options->overtake_after_ns;
+    }
+    if (current) { return current->started_ns + options->timeout_ns; }
     return periodic ? coordinator->next_at_ns : INT64_MAX;
 }
 

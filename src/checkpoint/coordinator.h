@@ -32,6 +32,8 @@ struct coordinator_calls {
     /* Last work before the manifest: side outputs are made durable. */
     sabot_status (*prepare_manifest)(void *arg, struct sabot_error *err);
     void (*wake)(void *arg); /* step() has something to do */
+    /* Barriers of the checkpoint overtake rows from now on; called where coordinator_options.overtakes is set. */
+    void (*overtake)(void *arg, int64_t checkpoint_id);
 };
 
 struct coordinator_options {
@@ -43,6 +45,8 @@ struct coordinator_options {
     const char *dir;           /* borrowed; NULL: none */
     int64_t interval_ns;       /* 0: only on request */
     int64_t timeout_ns;
+    bool overtakes;            /* barriers of the interval's checkpoints overtake rows, after so long: */
+    int64_t overtake_after_ns;
     int64_t min_pause_ns;      /* between the end of a checkpoint and the beginning of the next one by the interval */
     int32_t retained;          /* complete checkpoints to keep, at least 1 */
     int32_t failures_max;      /* so many in a row make the job fail; savepoints do not count */

@@ -112,6 +112,7 @@ static sabot_status task_init(struct job *job, int32_t v, int32_t subtask, struc
     }
     task->n_ops = vertex->n_ops;
     atomic_init(&task->barrier_wanted, BARRIER_NONE);
+    atomic_init(&task->overtake_wanted, BARRIER_NONE);
     atomic_init(&task->barrier_aborted, BARRIER_NONE);
     atomic_init(&task->complete_wanted, BARRIER_NONE);
     atomic_init(&task->watermark_ms, WATERMARK_NONE);
@@ -119,6 +120,7 @@ static sabot_status task_init(struct job *job, int32_t v, int32_t subtask, struc
     atomic_init(&task->watermark_since_ns, env_now_ns(job->env));
     SABOT_TRY(watermark_combine_init(&task->combine, n_inputs, env_now_ns(job->env), err));
     SABOT_TRY(barrier_aligner_init(&task->aligner, n_inputs, err));
+    SABOT_TRY(overtake_init(task, err));
     task_link(task);
     return SABOT_OK;
 }
@@ -138,7 +140,8 @@ static sabot_status edge_connect(struct job *job, struct task *from, int32_t to_
         job->channels[job->n_channels++] = channel;
         scratch[t] = channel;
         target->inputs[target->n_inputs++] =
-            (struct task_input){.channel = channel, .from = from, .input = edge->input};
+            (struct task_input){.channel = channel, .from = from, .input = edge->input,
+                                .edge = (int32_t)(edge - to->edges)};
     }
     const struct exchange_options options = {
         .exchange = edge->exchange,
@@ -268,6 +271,7 @@ static sabot_status ops_open(struct job *job, struct restore *restore, struct sa
             error_context(err, "%s[%d] %s", task->vertex->name, task->subtask, task->vertex->ops[i]->label);
             return status;
         }
+        if (restore && !task->is_source) { SABOT_TRY(overtake_restore(task, restore, err)); }
     }
     return SABOT_OK;
 }
@@ -344,6 +348,7 @@ static void task_clear(struct task *task) {
         state_tables_free(op->state);
         histogram_free(op->metrics.latency);
     }
+    if (task->ops) { overtake_clear(task); }
     for (int32_t i = 0; i < task->n_outs; i++) { exchange_clear(&task->outs[i]); }
     watermark_combine_clear(&task->combine);
     barrier_aligner_clear(&task->aligner);

@@ -18,9 +18,11 @@ struct channel {
     /* consumer */
     _Alignas(CACHE_LINE) _Atomic uint32_t head;
     uint32_t tail_seen;
+    struct channel_announcement *looked_at; /* taken from `announced` */
     /* both, seldom written */
     _Alignas(CACHE_LINE) _Atomic bool producer_waits;
     _Atomic bool consumer_waits;
+    struct channel_announcement *_Atomic announced;
     /* never written after the start */
     _Alignas(CACHE_LINE) uint32_t mask;
     struct channel_wake producer, consumer;
@@ -48,8 +50,15 @@ void channel_item_clear(struct channel_item *item) {
     item->batch = NULL;
 }
 
+static void announcement_free(struct channel_announcement *announcement) {
+    for (int32_t i = 0; announcement && i < announcement->n; i++) { batch_unref(announcement->batches[i]); }
+    free(announcement);
+}
+
 void channel_free(struct channel *channel) {
     if (!channel) { return; }
+    announcement_free(atomic_exchange(&channel->announced, NULL));
+    announcement_free(channel->looked_at);
     const uint32_t tail = atomic_load(&channel->tail);
     for (uint32_t at = atomic_load(&channel->head); at != tail; at++) {
         channel_item_clear(&channel->items[at & channel->mask]);
@@ -106,6 +115,53 @@ bool channel_pop(struct channel *channel, struct channel_item *out) {
         channel->producer.wake(channel->producer.arg);
     }
     return true;
+}
+
+void channel_announce(struct channel *channel, struct channel_announcement *announcement) {
+    if (announcement) {
+        announcement->tail = atomic_load_explicit(&channel->tail, memory_order_relaxed);
+        announcement_free(atomic_exchange(&channel->announced, announcement));
+    }
+    channel->consumer.wake(channel->consumer.arg);
+}
+
+/* How many items from the head on stand before the barrier; -1: not known. */
+static int64_t items_before(struct channel *channel, int64_t checkpoint_id, uint32_t head) {
+    struct channel_announcement *newer = atomic_exchange(&channel->announced, NULL);
+    if (newer) {
+        announcement_free(channel->looked_at);
+        channel->looked_at = newer;
+    }
+    const uint32_t tail = atomic_load(&channel->tail);
+    for (uint32_t at = head; at != tail; at++) {
+        const struct channel_item *item = &channel->items[at & channel->mask];
+        if (item->kind == CHANNEL_BARRIER && item->value == checkpoint_id) { return (int64_t)(at - head); }
+    }
+    const struct channel_announcement *announced = channel->looked_at;
+    if (!announced || announced->checkpoint_id != checkpoint_id) { return -1; }
+    return (int64_t)(int32_t)(announced->tail + (uint32_t)announced->n - head);
+}
+
+int32_t channel_look(struct channel *channel, int64_t checkpoint_id, int32_t *first, struct batch **rows, bool *found) {
+    const uint32_t head = atomic_load_explicit(&channel->head, memory_order_relaxed);
+    const int64_t n_items = items_before(channel, checkpoint_id, head);
+    int32_t n = 0;
+    *found = n_items >= 0;
+    const struct channel_announcement *announced = channel->looked_at;
+    while (*found && *first < n_items && n < CHANNEL_LOOK_MAX) {
+        const uint32_t at = head + (uint32_t)(*first)++;
+        const uint32_t tail = atomic_load(&channel->tail);
+        struct batch *batch;
+        if ((int32_t)(tail - at) > 0) {
+            const struct channel_item *item = &channel->items[at & channel->mask];
+            batch = item->kind == CHANNEL_BATCH ? item->batch : NULL;
+        } else {
+            batch = announced->batches[at - announced->tail];
+        }
+        if (batch) { rows[n++] = batch; }
+    }
+    if (*found && *first >= n_items) { *first = -1; }
+    return n;
 }
 
 int32_t channel_count(const struct channel *channel) {

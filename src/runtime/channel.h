@@ -38,6 +38,20 @@ void channel_free(struct channel *channel);
 bool channel_push(struct channel *channel, const struct channel_item *item);
 /* Consumer only. True: *out is the oldest item, and its batch reference the caller's; false: empty. */
 bool channel_pop(struct channel *channel, struct channel_item *out);
+/* Consumer only: where the barrier of a checkpoint stands among the items, without taking them. *found: it is known;
+ * then rows[0..n) are batches before it (borrowed), beginning with the *first-th item, and *first is where to go on, -1
+ * behind the last. What the producer has announced is looked at as well. */
+#define CHANNEL_LOOK_MAX 64
+int32_t channel_look(struct channel *channel, int64_t checkpoint_id, int32_t *first, struct batch **rows, bool *found);
+/* Producer only: the barrier stands behind n items that did not fit into the channel yet; takes over the references.
+ * Batches in order, NULL for what is none. Wakes the consumer; also with n 0, when the barrier is in the channel. */
+struct channel_announcement {
+    int64_t checkpoint_id;
+    uint32_t tail; /* set by channel_announce */
+    int32_t n;
+    struct batch *batches[];
+};
+void channel_announce(struct channel *channel, struct channel_announcement *announcement /* NULL: only wakes */);
 /* Items in it; any thread, approximate. */
 int32_t channel_count(const struct channel *channel);
 /* Frees what an item owns. */

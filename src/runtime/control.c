@@ -36,6 +36,25 @@ static void trigger(void *arg, int64_t checkpoint_id, int64_t timestamp_ms) {
     sources_wake(job);
 }
 
+/* Every task is told at once: none waits for a barrier that is stuck behind rows. */
+static void overtake(void *arg, int64_t checkpoint_id) {
+    struct job *job = arg;
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        atomic_store_explicit(&job->tasks[t].overtake_wanted, checkpoint_id, memory_order_release);
+        worker_wake_task(&job->tasks[t]);
+    }
+}
+
+/* Rows that go to everybody can't be divided anew at another parallelism. */
+static bool may_overtake(const struct job *job) {
+    for (int32_t v = 0; v < job->graph->n_vertices; v++) {
+        for (int32_t e = 0; e < job->graph->vertices[v].n_edges; e++) {
+            if (job->graph->vertices[v].edges[e].exchange == EXCHANGE_BROADCAST) { return false; }
+        }
+    }
+    return true;
+}
+
 static void abort_checkpoint(void *arg, int64_t checkpoint_id) {
     struct job *job = arg;
     for (int32_t t = 0; t < job->n_tasks; t++) {
@@ -71,6 +90,8 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
         .dir = options->checkpoint_dir,
         .interval_ns = options->checkpoint_interval_ns,
         .timeout_ns = options->checkpoint_timeout_ns,
+        .overtakes = options->unaligned && may_overtake(job),
+        .overtake_after_ns = options->aligned_timeout_ns,
         .min_pause_ns = options->checkpoint_min_pause_ns,
         .retained = options->checkpoints_retained,
         .failures_max = options->checkpoint_failures_max,
@@ -79,6 +100,7 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
         .restored_id = restored_id,
         .calls = {.arg = job,
                   .trigger = trigger,
+                  .overtake = overtake,
                   .abort = abort_checkpoint,
                   .complete = complete,
                   .prepare_manifest = prepare_manifest,
@@ -108,6 +130,7 @@ sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct 
         checkpoint_parts_free(parts, task->n_ops);
         return status;
     }
+    if (task->overtake.id == checkpoint_id) { return overtake_snapshot(task, parts, task->n_ops, err); }
     return coordinator_acknowledge(job->coordinator, task->index, checkpoint_id, parts, task->n_ops, err);
 }
 

@@ -90,6 +90,29 @@ bool exchange_flush(struct exchange_out *out) {
     return out->n_waiting == 0;
 }
 
+/* What stands before the barrier in the queue of a target; NULL where it is not there: it is in the channel. */
+static struct channel_announcement *announcement_of(const struct item_queue *queue, int64_t checkpoint_id) {
+    for (uint32_t n = 0; n < queue->count; n++) {
+        const struct channel_item *item = &queue->items[(queue->first + n) & (queue->capacity - 1)];
+        if (item->kind != CHANNEL_BARRIER || item->value != checkpoint_id) { continue; }
+        struct channel_announcement *made = malloc(sizeof *made + n * sizeof made->batches[0]);
+        if (!made) { return NULL; } /* then it is found when it gets into the channel */
+        *made = (struct channel_announcement){.checkpoint_id = checkpoint_id, .n = (int32_t)n};
+        for (uint32_t i = 0; i < n; i++) {
+            struct channel_item *before = &queue->items[(queue->first + i) & (queue->capacity - 1)];
+            made->batches[i] = before->kind == CHANNEL_BATCH ? batch_ref(before->batch) : NULL;
+        }
+        return made;
+    }
+    return NULL;
+}
+
+void exchange_announce(struct exchange_out *out, int64_t checkpoint_id) {
+    for (int32_t i = 0; i < out->n_targets; i++) {
+        channel_announce(out->targets[i].channel, announcement_of(&out->targets[i].waiting, checkpoint_id));
+    }
+}
+
 sabot_status exchange_event(struct exchange_out *out, const struct channel_item *event, struct sabot_error *err) {
     assert(!event->batch);
     for (int32_t i = 0; i < out->n_targets; i++) { SABOT_TRY(target_put(out, i, event, err)); }

@@ -46,6 +46,8 @@ sabot_status exchange_event(struct exchange_out *out, const struct channel_item 
 /* Moves what waits into its channels; true when nothing waits any more. Where something does, the channel's wake
  * comes. */
 bool exchange_flush(struct exchange_out *out);
+/* The barrier of this checkpoint has been put out and overtakes: consumers are told where it stands. */
+void exchange_announce(struct exchange_out *out, int64_t checkpoint_id);
 static inline bool exchange_is_full(const struct exchange_out *out) { return out->n_waiting > 0; }
 
 /* Sorts the selected rows of a batch by target, stable: rows[0..counts[0]) are of target 0, and so on. The batch

@@ -39,6 +39,7 @@ struct job {
     _Atomic bool stop_wanted, cancel_wanted, failed;
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
+    _Atomic int64_t batches_overtaken; /* by barriers: they are in snapshots */
     _Atomic int64_t committed_id; /* of the last commit round */
     _Atomic int32_t n_committed; /* tasks that have committed it */
 

@@ -195,7 +195,8 @@ static void a_stopped_job_goes_on_at_another_parallelism(void **state) {
     snprintf(dir, sizeof dir, "%s/stop", folder);
     static const int32_t parallelism[][3] = {{2, 3, 2}, {1, 1, 1}, {5, 7, 3}, {3, 2, 1}};
     struct job_options options = {
-        .workers = 2, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 100, .checkpoints_retained = 2};
+        .workers = 2, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 100, .checkpoints_retained = 2,
+        .unaligned = true};
     for (int32_t i = 0; i < 4; i++) {
         for (int32_t v = 0; v < 3; v++) { plan.vertices[v].parallelism = parallelism[i][v]; }
         plan.sink.slow = i % 2 == 0;
@@ -229,7 +230,8 @@ static void a_cancelled_job_goes_on_from_its_last_checkpoint(void **state) {
     char dir[128], savepoint[128];
     snprintf(dir, sizeof dir, "%s/cancel", folder);
     snprintf(savepoint, sizeof savepoint, "%s/savepoint", folder);
-    struct job_options options = {.workers = 2, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 200};
+    struct job_options options = {
+        .workers = 2, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 200, .unaligned = true};
     for (int32_t i = 0; i < 4; i++) {
         struct job *job = start(&plan, &options);
         if (i < 3) {

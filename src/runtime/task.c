@@ -186,6 +186,7 @@ void task_link(struct task *task) {
     }
     task->timed_op = task->failed_op = -1;
     task->barrier_id = BARRIER_NONE;
+    task->barrier_passed = BARRIER_NONE;
     task->completed_id = BARRIER_NONE;
     task->blocked_since_ns = INT64_MIN;
     task->wake_at_ns = INT64_MAX;
@@ -269,12 +270,17 @@ static sabot_status barrier_go_on(struct task *task, struct sabot_error *err) {
     /* Rows go on behind the barrier as soon as the copies are made; the files are written by helpers. */
     const int64_t id = task->barrier_id;
     task->barrier_id = BARRIER_NONE;
+    task->barrier_passed = id;
+    if (task->overtake.told == id && task->overtake.id != id) {
+        for (int32_t i = 0; i < task->n_outs; i++) { exchange_announce(&task->outs[i], id); }
+    }
     return job_task_snapshot(task, id, err);
 }
 
 static void wishes_take(struct task *task) {
     const int64_t aborted = atomic_load_explicit(&task->barrier_aborted, memory_order_acquire);
     if (task->n_inputs > 0 && aborted > task->aligner.over) { barrier_abort(&task->aligner, aborted); }
+    if (task->overtake.id != BARRIER_NONE && aborted >= task->overtake.id) { overtake_abort(task); }
     if (task->is_source && !task->stopped && atomic_load_explicit(&task->stop_wanted, memory_order_acquire)) {
         task->stopped = true;
         source_stop(task->ops[0].op);
@@ -291,6 +297,21 @@ static void wishes_take(struct task *task) {
     if (task->is_source && atomic_exchange_explicit(&task->explain_wanted, false, memory_order_acq_rel)) {
         job_task_explain(task);
     }
+}
+
+/* Barriers are to overtake rows: only while none is on its way through the chain. */
+static sabot_status overtake_take(struct task *task, struct sabot_error *err) {
+    const int64_t wanted = atomic_load_explicit(&task->overtake_wanted, memory_order_acquire);
+    if (wanted > task->overtake.told &&
+        wanted > atomic_load_explicit(&task->barrier_aborted, memory_order_acquire)) {
+        if (task->barrier_id == BARRIER_NONE) {
+            SABOT_TRY(overtake_begin(
+                task, wanted, atomic_load_explicit(&task->barrier_wanted_timestamp_ms, memory_order_relaxed), err));
+        } else if (task->barrier_id == wanted) {
+            task->overtake.told = wanted;
+        }
+    }
+    return task->overtake.parts ? overtake_go_on(task, err) : SABOT_OK;
 }
 
 /* Tells the operators that a checkpoint is complete. Only between two barriers and while nobody is busy. */
@@ -341,11 +362,19 @@ static sabot_status input_take(struct task *task, int32_t index, struct channel_
     switch (item->kind) {
     case CHANNEL_BATCH:
         watermark_combine_active(&task->combine, index);
+        if (task->overtake.parts && !task->overtake.closed[index]) {
+            const sabot_status status = overtake_record(task, index, item->batch, err);
+            if (status != SABOT_OK) {
+                batch_unref(item->batch);
+                return status;
+            }
+        }
         return deliver(task, 0, input->input, item, err);
     case CHANNEL_WATERMARK:
         return change_pass_on(task, watermark_combine_advance(&task->combine, index, item->value, now), err);
     case CHANNEL_IDLE: return change_pass_on(task, watermark_combine_idle(&task->combine, index, now), err);
     case CHANNEL_BARRIER:
+        overtake_barrier(task, index, item->value);
         if (barrier_arrive(&task->aligner, index, item->value, item->timestamp_ms) == BARRIER_ALIGNED) {
             barrier_begin(task, item->value, item->timestamp_ms);
         }
@@ -482,6 +511,7 @@ static void end_report(struct task *task) {
 static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, bool *more, struct sabot_error *err) {
     *more = false;
     wishes_take(task);
+    SABOT_TRY(overtake_take(task, err));
     const bool room = outputs_flush(task);
     bool settled;
     const int32_t before = *budget;
@@ -517,7 +547,13 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
     } else {
         int32_t index;
         struct channel_item item;
-        if (input_next(task, &index, &item)) {
+        if (task->overtake.next_restored < task->overtake.n_restored) {
+            const struct overtaken *restored = &task->overtake.restored[task->overtake.next_restored++];
+            *more = true;
+            --*budget;
+            const struct channel_item rows = {.kind = CHANNEL_BATCH, .batch = restored->batch};
+            SABOT_TRY(deliver(task, 0, task->inputs[restored->input].input, &rows, err));
+        } else if (input_next(task, &index, &item)) {
             *more = true;
             --*budget;
             SABOT_TRY(input_take(task, index, &item, err));

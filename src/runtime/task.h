@@ -10,6 +10,7 @@
 #include "ops/op.h"
 #include "runtime/exchange.h"
 #include "runtime/job.h"
+#include "runtime/overtake.h"
 #include "state/state.h"
 #include "time/watermark_combine.h"
 
@@ -36,6 +37,7 @@ struct task_input {
     struct channel *channel; /* borrowed from the job */
     const struct task *from;
     int32_t input;
+    int32_t edge; /* of the vertex's */
     bool ended;
 };
 
@@ -67,6 +69,9 @@ struct task {
     int32_t barrier_at;
     bool barrier_entered; /* before_barrier of ops[barrier_at] was called */
 
+    int64_t barrier_passed; /* the last one that went out */
+    struct overtake overtake;
+
     int64_t completed_id; /* the last one that on_complete was called for */
     bool commit_pending;  /* on_complete was called; an operator may still be busy with it */
 
@@ -84,6 +89,7 @@ struct task {
     /* written by others; the task looks at them in each step */
     _Atomic int64_t barrier_wanted;  /* sources: put this barrier in */
     _Atomic int64_t barrier_wanted_timestamp_ms;
+    _Atomic int64_t overtake_wanted; /* barriers of this checkpoint overtake rows */
     _Atomic int64_t barrier_aborted; /* this checkpoint and older ones will not complete */
     _Atomic int64_t complete_wanted; /* this checkpoint is complete */
     _Atomic bool stop_wanted;        /* sources: read no more */

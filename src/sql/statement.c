@@ -54,6 +54,8 @@ void statement_job_options(const struct settings *settings, struct job_options *
     options->checkpoint_interval_ns = settings_int(settings, SETTING_checkpoint_interval);
     options->checkpoint_timeout_ns = settings_int(settings, SETTING_checkpoint_timeout);
     options->checkpoints_retained = (int32_t)settings_int(settings, SETTING_checkpoints_retained);
+    options->unaligned = settings_int(settings, SETTING_unaligned) != 0;
+    options->aligned_timeout_ns = settings_int(settings, SETTING_aligned_timeout);
     options->checkpoint_min_pause_ns = settings_int(settings, SETTING_checkpoint_min_pause);
     options->checkpoint_failures_max = (int32_t)settings_int(settings, SETTING_checkpoint_failures) + 1;
     options->checkpoint_retention =
