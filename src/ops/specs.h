@@ -43,7 +43,10 @@ struct values_options { /* a source of literal rows */
 };
 
 /* --- windows */
-enum window_kind { WINDOW_TUMBLE, WINDOW_HOP, WINDOW_CUMULATE };
+enum window_kind {
+    WINDOW_TUMBLE, WINDOW_HOP, WINDOW_CUMULATE,
+    WINDOW_SESSION /* size_ms is the gap; op_session_aggregate only */
+};
 struct window_spec {
     enum window_kind kind;
     int64_t size_ms;   /* window length; CUMULATE: the longest */

@@ -371,6 +371,11 @@ static sabot_status build_window(struct physical_plan *plan, const struct plan *
     if (!options) { return PLAN_NO_MEMORY(err); }
     options->window = node->window.spec;
     SABOT_TRY(check_time(node, node->window.spec.time_column, err));
+    if (node->window.spec.kind == WINDOW_SESSION) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "SESSION(..) runs below GROUP BY window_start, window_end and its PARTITION BY only: its rows "
+                         "would have to be kept until their session ends");
+    }
     return add_node(plan, *vertex, &op_window_assign, options, node, "window-assign", err);
 }
 
@@ -526,7 +531,8 @@ static sabot_status build_aggregate(struct physical_plan *plan, const struct pla
 }
 
 static bool may_be_two_phase(const struct physical_plan *plan, const struct plan *node, int32_t vertex) {
-    if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger) {
+    if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger ||
+        node->window_aggregate.spec.kind == WINDOW_SESSION) {
         return false;
     }
     for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
@@ -571,6 +577,15 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     options->n_calls = node->window_aggregate.n_calls;
     options->properties = node->window_aggregate.properties;
     options->n_properties = node->window_aggregate.n_properties;
+    if (options->window.kind == WINDOW_SESSION) {
+        for (int32_t i = 0; i < options->n_calls; i++) {
+            if (!options->calls[i].distinct) { continue; }
+            return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                             "DISTINCT aggregates over SESSION windows can't run yet");
+        }
+        SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+        return add_node(plan, *vertex, &op_session_aggregate, options, node, "session-aggregate", err);
+    }
     if (!may_be_two_phase(plan, node, *vertex)) {
         SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
         return add_node(plan, *vertex, &op_window_aggregate, options, node, "window-aggregate", err);

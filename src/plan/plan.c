@@ -153,7 +153,7 @@ sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct e
 }
 
 sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct window_spec spec, int32_t window_id,
-                         struct source_span span, struct plan **out, struct sabot_error *err) {
+                         struct plan_partition partition, struct source_span span, struct plan **out, struct sabot_error *err) {
     struct draft draft;
     const int32_t n = input->schema->n_fields;
     SABOT_TRY(draft_new(plans, PLAN_WINDOW, &input, 1, n + 3, &draft, err));
@@ -177,6 +177,7 @@ sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct wi
     draft.columns[n + 2].time = TIME_ROWTIME;
     draft.node->span = span;
     draft.node->window.spec = spec;
+    draft.node->window.partition = partition;
     draft.node->window.window_id = window_id;
     *out = draft.node;
     return SABOT_OK;
@@ -431,10 +432,10 @@ void duration_print(int64_t ms, struct text *target) {
 }
 
 void window_print(const struct window_spec *spec, struct text *target) {
-    static const char *const names[] = {"TUMBLE", "HOP", "CUMULATE"};
-    text_format(target, "%s(size=[", names[spec->kind]);
+    static const char *const names[] = {"TUMBLE", "HOP", "CUMULATE", "SESSION"};
+    text_format(target, "%s(%s=[", names[spec->kind], spec->kind == WINDOW_SESSION ? "gap" : "size");
     duration_print(spec->size_ms, target);
-    if (spec->kind != WINDOW_TUMBLE) {
+    if (spec->kind == WINDOW_HOP || spec->kind == WINDOW_CUMULATE) {
         text_add(target, spec->kind == WINDOW_HOP ? "], slide=[" : "], step=[");
         duration_print(spec->slide_ms, target);
     }

@@ -96,6 +96,12 @@ enum plan_join_kind {
     PLAN_JOIN_SEMI, PLAN_JOIN_ANTI /* EXISTS, NOT EXISTS, IN, NOT IN: the left columns only */
 };
 
+/* SESSION: whose rows make sessions together. */
+struct plan_partition {
+    const int32_t *columns;
+    int32_t n; /* -1: the keys of the GROUP BY above, whatever they are */
+};
+
 struct plan {
     enum plan_kind kind;
     struct source_span span;
@@ -130,6 +136,7 @@ struct plan {
         } project;
         struct {
             struct window_spec spec; /* output: input columns, window_start, window_end, window_time */
+            struct plan_partition partition;
             int32_t window_id;
         } window;
         struct {
@@ -211,7 +218,7 @@ sabot_status plan_filter(struct plan_arena *plans, struct plan *input, struct ex
 sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct expr *const *exprs,
                           const char *const *names, int32_t n_exprs, struct plan **out, struct sabot_error *err);
 sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct window_spec spec, int32_t window_id,
-                         struct source_span span, struct plan **out, struct sabot_error *err);
+                         struct plan_partition partition, struct source_span span, struct plan **out, struct sabot_error *err);
 sabot_status plan_aggregate(struct plan_arena *plans, struct plan *input, const int32_t *keys, int32_t n_keys,
                             const struct aggregate_call *calls, const char *const *call_names, int32_t n_calls,
                             bool is_distinct, struct source_span span, struct plan **out, struct sabot_error *err);

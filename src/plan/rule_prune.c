@@ -350,10 +350,16 @@ static sabot_status prune_window(struct plan_arena *plans, struct plan *plan, st
     const int32_t n = plan->inputs[0]->schema->n_fields;
     struct pruned input = {0};
     use_whole(&usage[plan->window.spec.time_column]);
+    for (int32_t i = 0; i < plan->window.partition.n; i++) { use_whole(&usage[plan->window.partition.columns[i]]); }
     SABOT_TRY(prune(plans, plan->inputs[0], usage, &input, err));
     struct window_spec spec = plan->window.spec;
+    struct plan_partition partition = plan->window.partition;
+    int32_t *columns = NULL;
     spec.time_column = input.map[spec.time_column];
-    SABOT_TRY(plan_window(plans, input.plan, spec, plan->window.window_id, plan->span, &out->plan, err));
+    SABOT_TRY(map_new(plans, partition.n > 0 ? partition.n : 0, &columns, err));
+    for (int32_t i = 0; i < partition.n; i++) { columns[i] = input.map[partition.columns[i]]; }
+    partition.columns = columns;
+    SABOT_TRY(plan_window(plans, input.plan, spec, plan->window.window_id, partition, plan->span, &out->plan, err));
     SABOT_TRY(map_new(plans, n + 3, &out->map, err));
     memcpy(out->map, input.map, (size_t)n * sizeof *out->map);
     for (int32_t i = 0; i < 3; i++) {

@@ -230,9 +230,9 @@ static sabot_status attach(struct plan_arena *plans, const struct plan *aggregat
     *out = (struct plan *)(uintptr_t)aggregate;
     if (!spec) { return SABOT_OK; }
     struct plan model = {.kind = PLAN_WINDOW_AGGREGATE, .span = aggregate->span};
+    const int64_t slide_ms = spec->kind == WINDOW_SESSION ? 1 : spec->slide_ms; /* sessions end at any time */
     model.window_aggregate.spec = (struct window_spec){
-        .kind = WINDOW_TUMBLE, .size_ms = spec->slide_ms, .slide_ms = spec->slide_ms,
-        .offset_ms = (spec->offset_ms + 1) % spec->slide_ms,
+        .kind = WINDOW_TUMBLE, .size_ms = slide_ms, .slide_ms = slide_ms, .offset_ms = (spec->offset_ms + 1) % slide_ms,
         .time_column = aggregate->aggregate.keys[found.end],
     };
     if (spec->kind == WINDOW_HOP) {
@@ -255,6 +255,38 @@ static sabot_status attach(struct plan_arena *plans, const struct plan *aggregat
     return plan_window_aggregate(plans, input, &model, names, out, err);
 }
 
+/* The column of the window function's input that a key is; -1: none. */
+static int32_t column_below(const struct plan *aggregate, int32_t key) {
+    const struct plan *below = aggregate->inputs[0];
+    const int32_t column = aggregate->aggregate.keys[key];
+    if (below->kind == PLAN_WINDOW) { return column; }
+    const struct expr *expr = below->project.exprs[column];
+    return expr_is_column(expr) ? expr->index : -1;
+}
+
+/* Sessions are made of the rows of one group: the other keys must be those of PARTITION BY. */
+static sabot_status check_sessions(struct plan_arena *plans, const struct plan *aggregate, const struct plan *window,
+                                   struct sabot_error *err) {
+    const struct plan_partition *partition = &window->window.partition;
+    const int32_t n_below = window->inputs[0]->schema->n_fields;
+    if (partition->n < 0) { return SABOT_OK; }
+    bool *found = arena_alloc(&plans->arena, (size_t)n_below + 4);
+    if (!found) { return PLAN_NO_MEMORY(err); }
+    bool same = true;
+    for (int32_t i = 0; i < aggregate->aggregate.n_keys; i++) {
+        const int32_t column = column_below(aggregate, i);
+        bool of_partition = column >= n_below; /* of the window itself */
+        for (int32_t j = 0; j < partition->n; j++) { of_partition = of_partition || partition->columns[j] == column; }
+        same = same && of_partition;
+        if (column >= 0) { found[column] = true; }
+    }
+    for (int32_t j = 0; j < partition->n; j++) { same = same && found[partition->columns[j]]; }
+    if (same) { return SABOT_OK; }
+    return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, aggregate->span,
+                     "GROUP BY over SESSION(..) needs window_start, window_end and exactly the columns of its PARTITION "
+                     "BY");
+}
+
 sabot_status rule_window_aggregates(struct plan_arena *plans, struct plan *plan, struct plan **out,
                                     struct sabot_error *err) {
     SABOT_TRY(plan_rewrite_inputs(plans, plan, rule_window_aggregates, &plan, err));
@@ -269,6 +301,9 @@ sabot_status rule_window_aggregates(struct plan_arena *plans, struct plan *plan,
         arena_alloc(&plans->arena, (size_t)(plan->inputs[0]->schema->n_fields + 1) * sizeof *origins);
     if (!origins) { return PLAN_NO_MEMORY(err); }
     SABOT_TRY(origins_of(plans, plan, origins, &input, &window, &time_column, &fits, err));
+    if (fits && window->window.window_id == found.id && window->window.spec.kind == WINDOW_SESSION) {
+        SABOT_TRY(check_sessions(plans, plan, window, err));
+    }
     if (fits && window->window.window_id == found.id && calls_fit(plan, origins)) {
         return fuse(plans, plan, origins, input, window, time_column, out, err);
     }

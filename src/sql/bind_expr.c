@@ -877,8 +877,7 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     SABOT_TRY(bind_window_property(in, expr, &is_property, out, err));
     if (is_property) { return SABOT_OK; }
     enum window_kind window = 0;
-    bool supported = false;
-    if (!is_user && window_kind_of(name_of(of), &window, &supported)) {
+    if (!is_user && window_kind_of(name_of(of), &window)) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span,
                         "%s makes windows: it stands in FROM or in GROUP BY, not in %s", name_of(of), in->clause);
     }

@@ -187,21 +187,19 @@ static sabot_status bind_name(struct binder *binder, const struct sql_table *tab
 
 /* ---- window functions -------------------------------------------------------------------------------------------- */
 
-bool window_kind_of(const char *name, enum window_kind *kind, bool *supported) {
+bool window_kind_of(const char *name, enum window_kind *kind) {
     static const struct {
         const char *name;
         enum window_kind kind;
-        bool supported;
     } known[] = {
-        {"TUMBLE", WINDOW_TUMBLE, true},
-        {"HOP", WINDOW_HOP, true},
-        {"CUMULATE", WINDOW_CUMULATE, true},
-        {"SESSION", WINDOW_TUMBLE, false},
+        {"TUMBLE", WINDOW_TUMBLE},
+        {"HOP", WINDOW_HOP},
+        {"CUMULATE", WINDOW_CUMULATE},
+        {"SESSION", WINDOW_SESSION},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcasecmp(known[i].name, name) == 0) {
             *kind = known[i].kind;
-            *supported = known[i].supported;
             return true;
         }
     }
@@ -260,16 +258,15 @@ static sabot_status check_zone(struct binder *binder, const struct plan *input, 
 sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
                               const struct sql_name *column, const struct sql_expr *const *intervals,
                               int32_t n_intervals, struct window_spec *out, struct sabot_error *err) {
-    static const char *const size_names[] = {"the window size", "the window size", "the longest window"};
+    static const char *const size_names[] = {"the window size", "the window size", "the longest window", "the gap"};
     enum window_kind kind = 0;
-    bool supported = false;
     struct window_spec spec;
     memset(&spec, 0, sizeof spec); /* compared with memcmp */
-    (void)window_kind_of(call_name(call), &kind, &supported);
-    if (!supported) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "SESSION windows can't run yet");
+    (void)window_kind_of(call_name(call), &kind);
+    const int32_t needed = kind == WINDOW_TUMBLE || kind == WINDOW_SESSION ? 1 : 2;
+    if (kind == WINDOW_SESSION && n_intervals != 1) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "SESSION takes one interval (the gap)");
     }
-    const int32_t needed = kind == WINDOW_TUMBLE ? 1 : 2;
     if (n_intervals < needed || n_intervals > needed + 1) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "%s takes %s and an optional offset", call_name(call),
                         kind == WINDOW_TUMBLE ? "one interval (the size)"
@@ -318,16 +315,16 @@ struct window_args {
 };
 
 static sabot_status window_args_of(const struct sql_expr *call, struct window_args *out, struct sabot_error *err) {
-    static const char *const names[3][6] = {
+    static const char *const names[4][6] = {
         {"DATA", "TIMECOL", "SIZE", "OFFSET"},
         {"DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"},
         {"DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"},
+        {"DATA", "TIMECOL", "GAP"},
     };
     const struct sql_exprs *args = &call->call.args;
     const struct sql_expr *found[5] = {NULL};
     enum window_kind kind = 0;
-    bool supported = false;
-    (void)window_kind_of(call_name(call), &kind, &supported);
+    (void)window_kind_of(call_name(call), &kind);
     for (unsigned i = 0; i < args->count; i++) {
         const struct sql_expr *arg = args->items[i];
         unsigned at = i;
@@ -357,15 +354,36 @@ static sabot_status window_args_of(const struct sql_expr *call, struct window_ar
     return SABOT_OK;
 }
 
-static sabot_status bind_window_data(struct binder *binder, const struct sql_expr *data, struct plan **out,
-                                     struct sabot_error *err) {
+/* PARTITION BY of a session's table: columns by their names. */
+static sabot_status bind_partition(struct binder *binder, const struct sql_exprs *written, const struct scope *scope,
+                                   struct plan_partition *out, struct sabot_error *err) {
+    int32_t *columns = arena_alloc(&binder->plans->arena, ((size_t)written->count + 1) * sizeof *columns);
+    const struct expr_scope in = {.binder = binder, .scope = scope, .clause = "PARTITION BY"};
+    if (!columns) { return PLAN_NO_MEMORY(err); }
+    for (unsigned i = 0; i < written->count; i++) {
+        struct expr *expr = NULL;
+        SABOT_TRY(bind_expr(&in, written->items[i], &expr, err));
+        if (!expr_is_column(expr)) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, written->items[i]->span,
+                            "PARTITION BY of a session takes columns; compute it in a subquery");
+        }
+        columns[i] = expr->index;
+    }
+    *out = (struct plan_partition){.columns = columns, .n = (int32_t)written->count};
+    return SABOT_OK;
+}
+
+static sabot_status bind_window_data(struct binder *binder, const struct sql_expr *data, enum window_kind kind,
+                                     struct plan_partition *partition, struct plan **out, struct sabot_error *err) {
     struct scope scope = {0};
     if (data->kind == SQL_EXPR_TABLE_ARG) {
-        if (data->table_arg.partition_by.count || data->table_arg.order_by.count) {
+        const bool partitions = data->table_arg.partition_by.count > 0;
+        if ((partitions && kind != WINDOW_SESSION) || data->table_arg.order_by.count) {
             return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, data->span,
-                            "PARTITION BY and ORDER BY of a window function's table can't be used yet");
+                            "the table of a window function takes PARTITION BY for SESSION only, and no ORDER BY");
         }
         SABOT_TRY(bind_table(binder, data->table_arg.table, &scope, err));
+        if (partitions) { SABOT_TRY(bind_partition(binder, &data->table_arg.partition_by, &scope, partition, err)); }
     } else if (data->kind == SQL_EXPR_COLUMN) {
         const struct sql_table table = {.kind = SQL_TABLE_NAME, .span = data->span, .name = data->path};
         SABOT_TRY(bind_table(binder, &table, &scope, err));
@@ -382,18 +400,15 @@ static sabot_status bind_function_table(struct binder *binder, const struct sql_
                                         struct sabot_error *err) {
     const struct sql_expr *call = table->function;
     enum window_kind kind = 0;
-    bool supported = false;
-    if (!window_kind_of(call_name(call), &kind, &supported)) {
+    struct plan_partition partition = {0};
+    if (!window_kind_of(call_name(call), &kind)) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
-                        "table function %s can't run yet; TUMBLE, HOP and CUMULATE can", call_name(call));
-    }
-    if (!supported) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "SESSION windows can't run yet");
+                        "table function %s can't run yet; TUMBLE, HOP, CUMULATE and SESSION can", call_name(call));
     }
     struct window_args args = {0};
     struct plan *input = NULL;
     SABOT_TRY(window_args_of(call, &args, err));
-    SABOT_TRY(bind_window_data(binder, args.data, &input, err));
+    SABOT_TRY(bind_window_data(binder, args.data, kind, &partition, &input, err));
     const struct sql_expr *time = args.time;
     if (time->kind != SQL_EXPR_DESCRIPTOR && time->kind != SQL_EXPR_COLUMN) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, time->span, "the time column is given as DESCRIPTOR(column)");
@@ -405,7 +420,8 @@ static sabot_status bind_function_table(struct binder *binder, const struct sql_
     SABOT_TRY(
         bind_window_call(binder, input, call, &time->path.items[0], args.intervals, args.n_intervals, &spec, err));
     SABOT_TRY(bind_arrival(binder, spec.time_column, span_of(call->span), &input, err));
-    return plan_window(binder->plans, input, spec, binder->plans->next_window_id++, span_of(call->span), out, err);
+    return plan_window(binder->plans, input, spec, binder->plans->next_window_id++, partition, span_of(call->span), out,
+                       err);
 }
 
 /* ---- joins ------------------------------------------------------------------------------------------------------- */

@@ -93,8 +93,8 @@ sabot_status bind_window_call(struct binder *binder, const struct plan *input, c
 /* Where the column is a processing-time attribute: its input with the time of arrival in it. */
 sabot_status bind_arrival(struct binder *binder, int32_t time_column, struct source_span span, struct plan **input,
                           struct sabot_error *err);
-/* TUMBLE, HOP, CUMULATE; false: another name. SESSION is true too, with *supported false. */
-bool window_kind_of(const char *name, enum window_kind *kind, bool *supported);
+/* TUMBLE, HOP, CUMULATE, SESSION; false: another name. */
+bool window_kind_of(const char *name, enum window_kind *kind);
 const char *path_text(struct arena *arena, const struct sql_path *path);
 
 #endif

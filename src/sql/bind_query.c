@@ -108,9 +108,8 @@ struct keys {
 
 static bool is_group_window(const struct sql_expr *expr) {
     enum window_kind kind = 0;
-    bool supported = false;
     return expr->kind == SQL_EXPR_CALL && expr->call.name.count == 1 &&
-           window_kind_of(expr->call.name.items[0].text, &kind, &supported);
+           window_kind_of(expr->call.name.items[0].text, &kind);
 }
 
 /* GROUP BY TUMBLE(ts, INTERVAL ..): a window over the input, whose start, end and time become keys. */
@@ -124,7 +123,7 @@ static sabot_status bind_group_window(struct binder *binder, const struct sql_ex
     if (args->count < 2 || args->count > 3 || args->items[0]->kind != SQL_EXPR_COLUMN ||
         strcasecmp(call->call.name.items[0].text, "CUMULATE") == 0) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, call->span,
-                        "a window in GROUP BY is written TUMBLE(ts, size) or HOP(ts, slide, size)");
+                        "a window in GROUP BY is written TUMBLE(ts, size), HOP(ts, slide, size) or SESSION(ts, gap)");
     }
     for (unsigned i = 1; i < args->count; i++) {
         intervals[i - 1] = args->items[i];
@@ -141,8 +140,9 @@ static sabot_status bind_group_window(struct binder *binder, const struct sql_ex
     window->time = window->start + 2;
     SABOT_TRY(bind_arrival(binder, window->spec.time_column, span_of(call->span), &scope->plan, err));
     /* The scope's tables keep their columns: the window's three stand behind all of them. */
-    return plan_window(binder->plans, scope->plan, window->spec, binder->plans->next_window_id++, span_of(call->span),
-                       &scope->plan, err);
+    const struct plan_partition by_group = {.n = -1};
+    return plan_window(binder->plans, scope->plan, window->spec, binder->plans->next_window_id++, by_group,
+                       span_of(call->span), &scope->plan, err);
 }
 
 /* A key that is a number is the position in the select list; a name that is no column of the input may be an alias. */

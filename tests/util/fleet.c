@@ -160,8 +160,12 @@ void fleet_rescale(struct fleet *fleet, int32_t n_members) {
         for (int32_t o = 0; o < n_old; o++) {
             for (int32_t i = 0; i < n_snapshots[o]; i++) {
                 if (!snapshots[o][i].rows) { continue; }
-                ok(state_tables_load(fleet->members[m]->tables, snapshots[o][i].name, snapshots[o][i].kind,
-                                     batch_ref(snapshots[o][i].rows), &err),
+                struct batch *rows; /* of no old member's pool: lists are kept as they come */
+                int32_t *all = malloc(((size_t)snapshots[o][i].rows->rows + 1) * sizeof *all);
+                for (int32_t r = 0; r < snapshots[o][i].rows->rows; r++) { all[r] = r; }
+                ok(batch_take(&fleet->pool, snapshots[o][i].rows, all, snapshots[o][i].rows->rows, &rows, &err), &err);
+                free(all);
+                ok(state_tables_load(fleet->members[m]->tables, snapshots[o][i].name, snapshots[o][i].kind, rows, &err),
                    &err);
             }
         }

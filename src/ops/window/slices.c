@@ -11,6 +11,9 @@ static int64_t greatest_divisor(int64_t a, int64_t b) {
 }
 
 sabot_status slices_init(struct slices *slices, const struct window_spec *window, struct sabot_error *err) {
+    if (window->kind == WINDOW_SESSION) {
+        return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "sessions have no slices");
+    }
     const int64_t slide = window->kind == WINDOW_TUMBLE ? window->size_ms : window->slide_ms;
     if (window->size_ms <= 0 || slide <= 0 || window->size_ms > SLICE_TIME_MAX / 1000000 ||
         slide > SLICE_TIME_MAX / 1000000) {
