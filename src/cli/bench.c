@@ -69,7 +69,12 @@ static const char views[] =
     "  auction.reserve, `dateTime`, auction.expires, auction.seller, auction.category, auction.extra\n"
     "  FROM events WHERE event_type = 1;\n"
     "CREATE VIEW bid AS SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, `dateTime`, bid.extra\n"
-    "  FROM events WHERE event_type = 2;\n";
+    "  FROM events WHERE event_type = 2;\n"
+    "CREATE VIEW bid_proc AS SELECT *, PROCTIME() AS p_time FROM bid;\n"
+    /* the lookup table of q13: i, i for 10,000 keys */
+    "CREATE TABLE side_input (key BIGINT, `value` AS CAST(key AS STRING)) WITH ('connector' = 'datagen',\n"
+    "  'fields.key.kind' = 'sequence', 'fields.key.start' = '0', 'fields.key.end' = '9999',\n"
+    "  'number-of-rows' = '10000', 'rows-per-second' = '0');\n";
 /* q14 alone needs the benchmark's own function. */
 static const char count_char[] = "CREATE FUNCTION count_char AS 'com.github.nexmark.flink.udf.CountChar';";
 

@@ -604,6 +604,26 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     return add_node(plan, *vertex, &op_window_aggregate, merging, node, "window-aggregate", err);
 }
 
+/* Whoever reads a union sees the columns of its first input: all inputs must say alike what may be NULL. */
+static sabot_status widen(struct physical_plan *plan, const struct plan *node, const struct plan *input, int32_t vertex,
+                          struct sabot_error *err) {
+    const int32_t n = node->schema->n_fields;
+    bool same = true;
+    for (int32_t i = 0; i < n; i++) {
+        same = same && input->schema->fields[i].type.nullable == node->schema->fields[i].type.nullable;
+    }
+    if (same) { return SABOT_OK; }
+    struct project_options *options = ARENA_NEW(arena_of(plan), struct project_options);
+    struct expr **exprs = arena_alloc(arena_of(plan), (size_t)(n + 1) * sizeof *exprs);
+    if (!options || !exprs) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        SABOT_TRY(plan_column_ref(&plan->plans, input, i, node->span, &exprs[i], err));
+    }
+    options->exprs = exprs;
+    options->n_exprs = n;
+    return add_node(plan, vertex, &op_project, options, node, "union", err);
+}
+
 static sabot_status build_union(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                 struct sabot_error *err) {
     int32_t *inputs = arena_alloc(arena_of(plan), (size_t)node->n_inputs * sizeof *inputs);
@@ -611,6 +631,7 @@ static sabot_status build_union(struct physical_plan *plan, const struct plan *n
     if (!inputs) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < node->n_inputs; i++) {
         SABOT_TRY(build(plan, node->inputs[i], &inputs[i], err));
+        SABOT_TRY(widen(plan, node, node->inputs[i], inputs[i], err));
         if (plan->drafts[inputs[i]].parallelism > parallelism) { parallelism = plan->drafts[inputs[i]].parallelism; }
     }
     SABOT_TRY(vertex_new(plan, parallelism, vertex, err));

@@ -153,7 +153,8 @@ sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct e
 }
 
 sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct window_spec spec, int32_t window_id,
-                         struct plan_partition partition, struct source_span span, struct plan **out, struct sabot_error *err) {
+                         struct plan_partition partition, struct source_span span, struct plan **out,
+                         struct sabot_error *err) {
     struct draft draft;
     const int32_t n = input->schema->n_fields;
     SABOT_TRY(draft_new(plans, PLAN_WINDOW, &input, 1, n + 3, &draft, err));

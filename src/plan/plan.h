@@ -218,7 +218,8 @@ sabot_status plan_filter(struct plan_arena *plans, struct plan *input, struct ex
 sabot_status plan_project(struct plan_arena *plans, struct plan *input, struct expr *const *exprs,
                           const char *const *names, int32_t n_exprs, struct plan **out, struct sabot_error *err);
 sabot_status plan_window(struct plan_arena *plans, struct plan *input, struct window_spec spec, int32_t window_id,
-                         struct plan_partition partition, struct source_span span, struct plan **out, struct sabot_error *err);
+                         struct plan_partition partition, struct source_span span, struct plan **out,
+                         struct sabot_error *err);
 sabot_status plan_aggregate(struct plan_arena *plans, struct plan *input, const int32_t *keys, int32_t n_keys,
                             const struct aggregate_call *calls, const char *const *call_names, int32_t n_calls,
                             bool is_distinct, struct source_span span, struct plan **out, struct sabot_error *err);

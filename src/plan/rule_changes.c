@@ -98,7 +98,8 @@ static sabot_status join_changes(const struct plan *plan, struct plan_changes *c
         }
         changes->deletes = changes->deletes || input->changes.updating;
     }
-    const bool turns = kind != PLAN_JOIN_INNER && kind != PLAN_JOIN_CROSS; /* a row may come out before it matches */
+    /* A row may come out before its match does. */
+    const bool turns = kind != PLAN_JOIN_INNER && kind != PLAN_JOIN_CROSS && kind != PLAN_JOIN_SEMI;
     if (plan->join.time == PLAN_JOIN_REGULAR && turns) {
         changes->updating = changes->deletes = true;
         changes->cause = plan;

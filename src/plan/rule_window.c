@@ -283,8 +283,8 @@ static sabot_status check_sessions(struct plan_arena *plans, const struct plan *
     for (int32_t j = 0; j < partition->n; j++) { same = same && found[partition->columns[j]]; }
     if (same) { return SABOT_OK; }
     return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, aggregate->span,
-                     "GROUP BY over SESSION(..) needs window_start, window_end and exactly the columns of its PARTITION "
-                     "BY");
+                     "GROUP BY over SESSION(..) needs window_start, window_end and exactly the columns of its "
+                     "PARTITION BY");
 }
 
 sabot_status rule_window_aggregates(struct plan_arena *plans, struct plan *plan, struct plan **out,

@@ -365,7 +365,9 @@ static sabot_status push(struct plan_arena *plans, struct plan *plan, const stru
         if (plan->window.spec.kind == WINDOW_SESSION && plan->window.partition.n >= 0) {
             /* Without a row sessions are others; without a whole partition they are not. */
             memset(allowed, false, (size_t)n);
-            for (int32_t i = 0; i < plan->window.partition.n; i++) { allowed[plan->window.partition.columns[i]] = true; }
+            for (int32_t i = 0; i < plan->window.partition.n; i++) {
+                allowed[plan->window.partition.columns[i]] = true;
+            }
         }
         return push_through(plans, plan, conditions, allowed, NULL, out, err);
     case PLAN_AGGREGATE:

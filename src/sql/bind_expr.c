@@ -316,11 +316,12 @@ const char *path_text(struct arena *arena, const struct sql_path *path) {
     return text;
 }
 
-/* How many columns of [first, first + count) have the name; *found is the last. */
-static int32_t columns_named(const struct scope *scope, int32_t first, int32_t count, const char *name,
-                             int32_t *found) {
+/* How many columns of a table have the name; *found is the last. */
+static int32_t columns_named(const struct scope *scope, const struct scope_table *table, bool qualified,
+                             const char *name, int32_t *found) {
     int32_t n = 0;
-    for (int32_t i = first; i < first + count; i++) {
+    for (int32_t i = table->first; i < table->first + table->count; i++) {
+        if (!qualified && table->merged && table->merged[i - table->first]) { continue; }
         if (strcmp(scope->plan->schema->fields[i].name, name) == 0) {
             *found = i;
             n++;
@@ -332,7 +333,7 @@ static int32_t columns_named(const struct scope *scope, int32_t first, int32_t c
 bool scope_has(const struct scope *scope, const char *name) {
     int32_t found = 0;
     for (int32_t t = 0; scope && t < scope->n_tables; t++) {
-        if (columns_named(scope, scope->tables[t].first, scope->tables[t].count, name, &found)) { return true; }
+        if (columns_named(scope, &scope->tables[t], false, name, &found)) { return true; }
     }
     return false;
 }
@@ -370,6 +371,16 @@ sabot_status scope_find(const struct scope *scope, const struct sql_path *path, 
     const struct scope_table *named = NULL;
     unsigned skip = 0;
     if (!scope) { return no_column(NULL, first, NULL, clause, err); }
+    if (scope->n_inner > 0) {
+        struct scope inner = *scope;
+        inner.n_tables = scope->n_inner;
+        inner.n_inner = 0;
+        bool is_inner = scope_has(&inner, first->text);
+        for (int32_t t = 0; t < inner.n_tables && path->count > 1; t++) {
+            is_inner = is_inner || (inner.tables[t].name && strcmp(inner.tables[t].name, first->text) == 0);
+        }
+        if (is_inner) { return scope_find(&inner, path, clause, column, used, err); }
+    }
     /* catalog.database.table.column */
     if (path->count >= 4 && strcmp(first->text, CATALOG_NAME) == 0) { skip = 2; }
     if (skip == 0 && path->count >= 3 && strcmp(first->text, DATABASE_NAME) == 0) { skip = 1; }
@@ -377,7 +388,7 @@ sabot_status scope_find(const struct scope *scope, const struct sql_path *path, 
         const struct scope_table *table = &scope->tables[t];
         if (!table->name || strcmp(table->name, path->items[skip].text) != 0) { continue; }
         named = table;
-        const int32_t n = columns_named(scope, table->first, table->count, path->items[skip + 1].text, column);
+        const int32_t n = columns_named(scope, table, true, path->items[skip + 1].text, column);
         if (n > 1) { return ambiguous(&path->items[skip + 1], err); }
         if (n == 1) {
             *used = skip + 2;
@@ -386,7 +397,7 @@ sabot_status scope_find(const struct scope *scope, const struct sql_path *path, 
     }
     int32_t n = 0;
     for (int32_t t = 0; t < scope->n_tables; t++) {
-        n += columns_named(scope, scope->tables[t].first, scope->tables[t].count, first->text, column);
+        n += columns_named(scope, &scope->tables[t], false, first->text, column);
     }
     if (n > 1) { return ambiguous(first, err); }
     if (n == 1) {
@@ -543,7 +554,8 @@ static sabot_status bind_between_expr(const struct expr_scope *in, const struct 
 
 static sabot_status no_subquery(const struct sql_expr *expr, const char *what, struct sabot_error *err) {
     return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                    "%s can't run yet; a subquery may stand in FROM only", what);
+                    "%s can't run here: a subquery may stand in FROM, and, as IN or EXISTS, among the conditions that "
+                    "AND joins in WHERE", what);
 }
 
 static sabot_status bind_in_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,

@@ -70,6 +70,36 @@ static sabot_status rename_columns(struct binder *binder, struct plan *plan, con
     return plan_project(binder->plans, plan, exprs, texts, n, out, err);
 }
 
+static bool has_name(const char *const *names, int32_t n, const char *name) {
+    for (int32_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) { return true; }
+    }
+    return false;
+}
+
+sabot_status bind_unique_names(struct binder *binder, struct plan *plan, struct plan **out, struct sabot_error *err) {
+    struct arena *arena = &binder->plans->arena;
+    const int32_t n = plan->schema->n_fields;
+    const char **names = arena_alloc(arena, (size_t)(n + 1) * sizeof *names);
+    struct expr **exprs = arena_alloc(arena, (size_t)(n + 1) * sizeof *exprs);
+    bool renames = false;
+    if (!names || !exprs) { return PLAN_NO_MEMORY(err); }
+    *out = plan;
+    for (int32_t i = 0; i < n; i++) { names[i] = plan->schema->fields[i].name; }
+    for (int32_t i = 0; i < n; i++) {
+        const char *name = names[i];
+        for (int32_t number = 0; has_name(names, i, names[i]); number++) {
+            const char *numbered = arena_format(arena, "%s%d", name, number);
+            if (!numbered) { return PLAN_NO_MEMORY(err); }
+            renames = true;
+            /* neither a name before it nor one that is written behind it */
+            if (!has_name(names, n, numbered)) { names[i] = numbered; }
+        }
+        SABOT_TRY(plan_column_ref(binder->plans, plan, i, plan->span, &exprs[i], err));
+    }
+    return renames ? plan_project(binder->plans, plan, exprs, names, n, out, err) : SABOT_OK;
+}
+
 /* ---- tables and views -------------------------------------------------------------------------------------------- */
 
 static sabot_status bind_view_text(struct binder *binder, const struct catalog_object *view, struct plan **out,
@@ -455,41 +485,150 @@ static sabot_status bind_right(struct binder *binder, const struct scope *left, 
     return bind_table(binder, &now, out, err);
 }
 
-static sabot_status bind_join(struct binder *binder, const struct sql_table *table, struct scope *out,
-                              struct sabot_error *err) {
-    struct scope left = {0}, right = {0};
-    bool is_lookup = false;
-    if (table->join.columns.count || table->join.natural) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span,
-                        "NATURAL JOIN and JOIN .. USING can't run yet; write ON a.x = b.x");
-    }
-    SABOT_TRY(bind_table(binder, table->join.left, &left, err));
-    SABOT_TRY(bind_right(binder, &left, table->join.right, &is_lookup, &right, err));
-    struct plan *plan = NULL;
-    SABOT_TRY(plan_join(binder->plans, left.plan, right.plan, PLAN_JOIN_CROSS, NULL, span_of(table->span), &plan, err));
-    out->n_tables = left.n_tables + right.n_tables;
-    out->tables = arena_alloc(&binder->plans->arena, (size_t)out->n_tables * sizeof *out->tables);
+static sabot_status join_scope(struct binder *binder, const struct scope *left, const struct scope *right,
+                               struct sql_span span, struct scope *out, struct sabot_error *err) {
+    out->n_tables = left->n_tables + right->n_tables;
+    out->tables = arena_alloc(&binder->plans->arena, (size_t)(out->n_tables + 1) * sizeof *out->tables);
     if (!out->tables) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < out->n_tables; i++) {
-        const bool of_left = i < left.n_tables;
-        out->tables[i] = of_left ? left.tables[i] : right.tables[i - left.n_tables];
-        if (!of_left) { out->tables[i].first += left.plan->schema->n_fields; }
+        const bool of_left = i < left->n_tables;
+        out->tables[i] = of_left ? left->tables[i] : right->tables[i - left->n_tables];
+        if (!of_left) { out->tables[i].first += left->plan->schema->n_fields; }
     }
-    out->plan = plan;
+    return plan_join(binder->plans, left->plan, right->plan, PLAN_JOIN_CROSS, NULL, span_of(span), &out->plan, err);
+}
+
+/* The columns of USING, or of NATURAL: of the joined scope, left and right. */
+struct common {
+    struct sql_name *names;
+    int32_t *left, *right;
+    int32_t n;
+};
+
+static sabot_status common_add(const struct scope *left, const struct scope *right, const struct sql_name *name,
+                               struct common *common, struct sabot_error *err) {
+    const struct sql_path path = {.items = (struct sql_name *)(uintptr_t)name, .count = 1};
+    unsigned used = 0;
+    SABOT_TRY(scope_find(left, &path, "the left side of the join", &common->left[common->n], &used, err));
+    SABOT_TRY(scope_find(right, &path, "the right side of the join", &common->right[common->n], &used, err));
+    common->right[common->n] += left->plan->schema->n_fields;
+    common->names[common->n++] = *name;
+    return SABOT_OK;
+}
+
+static sabot_status find_common(struct binder *binder, const struct sql_table *table, const struct scope *left,
+                                const struct scope *right, struct common *out, struct sabot_error *err) {
+    struct arena *arena = &binder->plans->arena;
+    const size_t most = (size_t)table->join.columns.count + (size_t)left->plan->schema->n_fields + 1;
+    out->names = arena_alloc(arena, most * sizeof *out->names);
+    out->left = arena_alloc(arena, most * sizeof *out->left);
+    out->right = arena_alloc(arena, most * sizeof *out->right);
+    if (!out->names || !out->left || !out->right) { return PLAN_NO_MEMORY(err); }
+    for (unsigned i = 0; i < table->join.columns.count; i++) {
+        SABOT_TRY(common_add(left, right, &table->join.columns.items[i], out, err));
+    }
+    for (int32_t t = 0; t < left->n_tables && table->join.natural; t++) {
+        const struct scope_table *of = &left->tables[t];
+        for (int32_t i = 0; i < of->count; i++) {
+            const struct sql_name name = {.text = left->plan->schema->fields[of->first + i].name, .span = table->span};
+            if ((of->merged && of->merged[i]) || !scope_has(right, name.text)) { continue; }
+            SABOT_TRY(common_add(left, right, &name, out, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static sabot_status common_condition(struct binder *binder, const struct common *common, const struct scope *scope,
+                                     struct expr **out, struct sabot_error *err) {
+    struct arena *arena = &binder->plans->arena;
+    for (int32_t i = 0; i < common->n; i++) {
+        const struct source_span span = span_of(common->names[i].span);
+        struct expr *pair[2] = {NULL, NULL}, *equal = NULL;
+        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, common->left[i], span, &pair[0], err));
+        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, common->right[i], span, &pair[1], err));
+        SABOT_TRY(expr_call(arena, "=", pair, 2, span, &equal, err));
+        struct expr *both[2] = {*out, equal};
+        if (!*out) {
+            *out = equal;
+        } else {
+            SABOT_TRY(expr_call(arena, "AND", both, 2, span, out, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static sabot_status merge_flags(struct binder *binder, const struct common *common, struct scope_table *table,
+                                struct sabot_error *err) {
+    bool *merged = arena_alloc(&binder->plans->arena, (size_t)table->count + 1);
+    if (!merged) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < table->count; i++) {
+        merged[i] = table->merged && table->merged[i];
+        for (int32_t c = 0; c < common->n; c++) {
+            merged[i] = merged[i] || common->left[c] == table->first + i || common->right[c] == table->first + i;
+        }
+    }
+    table->merged = merged;
+    return SABOT_OK;
+}
+
+/* The columns of USING stand once, before all others; the originals can be named by their tables. */
+static sabot_status merge_common(struct binder *binder, const struct common *common, enum plan_join_kind kind,
+                                 struct scope *scope, struct sabot_error *err) {
+    struct arena *arena = &binder->plans->arena;
+    const int32_t n_old = scope->plan->schema->n_fields, n = n_old + common->n;
+    struct expr **exprs = arena_alloc(arena, (size_t)(n + 1) * sizeof *exprs);
+    const char **names = arena_alloc(arena, (size_t)(n + 1) * sizeof *names);
+    struct scope_table *tables = arena_alloc(arena, (size_t)(scope->n_tables + 1) * sizeof *tables);
+    if (!exprs || !names || !tables) { return PLAN_NO_MEMORY(err); }
+    tables[0] = (struct scope_table){.first = 0, .count = common->n};
+    for (int32_t t = 0; t < scope->n_tables; t++) {
+        tables[t + 1] = scope->tables[t];
+        SABOT_TRY(merge_flags(binder, common, &tables[t + 1], err));
+        tables[t + 1].first += common->n;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const bool is_common = i < common->n;
+        const int32_t *of_common = kind == PLAN_JOIN_RIGHT ? common->right : common->left;
+        const int32_t column = is_common ? of_common[i] : i - common->n;
+        const struct source_span span = is_common ? span_of(common->names[i].span) : scope->plan->span;
+        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, column, span, &exprs[i], err));
+        names[i] = scope->plan->schema->fields[column].name;
+        if (!is_common || kind != PLAN_JOIN_FULL) { continue; }
+        struct expr *either[2] = {exprs[i], NULL};
+        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, common->right[i], span, &either[1], err));
+        SABOT_TRY(expr_call(arena, "COALESCE", either, 2, span, &exprs[i], err));
+    }
+    scope->tables = tables;
+    scope->n_tables++;
+    return plan_project(binder->plans, scope->plan, exprs, names, n, &scope->plan, err);
+}
+
+static sabot_status bind_join(struct binder *binder, const struct sql_table *table, struct scope *out,
+                              struct sabot_error *err) {
+    static const enum plan_join_kind kinds[] = {
+        [SQL_JOIN_INNER] = PLAN_JOIN_INNER, [SQL_JOIN_LEFT] = PLAN_JOIN_LEFT,   [SQL_JOIN_RIGHT] = PLAN_JOIN_RIGHT,
+        [SQL_JOIN_FULL] = PLAN_JOIN_FULL,   [SQL_JOIN_CROSS] = PLAN_JOIN_CROSS,
+    };
+    const enum plan_join_kind kind = kinds[table->join.kind];
+    struct scope left = {0}, right = {0};
+    struct common common = {0};
+    bool is_lookup = false;
+    SABOT_TRY(bind_table(binder, table->join.left, &left, err));
+    SABOT_TRY(bind_right(binder, &left, table->join.right, &is_lookup, &right, err));
+    SABOT_TRY(join_scope(binder, &left, &right, table->span, out, err));
     struct expr *condition = NULL;
     if (table->join.on) {
         const struct expr_scope in = {.binder = binder, .scope = out, .clause = "ON"};
         SABOT_TRY(bind_condition(&in, table->join.on, &condition, err));
     }
-    static const enum plan_join_kind kinds[] = {
-        [SQL_JOIN_INNER] = PLAN_JOIN_INNER, [SQL_JOIN_LEFT] = PLAN_JOIN_LEFT,   [SQL_JOIN_RIGHT] = PLAN_JOIN_RIGHT,
-        [SQL_JOIN_FULL] = PLAN_JOIN_FULL,   [SQL_JOIN_CROSS] = PLAN_JOIN_CROSS,
-    };
+    if (table->join.columns.count || table->join.natural) {
+        SABOT_TRY(find_common(binder, table, &left, &right, &common, err));
+        SABOT_TRY(common_condition(binder, &common, out, &condition, err));
+    }
     const struct source_span span = span_of(table->span);
-    SABOT_TRY(
-        plan_join(binder->plans, left.plan, right.plan, kinds[table->join.kind], condition, span, &out->plan, err));
+    SABOT_TRY(plan_join(binder->plans, left.plan, right.plan, kind, condition, span, &out->plan, err));
     if (is_lookup) { out->plan->join.time = PLAN_JOIN_LOOKUP; }
-    return SABOT_OK;
+    return common.n > 0 ? merge_common(binder, &common, kind, out, err) : SABOT_OK;
 }
 
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,
@@ -505,7 +644,10 @@ sabot_status bind_table(struct binder *binder, const struct sql_table *table, st
         SABOT_TRY(bind_name(binder, table, &plan, err));
         name = table->name.items[table->name.count - 1].text;
         break;
-    case SQL_TABLE_QUERY: SABOT_TRY(bind_query(binder, table->query, &plan, err)); break;
+    case SQL_TABLE_QUERY:
+        SABOT_TRY(bind_query(binder, table->query, &plan, err));
+        SABOT_TRY(bind_unique_names(binder, plan, &plan, err));
+        break;
     case SQL_TABLE_FUNCTION: SABOT_TRY(bind_function_table(binder, table, &plan, err)); break;
     case SQL_TABLE_JOIN: return bind_join(binder, table, out, err);
     case SQL_TABLE_UNNEST: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span, "UNNEST can't run yet");

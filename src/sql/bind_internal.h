@@ -10,12 +10,14 @@
 struct scope_table {
     const char *name; /* NULL: none */
     int32_t first, count;
+    const bool *merged; /* per column: it goes by the column of USING unless the table is named; NULL: none */
 };
 
 struct scope {
     struct plan *plan;
     struct scope_table *tables;
     int32_t n_tables;
+    int32_t n_inner; /* the first tables, whose names hide those of the others (the query around); 0: all are equal */
     const struct sql_expr *number; /* the ROW_NUMBER() OVER (..) of the select list; NULL: none */
     int32_t number_column;
 };
@@ -83,6 +85,12 @@ sabot_status scope_find(const struct scope *scope, const struct sql_path *path, 
                         unsigned *used, struct sabot_error *err);
 /* Whether the first part of the path is a column; no message. */
 bool scope_has(const struct scope *scope, const char *name);
+
+/* WHERE over the scope's plan, with IN (SELECT ..) and EXISTS (bind_subquery.c). */
+sabot_status bind_where(struct binder *binder, const struct sql_expr *where, struct scope *scope,
+                        struct sabot_error *err);
+/* The same columns; a name that stands there already gets a number behind it: x, x0 (bind_from.c). */
+sabot_status bind_unique_names(struct binder *binder, struct plan *plan, struct plan **out, struct sabot_error *err);
 
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,

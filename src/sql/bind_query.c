@@ -62,6 +62,7 @@ static sabot_status expand_star(struct binder *binder, const struct scope *scope
         if (of->count > 0 && (!table->name || strcmp(table->name, of->items[of->count - 1].text) != 0)) { continue; }
         found = true;
         for (int32_t i = table->first; i < table->first + table->count; i++) {
+            if (of->count == 0 && table->merged && table->merged[i - table->first]) { continue; }
             struct expr *expr = NULL;
             SABOT_TRY(plan_column_ref(binder->plans, scope->plan, i, span_of(star->span), &expr, err));
             SABOT_TRY(outputs_add(binder, outputs, expr, scope->plan->schema->fields[i].name, NULL, false, err));
@@ -549,10 +550,7 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
         SABOT_TRY(one_row(binder, query->span, &scope.plan, err));
     }
     if (select->where) {
-        const struct expr_scope in = {.binder = binder, .scope = &scope, .clause = "WHERE"};
-        struct expr *condition = NULL;
-        SABOT_TRY(bind_condition(&in, select->where, &condition, err));
-        SABOT_TRY(plan_filter(binder->plans, scope.plan, condition, &scope.plan, err));
+        SABOT_TRY(bind_where(binder, select->where, &scope, err));
     }
     struct grouping grouping = {0};
     struct keys keys = {0};
@@ -669,19 +667,74 @@ static sabot_status cast_columns(struct binder *binder, struct plan *input, cons
     return differs ? plan_project(binder->plans, input, exprs, names, n, out, err) : SABOT_OK;
 }
 
+/* The columns of an input, then a mark for each side, which is NULL for the other's rows. */
+static sabot_status mark_side(struct binder *binder, struct plan *input, const char *const *names, int side,
+                              struct plan **out, struct sabot_error *err) {
+    const int32_t n = input->schema->n_fields, one = 1;
+    struct expr **exprs = arena_alloc(arena_of(binder), ((size_t)n + 2) * sizeof *exprs);
+    const struct type type = type_of(TYPE_INT32);
+    if (!exprs) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        SABOT_TRY(plan_column_ref(binder->plans, input, i, input->span, &exprs[i], err));
+    }
+    for (int32_t i = 0; i < 2; i++) {
+        SABOT_TRY(expr_literal(arena_of(binder), type, i == side ? &one : NULL, input->span, &exprs[n + i], err));
+    }
+    return plan_project(binder->plans, input, exprs, names, n + 2, out, err);
+}
+
+/* INTERSECT and EXCEPT: each different row once (NULL equals NULL), where it stands on the left and on the right, or
+ * not on the right. */
+static sabot_status rows_of_both(struct binder *binder, struct plan *const *inputs, const char *const *column_names,
+                                 enum sql_set_op op, struct source_span span, struct plan **out,
+                                 struct sabot_error *err) {
+    static const char *const call_names[] = {"$left", "$right"};
+    struct arena *arena = arena_of(binder);
+    const int32_t n = inputs[0]->schema->n_fields;
+    const char **names = arena_alloc(arena, ((size_t)n + 2) * sizeof *names);
+    int32_t *keys = arena_alloc(arena, ((size_t)n + 1) * sizeof *keys);
+    struct aggregate_call *calls = arena_alloc(arena, 2 * sizeof *calls);
+    struct expr **exprs = arena_alloc(arena, ((size_t)n + 1) * sizeof *exprs);
+    struct plan *marked[2] = {NULL, NULL}, *all = NULL, *counted = NULL;
+    if (!names || !keys || !calls || !exprs) { return PLAN_NO_MEMORY(err); }
+    if (n > 0) { memcpy(names, column_names, (size_t)n * sizeof *names); }
+    for (int32_t i = 0; i < n; i++) { keys[i] = i; }
+    for (int32_t i = 0; i < 2; i++) {
+        names[n + i] = call_names[i];
+        calls[i] = (struct aggregate_call){
+            .kind = AGGREGATE_COUNT, .argument = n + i, .filter = -1, .type = type_not_null(type_of(TYPE_INT64))};
+    }
+    for (int32_t i = 0; i < 2; i++) { SABOT_TRY(mark_side(binder, inputs[i], names, i, &marked[i], err)); }
+    SABOT_TRY(plan_union(binder->plans, marked, 2, &all, err));
+    SABOT_TRY(plan_aggregate(binder->plans, all, keys, n, calls, call_names, 2, false, span, &counted, err));
+    struct expr *conditions[2] = {NULL, NULL}, *both = NULL;
+    const int64_t zero = 0;
+    for (int32_t i = 0; i < 2; i++) {
+        const char *compare = i == 1 && op == SQL_SET_EXCEPT ? "=" : ">";
+        struct expr *sides[2] = {NULL, NULL};
+        SABOT_TRY(plan_column_ref(binder->plans, counted, n + i, span, &sides[0], err));
+        SABOT_TRY(expr_literal(arena, calls[i].type, &zero, span, &sides[1], err));
+        SABOT_TRY(expr_call(arena, compare, sides, 2, span, &conditions[i], err));
+    }
+    SABOT_TRY(expr_call(arena, "AND", conditions, 2, span, &both, err));
+    SABOT_TRY(plan_filter(binder->plans, counted, both, &counted, err));
+    for (int32_t i = 0; i < n; i++) { SABOT_TRY(plan_column_ref(binder->plans, counted, i, span, &exprs[i], err)); }
+    return plan_project(binder->plans, counted, exprs, names, n, out, err);
+}
+
 static sabot_status bind_set(struct binder *binder, const struct sql_query *query, struct plan **out,
                              struct sabot_error *err) {
     static const char *const names[] = {"UNION", "INTERSECT", "EXCEPT"};
-    if (query->set.op != SQL_SET_UNION) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, query->set.right->span, "%s%s can't run yet; UNION ALL can",
-                        names[query->set.op], query->set.all ? " ALL" : "");
+    if (query->set.op != SQL_SET_UNION && query->set.all) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, query->set.right->span, "%s ALL can't run yet; %s can",
+                        names[query->set.op], names[query->set.op]);
     }
     struct plan *inputs[2] = {NULL, NULL};
     SABOT_TRY(bind_query(binder, query->set.left, &inputs[0], err));
     SABOT_TRY(bind_query(binder, query->set.right, &inputs[1], err));
     const int32_t n = inputs[0]->schema->n_fields;
     if (inputs[1]->schema->n_fields != n) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, query->set.right->span, "UNION of %d and %d columns", n,
+        return SQL_FAIL(err, SABOT_ERR_PLAN, query->set.right->span, "%s of %d and %d columns", names[query->set.op], n,
                         inputs[1]->schema->n_fields);
     }
     struct type *types = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *types);
@@ -696,12 +749,15 @@ static sabot_status bind_set(struct binder *binder, const struct sql_query *quer
             type_print(both[0], left, sizeof left);
             type_print(both[1], right, sizeof right);
             return SQL_FAIL(err, SABOT_ERR_PLAN, query->set.right->span,
-                            "UNION: column %d (\"%s\") is %s on the left and %s on the right; add a CAST", i + 1,
-                            column_names[i], left, right);
+                            "%s: column %d (\"%s\") is %s on the left and %s on the right; add a CAST",
+                            names[query->set.op], i + 1, column_names[i], left, right);
         }
     }
     for (int i = 0; i < 2; i++) {
         SABOT_TRY(cast_columns(binder, inputs[i], types, column_names, &inputs[i], err));
+    }
+    if (query->set.op != SQL_SET_UNION) {
+        return rows_of_both(binder, inputs, column_names, query->set.op, span_of(query->span), out, err);
     }
     SABOT_TRY(plan_union(binder->plans, inputs, 2, out, err));
     return query->set.all ? SABOT_OK : distinct_over(binder, *out, span_of(query->span), out, err);

@@ -1,6 +1,8 @@
 /* Statements: dispatch, and those that are too small for a file of their own. */
 #include "sql/statement.h"
 
+#include "sql/bind_internal.h"
+
 #include "expr/function.h"
 #include "plan/explain.h"
 #include "plan/rules.h"
@@ -312,7 +314,10 @@ static sabot_status create_table(const struct statement_context *context, const 
     struct catalog_object *object = NULL;
     struct plan *as = NULL;
     if (create->if_not_exists && exists(context, &create->name, create->temporary)) { return SABOT_OK; }
-    if (create->as) { SABOT_TRY(bind_query(&planning->binder, create->as, &as, err)); }
+    if (create->as) {
+        SABOT_TRY(bind_query(&planning->binder, create->as, &as, err));
+        SABOT_TRY(bind_unique_names(&planning->binder, as, &as, err));
+    }
     SABOT_TRY(bind_create_table(&planning->binder, create, context->text, as, &object, err));
     if (!as) { return catalog_add(context->catalog, object, create->or_replace, place, err); }
     struct plan *root = NULL;

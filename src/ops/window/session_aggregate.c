@@ -3,8 +3,8 @@
  * A session is the rows of a key between which no gap is longer than that of the window; it ends a gap behind its last
  * row. Its accumulators are a group of the table "sessions", its bounds are two cells more, MIN and MAX of the time: to
  * merge two sessions is to merge two groups. A key's latest session is in namespace 0; where rows come out of order, or
- * the watermark is far behind, earlier ones that are still open are in namespaces 1..n, dense for each key. A row of the
- * latest session, which nearly every row is, is found with all others of its batch at once and folded with them.
+ * the watermark is far behind, earlier ones that are still open are in namespaces 1..n, dense for each key. A row of
+ * the latest session, which nearly every row is, is found with all others of its batch at once and folded with them.
  *
  * A row is first put into the session it touches, also an old row, and only a row that touches none is judged late, by
  * the end that it would have alone (Flink's rule). Sessions that touch are one.
@@ -153,6 +153,7 @@ static int32_t find_at(const struct session *self, const struct who *who, int64_
 /* A group of nothing. */
 static void reset(struct session *self, int64_t level, int32_t slot) {
     const struct accumulators *accumulators = &self->aggregator.accumulators;
+    state_touch(self->table, level, &slot, 1);
     for (int32_t c = 0; c < accumulators->n_cells; c++) {
         const size_t size = phys_size(type_phys(accumulators->cells[c].type));
         memset((char *)state_values(self->table, level, c) + (size_t)slot * size, 0, size);
