@@ -1,3 +1,4 @@
+/* Reads the table of a lookup join: see lookup_table.h. */
 #include "ops/lookup/lookup_table.h"
 
 #include <stdlib.h>

@@ -21,8 +21,8 @@ struct lookup_table {
 /* Begins to read. The table is the caller's on every path: lookup_table_clear. */
 sabot_status lookup_table_open(struct lookup_table *table, const struct op_context *context,
                                const struct lookup_options *options, struct sabot_error *err);
-/* Reads on, a few batches at most; never blocks. *again: there is more at once; else the task will be woken. All is read
- * when reader is NULL. */
+/* Reads on, a few batches at most; never blocks. *again: there is more at once; else the task will be woken. All is
+ * read when reader is NULL. */
 sabot_status lookup_table_read(struct lookup_table *table, bool *again, struct sabot_error *err);
 void lookup_table_clear(struct lookup_table *table);
 

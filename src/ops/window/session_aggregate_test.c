@@ -1,6 +1,6 @@
 /* Session aggregation against a model that keeps a list of sessions per key and puts each row in by itself: rows far
- * out of order, rows that join two sessions, late rows, finer units than milliseconds, restores at other parallelisms, a
- * full output. */
+ * out of order, rows that join two sessions, late rows, finer units than milliseconds, restores at other parallelisms,
+ * a full output. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
