@@ -1,8 +1,8 @@
 /* Lookup join: rows meet the rows of a bounded table that was read whole before the first of them.
  *
  * Every subtask reads the table for itself, so that rows need no exchange and the operator has no state: after a
- * restore it reads again. While it reads, the operator is busy and its input waits. With an interval, a batch that finds the
- * table older than that waits for a new reading.
+ * restore it reads again. While it reads, the operator is busy and its input waits. With an interval, a batch that
+ * finds the table older than that waits for a new reading.
  *
  * Where no key stands twice and nothing but the keys is compared, no column of the input is copied: the table's columns
  * are put beside them, and rows without a match are taken out by a selection. Else candidates (row, slot) are collected
