@@ -51,7 +51,7 @@ static sabot_status open_progress(struct window_aggregate *self, struct sabot_er
     const struct state_spec spec = {.name = "progress", .kind = STATE_LIST, .schema = self->progress_schema};
     SABOT_TRY(state_table_open(self->own.state, &spec, &self->progress, err));
     const struct batch *rows = state_list_rows(self->progress);
-    /* Barriers are aligned, so all subtasks had the same watermark; were it not so, firing twice is better than never.
+    /* Subtasks had the same watermark, but for unaligned barriers: firing twice for late rows is better than never.
      */
     for (int32_t i = 0; rows && i < rows->selected; i++) {
         const struct column *column = rows->columns[0];
@@ -91,7 +91,8 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
         .calls = plan->calls,
         .n_calls = plan->n_calls,
         .input = raw,
-        .flags = (partial ? ACCUMULATE_ROWS : 0) | (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0),
+        /* rows are counted in one phase too: a job may go on at a parallelism at which the plan has two */
+        .flags = ACCUMULATE_ROWS | (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0),
     };
     SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "panes", context->pool, err));
     if (partial) { aggregator_take_partials(&self->aggregator, 2, 1, 2 + plan->n_keys); }
