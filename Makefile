@@ -25,7 +25,9 @@ test: ## install what is missing, build, run every test; SUITE=name for one suit
 	@tools/bootstrap test
 	@. tools/env && tools/test $(SUITE)
 
-demo: build ## a SQL job over a live stream, for some seconds
+demo: ## a SQL job over a live stream, for some seconds
+	@tools/bootstrap build
+	@tools/build sabot
 	@build/sabot run --live --summary --output table demo/demo.sql
 
 bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
