@@ -1,8 +1,8 @@
 /* S3 and HDFS through the library of bridge/remote, which is opened when the first such path is used.
  *
  * A client is kept per bucket or namenode. Files are read ahead in growing pieces. What is written to S3 is gathered in
- * parts: a small file is one request, a larger one an upload in parts; a file that waits for its commit is an upload that
- * is not completed yet. On HDFS it is a hidden file that the commit renames. */
+ * parts: a small file is one request, a larger one an upload in parts; a file that waits for its commit is an upload
+ * that is not completed yet. On HDFS it is a hidden file that the commit renames. */
 #include "bridge/remote/bridge_remote.h"
 #include "store/store_impl.h"
 
@@ -130,7 +130,8 @@ static sabot_status client(struct store *store, const char *path, struct bridge_
     const char *slash = strchr(host, '/');
     const size_t size = slash ? (size_t)(slash - path) : strlen(path);
     if (size >= URL_SIZE || size == (size_t)(host - path)) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%.100s: name a place, s3://bucket/path or hdfs://host:port/path", path);
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%.100s: name a place, s3://bucket/path or hdfs://host:port/path",
+                          path);
     }
     *below = slash ? slash : "/";
     env_mutex_lock(store->mutex);
@@ -383,8 +384,8 @@ static sabot_status part_send(struct remote_writer *writer, struct sabot_error *
                        "begin the upload of", path, err));
     }
     if (writer->n_tags == PARTS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_IO, "%s has %d parts of %zu MiB, the most that S3 takes: begin new files sooner "
-                          "('sink.rolling-policy.file-size')", path, PARTS_MAX, PART_SIZE >> 20);
+        return SABOT_FAIL(err, SABOT_ERR_IO, "%s has %d parts of %zu MiB, the most that S3 takes: begin new files "
+                          "sooner ('sink.rolling-policy.file-size')", path, PARTS_MAX, PART_SIZE >> 20);
     }
     if (writer->n_tags == writer->tags_capacity) {
         const size_t capacity = writer->tags_capacity ? writer->tags_capacity * 2 : 4;
@@ -520,7 +521,8 @@ sabot_status remote_commit(struct store *store, const char *folder, const char *
     SABOT_TRY(store_path_join(folder, name, path, err));
     if (is_hdfs(folder)) { return hdfs_commit(store, folder, name, path, err); }
     if (!word_next(&at, upload)) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "%s: the checkpoint does not say which upload is to be completed", path);
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "%s: the checkpoint does not say which upload is to be completed",
+                          path);
     }
     size_t n = 0;
     char(*tags)[WORD_SIZE] = calloc(strlen(at) / 2 + 1, sizeof *tags);
@@ -562,7 +564,8 @@ static int32_t on_upload(void *context, const char *key, size_t key_size, const 
     if (key_size <= hidden->prefix) { return SABOT_OK; }
     key += hidden->prefix;
     key_size -= hidden->prefix;
-    if (memchr(key, '/', key_size) || memchr(key, ' ', key_size)) { return SABOT_OK; } /* not of this folder, not ours */
+    /* not of this folder, not ours */
+    if (memchr(key, '/', key_size) || memchr(key, ' ', key_size)) { return SABOT_OK; }
     char *ticket = malloc(key_size + id_size + 2);
     if (ticket) { sprintf(ticket, "%.*s %.*s", (int)key_size, key, (int)id_size, id); }
     return hidden_add(hidden, ticket) ? SABOT_OK : SABOT_ERR_MEMORY;

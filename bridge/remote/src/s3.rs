@@ -93,7 +93,7 @@ impl S3 {
 
     /// What the user can do about it belongs to the message.
     fn failed(&self, error: Error) -> Failure {
-        let text = chain(&error);
+        let text = short(chain(&error));
         let (code, advice) = match &error {
             Error::NotFound { .. } => (status::ERR_NOT_FOUND, "does the bucket exist?".to_string()),
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
@@ -272,6 +272,14 @@ impl S3 {
             marker = format!("&key-marker={}&upload-id-marker={}", escaped(&key), escaped(&id));
         }
     }
+}
+
+/// A server's answer in XML comes down to its code and message.
+fn short(text: String) -> String {
+    let Some(begin) = text.find("<?xml").or_else(|| text.find("<Error>")) else { return text };
+    let said = (element(&text, "Code"), element(&text, "Message"));
+    let (Some(code), Some(message)) = said else { return text };
+    format!("{}{code}: {message}", &text[..begin])
 }
 
 /// The text of the first element of this name.

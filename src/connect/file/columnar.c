@@ -14,8 +14,8 @@
 
 struct columnar {
     struct memory_pool *pool;
-    struct env_file *file;
-    bool is_pipe;
+    struct store_file *file; /* NULL: standard input, */
+    struct env_file *pipe;   /* which is this */
     struct bridge_reader *reader;
     struct importer *importer;
     struct conform *conform;
@@ -24,7 +24,8 @@ struct columnar {
 static sabot_status file_read_at(void *context, uint64_t offset, void *target, size_t size, size_t *got,
                                  struct sabot_error *err) {
     struct columnar *columnar = context;
-    return env_read(columnar->file, columnar->is_pipe ? -1 : (int64_t)offset, target, size, got, err);
+    if (columnar->pipe) { return env_read(columnar->pipe, -1, target, size, got, err); }
+    return store_read(columnar->file, (int64_t)offset, target, size, got, err);
 }
 
 void columnar_close(struct columnar *columnar) {
@@ -32,7 +33,7 @@ void columnar_close(struct columnar *columnar) {
     conform_free(columnar->conform);
     importer_free(columnar->importer);
     bridge_reader_close(columnar->reader);
-    env_close(columnar->file);
+    store_close(columnar->file);
     free(columnar);
 }
 
@@ -98,26 +99,23 @@ sabot_status columnar_open(const struct connector_context *context, const char *
     struct columnar *columnar = calloc(1, sizeof *columnar);
     if (!columnar) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to open a file"); }
     columnar->pool = context->pool;
-    columnar->is_pipe = strcmp(path, "-") == 0;
-    struct env_stat stat = {.size = -1};
     sabot_status status = SABOT_OK;
-    if (columnar->is_pipe) {
-        columnar->file = env_stdin(context->env);
+    if (strcmp(path, "-") == 0) {
+        columnar->pipe = env_stdin(context->env);
     } else {
-        status = env_open(context->env, path, ENV_READ, &columnar->file, err);
-        if (status == SABOT_OK) { status = env_file_stat(columnar->file, &stat, err); }
+        status = store_open(context->store, path, &columnar->file, err);
     }
     if (status == SABOT_OK) {
         const struct bridge_source source = {
             .context = columnar,
-            .size = columnar->is_pipe ? UINT64_MAX : (uint64_t)stat.size,
+            .size = columnar->pipe ? UINT64_MAX : (uint64_t)store_size(columnar->file),
             .read_at = file_read_at,
         };
         status = bridge_reader_open(&source, true, &columnar->reader, err);
     }
     if (status == SABOT_OK) { status = columnar_bind(columnar, context, err); }
     if (status != SABOT_OK) {
-        error_context(err, "%s", columnar->is_pipe ? "standard input" : path);
+        error_context(err, "%s", columnar->pipe ? "standard input" : path);
         columnar_close(columnar);
         return status;
     }

@@ -9,7 +9,7 @@
 #define DEPTH_MAX 32
 
 struct discovery {
-    struct env *env;
+    struct store *store;
     struct file_list *list;
     struct sabot_error *err;
 };
@@ -56,28 +56,24 @@ static char *join(const char *folder, const char *name) {
 
 static bool is_hidden(const char *name) { return name[0] == '.' || name[0] == '_'; }
 
-static sabot_status walk(struct discovery *discovery, const char *path, const char *pattern, int depth);
+static sabot_status walk(struct discovery *discovery, const char *path, const struct env_stat *stat,
+                         const char *pattern, int depth);
 
 /* One entry of a folder; `rest` is what of the pattern lies behind it, NULL for all. */
-static sabot_status walk_entry(struct discovery *discovery, const char *folder, const char *name, const char *rest,
-                               int depth) {
-    char *path = join(folder, name);
+static sabot_status walk_entry(struct discovery *discovery, const char *folder, const struct store_entry *entry,
+                               const char *rest, int depth) {
+    char *path = join(folder, entry->name);
     if (!path) { return no_memory(discovery->err); }
-    const sabot_status status = walk(discovery, path, rest, depth + 1);
+    const sabot_status status = walk(discovery, path, &entry->stat, rest, depth + 1);
     free(path);
     return status;
 }
 
 /* `pattern`: components still to match below `path`; NULL or "": path itself, with all below it. */
-static sabot_status walk(struct discovery *discovery, const char *path, const char *pattern, int depth) {
-    struct env_stat stat;
-    struct sabot_error gone = {0};
-    const sabot_status seen = env_stat(discovery->env, path, &stat, &gone);
-    /* a file that went away since its folder was listed is no error */
-    if (seen == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
-    if (seen != SABOT_OK) { return SABOT_FAIL(discovery->err, seen, "%s", gone.message); }
+static sabot_status walk(struct discovery *discovery, const char *path, const struct env_stat *stat,
+                         const char *pattern, int depth) {
     const bool all = !pattern || !*pattern;
-    if (!stat.is_directory) { return all ? found(discovery, path, &stat) : SABOT_OK; }
+    if (!stat->is_directory) { return all ? found(discovery, path, stat) : SABOT_OK; }
     if (depth > DEPTH_MAX) {
         return SABOT_FAIL(discovery->err, SABOT_ERR_DATA, "%s: folders nested more than %d deep", path, DEPTH_MAX);
     }
@@ -93,16 +89,15 @@ static sabot_status walk(struct discovery *discovery, const char *path, const ch
         component[size] = 0;
         rest = slash ? slash + 1 : NULL;
     }
-    char **names = NULL;
+    struct store_entry *entries = NULL;
     size_t n = 0;
-    sabot_status status = env_list(discovery->env, path, &names, &n, discovery->err);
+    sabot_status status = store_list(discovery->store, path, &entries, &n, discovery->err);
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-        const bool taken = fnmatch(component, names[i], FNM_PERIOD) == 0;
-        if (taken && !(is_hidden(names[i]) && component[0] != names[i][0])) {
-            status = walk_entry(discovery, path, names[i], rest, depth);
-        }
+        const char *name = entries[i].name;
+        if (fnmatch(component, name, FNM_PERIOD) != 0 || (is_hidden(name) && component[0] != name[0])) { continue; }
+        status = walk_entry(discovery, path, &entries[i], rest, depth);
     }
-    env_names_free(names, n);
+    store_entries_free(entries, n);
     return status;
 }
 
@@ -110,23 +105,23 @@ static int by_path(const void *a, const void *b) {
     return strcmp(((const struct file_found *)a)->path, ((const struct file_found *)b)->path);
 }
 
-sabot_status files_discover(struct env *env, const char *path, struct file_list *out, struct sabot_error *err) {
+sabot_status files_discover(struct store *store, const char *path, struct file_list *out, struct sabot_error *err) {
     *out = (struct file_list){0};
-    struct discovery discovery = {env, out, err};
+    struct discovery discovery = {store, out, err};
     struct env_stat stat;
     sabot_status status;
     const char *wild = strpbrk(path, "*?[");
-    if (!wild || env_stat(env, path, &stat, NULL) == SABOT_OK) {
-        status = env_stat(env, path, &stat, err);
-        if (status == SABOT_OK) { status = walk(&discovery, path, NULL, 0); }
+    if (!wild || store_stat(store, path, &stat, NULL) == SABOT_OK) {
+        status = store_stat(store, path, &stat, err);
+        if (status == SABOT_OK) { status = walk(&discovery, path, &stat, NULL, 0); }
     } else {
         /* the folder before the first component with a wildcard */
         size_t size = (size_t)(wild - path);
         while (size > 0 && path[size - 1] != '/') { size--; }
         char *root = strndup(size ? path : ".", size ? size : 1);
         if (!root) { return no_memory(err); }
-        status = env_stat(env, root, &stat, err);
-        if (status == SABOT_OK) { status = walk(&discovery, root, path + size, 0); }
+        status = store_stat(store, root, &stat, err);
+        if (status == SABOT_OK) { status = walk(&discovery, root, &stat, path + size, 0); }
         free(root);
     }
     if (status != SABOT_OK) {

@@ -5,6 +5,9 @@ const struct connector_option file_options[] = {
 #define X(name, kind, fallback, values, summary) {name, kind, fallback, values, summary},
 #include "connect/file/options.def"
 #undef X
+#define X(field, name, kind, fallback, summary) {name, OPTION_##kind, NULL, NULL, summary},
+#include "store/settings.def"
+#undef X
     {0},
 };
 
@@ -27,4 +30,20 @@ sabot_status file_table_read(const struct connector_table *table, struct file_ta
     if (strncmp(out->path, "file://", 7) == 0) { out->path += 7; }
     if (!*out->path) { return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\": option 'path' is empty", table->name); }
     return SABOT_OK;
+}
+
+sabot_status file_store_open(const struct connector_context *context, struct store **out, struct sabot_error *err) {
+    static const char *const keys[] = {
+#define X(field, name, kind, fallback, summary) name,
+#include "store/settings.def"
+#undef X
+    };
+    struct store_setting settings[sizeof keys / sizeof keys[0]];
+    int32_t n = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *value = option_text(context->table, NULL, keys[i]);
+        if (value) { settings[n++] = (struct store_setting){keys[i], value}; }
+    }
+    return context->store ? store_with(context->store, settings, n, out, err)
+                          : store_new(context->env, settings, n, out, err);
 }

@@ -5,6 +5,7 @@
 #include "connect/connector.h"
 #include "connect/file/stream.h"
 #include "format/format.h"
+#include "store/store.h"
 
 extern const struct connector_option file_options[];
 
@@ -19,6 +20,9 @@ struct file_table {
 /* Checks all options of the table. */
 sabot_status file_table_read(const struct connector_table *table, struct file_table *out, struct sabot_error *err);
 
+/* The store of a table: the job's, with what its options say. Owned by the caller. */
+sabot_status file_store_open(const struct connector_context *context, struct store **out, struct sabot_error *err);
+
 /* --- discover.c */
 struct file_found {
     char *path;
@@ -30,7 +34,7 @@ struct file_list {
 };
 #define FILES_MAX ((size_t)1 << 20)
 /* The files that a path, folder or pattern stands for, sorted by path; ERR_NOT_FOUND where there is nothing at all. */
-sabot_status files_discover(struct env *env, const char *path, struct file_list *out, struct sabot_error *err);
+sabot_status files_discover(struct store *store, const char *path, struct file_list *out, struct sabot_error *err);
 void file_list_clear(struct file_list *list);
 
 /* --- columnar.c: one Parquet or Arrow IPC file by the bridge */

@@ -1,14 +1,14 @@
-/* The sink of the connector 'filesystem': part files in a folder that nobody sees before they are committed.
+/* The sink of the connector 'filesystem': part files in a folder that nobody sees before they are committed (the
+ * store's hidden files: .inprogress and .pending locally, .pending on HDFS, uploads that are not completed on S3).
  *
- *   .part-<token>-<subtask>-<n>.json.inprogress   being written
- *   .part-<token>-<subtask>-<n>.json.pending      whole and durable: from the pre-commit (or a size limit) on
- *   part-<token>-<subtask>-<n>.json               committed
+ *   part-<lineage>-<epoch>-<subtask>-<n>.json
  *
- * The token stands for the job and is part of its checkpoints: a restored job finishes the commits of its checkpoint
- * and removes whatever else of its token is hidden, which is what was written after that checkpoint. Commits are
- * renames, and can be repeated. Without checkpoints the end of input commits.
+ * The lineage stands for the job's checkpoint folder, the epoch rises with every start from it. A restored job finishes
+ * the commits of its checkpoint and removes whatever else of its lineage and of earlier epochs is hidden, which is what
+ * was written after that checkpoint; what a newer process writes has a later epoch. Commits can be repeated. Without
+ * checkpoints the end of input commits.
  *
- * Encoding and writing happen in a helper job (env_offload) that takes batches from a short queue. */
+ * Encoding, writing and remote commits happen in a helper job (env_offload) that takes batches from a short queue. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,20 +16,20 @@
 
 #define QUEUE 8
 #define WRITE_BYTES ((size_t)256 * 1024)
-#define TOKEN_SIZE 17
 
 /* A file that is whole and not committed yet. */
 struct part {
     struct part *next;
     int64_t checkpoint_id; /* 0: of no checkpoint yet */
-    char name[];           /* when committed */
+    char ticket[];         /* of the store, for the commit */
 };
 
 enum request { REQUEST_NONE, REQUEST_CLOSE_FILE };
 
 /* The job's own. */
 struct writing {
-    struct env_file *file;
+    struct store_writer *file; /* NULL: standard output, */
+    struct env_file *pipe;     /* which is this */
     struct encoder *encoder;
     struct compressor *compressor;
     struct columnar_writer *columnar;
@@ -41,11 +41,12 @@ struct writing {
 struct sink {
     struct connector_context context;
     struct file_table table;
-    bool is_pipe;
+    struct store *store;
+    bool is_pipe, is_remote;
     const char *sink_compression;
     enum compression compression;
     int64_t roll_bytes, roll_ns;
-    char token[TOKEN_SIZE];
+    uint64_t lineage;
     int64_t next_number;
     struct writing writing;
 
@@ -57,6 +58,7 @@ struct sink {
     enum request request;
     bool running, closing, full_told;
     struct part *parts; /* oldest first */
+    int64_t commit_wanted, commit_done; /* checkpoints up to which the job has to commit, and has */
     sabot_status failed;
     struct sabot_error failure;
 };
@@ -65,48 +67,20 @@ static sabot_status no_memory(struct sabot_error *err) {
     return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to write files");
 }
 
-enum stage { STAGE_IN_PROGRESS, STAGE_PENDING, STAGE_COMMITTED };
-
 /* malloc'ed; NULL: no memory */
-static char *part_path(const struct sink *sink, const char *name, enum stage stage) {
-    static const char *const ends[] = {".inprogress", ".pending", ""};
-    const size_t size = strlen(sink->table.path) + strlen(name) + 16;
+static char *part_path(const struct sink *sink, const char *name) {
+    const size_t size = strlen(sink->table.path) + strlen(name) + 2;
     char *path = malloc(size);
-    if (path) {
-        snprintf(path, size, "%s/%s%s%s", sink->table.path, stage == STAGE_COMMITTED ? "" : ".", name, ends[stage]);
-    }
+    if (path) { snprintf(path, size, "%s/%s", sink->table.path, name); }
     return path;
-}
-
-/* Renames a part to its next stage; `repeat`: it may have been done already. */
-static sabot_status part_move(struct sink *sink, const char *name, enum stage from, enum stage to, bool repeat,
-                              struct sabot_error *err) {
-    char *old_path = part_path(sink, name, from), *new_path = part_path(sink, name, to);
-    struct env_stat stat;
-    sabot_status status;
-    if (!old_path || !new_path) {
-        status = no_memory(err);
-    } else if (repeat && env_stat(sink->context.env, old_path, &stat, NULL) == SABOT_ERR_NOT_FOUND) {
-        status = env_stat(sink->context.env, new_path, &stat, NULL);
-        if (status != SABOT_OK) {
-            status = SABOT_FAIL(err, SABOT_ERR_STATE,
-                                "%s was written before the checkpoint and is gone, and so is %s: the "
-                                "output of the checkpoint is not whole any more",
-                                old_path, new_path);
-        }
-    } else {
-        status = env_rename(sink->context.env, old_path, new_path, err);
-    }
-    free(old_path);
-    free(new_path);
-    return status;
 }
 
 /* --- writing, in the job */
 
 static sabot_status file_write(void *arg, const void *data, size_t size, struct sabot_error *err) {
     struct sink *sink = arg;
-    SABOT_TRY(env_write(sink->writing.file, data, size, err));
+    SABOT_TRY(sink->is_pipe ? env_write(sink->writing.pipe, data, size, err)
+                            : store_write(sink->writing.file, data, size, err));
     sink->writing.bytes += (int64_t)size;
     if (sink->context.metrics) { metric_add(&sink->context.metrics->bytes_out, (int64_t)size); }
     return SABOT_OK;
@@ -132,7 +106,7 @@ static void writing_drop(struct sink *sink) {
     struct writing *writing = &sink->writing;
     columnar_writer_close(writing->columnar);
     compressor_free(writing->compressor);
-    env_close(writing->file);
+    store_writer_close(writing->file);
     free(writing->name);
     writing->columnar = NULL;
     writing->compressor = NULL;
@@ -147,17 +121,18 @@ static sabot_status writing_open(struct sink *sink, struct sabot_error *err) {
     writing->opened_ns = env_now_ns(sink->context.env);
     const char *format = sink->table.format->name;
     char name[128];
-    snprintf(name, sizeof name, "part-%s-%d-%lld.%s%s", sink->token, sink->context.subtask,
-             (long long)sink->next_number++, sink->table.format->keeps_blank_lines ? "txt" : format,
+    snprintf(name, sizeof name, "part-%016llx-%lld-%d-%lld.%s%s", (unsigned long long)sink->lineage,
+             (long long)sink->context.epoch, sink->context.subtask, (long long)sink->next_number++,
+             sink->table.format->keeps_blank_lines ? "txt" : format,
              compression_extension(sink->compression));
     writing->name = strdup(name);
     if (!writing->name) { return no_memory(err); }
     if (sink->is_pipe) {
-        writing->file = env_stdout(sink->context.env);
+        writing->pipe = env_stdout(sink->context.env);
     } else {
-        char *path = part_path(sink, name, STAGE_IN_PROGRESS);
+        char *path = part_path(sink, name);
         if (!path) { return no_memory(err); }
-        const sabot_status status = env_open(sink->context.env, path, ENV_WRITE_NEW, &writing->file, err);
+        const sabot_status status = store_create(sink->store, path, STORE_AT_COMMIT, &writing->file, err);
         free(path);
         if (status != SABOT_OK) { return status; }
     }
@@ -189,12 +164,17 @@ static sabot_status writing_close(struct sink *sink, struct sabot_error *err) {
         writing_drop(sink);
         return SABOT_OK;
     }
-    SABOT_TRY(env_sync(writing->file, err));
-    SABOT_TRY(part_move(sink, writing->name, STAGE_IN_PROGRESS, STAGE_PENDING, false, err)); /* syncs the folder too */
-    struct part *part = malloc(sizeof *part + strlen(writing->name) + 1);
+    struct text ticket = {0};
+    const sabot_status status = store_prepare(writing->file, &ticket, err);
+    struct part *part = status == SABOT_OK ? malloc(sizeof *part + ticket.size + 1) : NULL;
+    if (part) {
+        *part = (struct part){0};
+        memcpy(part->ticket, ticket.data, ticket.size);
+        part->ticket[ticket.size] = '\0';
+    }
+    text_clear(&ticket);
+    SABOT_TRY(status);
     if (!part) { return no_memory(err); }
-    *part = (struct part){0};
-    strcpy(part->name, writing->name);
     env_mutex_lock(sink->mutex);
     struct part **last = &sink->parts;
     while (*last) { last = &(*last)->next; }
@@ -228,11 +208,30 @@ static sabot_status drained(struct sink *sink, struct sabot_error *err) {
     return flush ? text_flush(sink, err) : SABOT_OK;
 }
 
+/* INT64_MAX: all, also those of no checkpoint. */
+static sabot_status parts_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
+    for (;;) {
+        env_mutex_lock(sink->mutex);
+        struct part *part = sink->parts;
+        const bool due = part && (checkpoint_id == INT64_MAX ||
+                                  (part->checkpoint_id != 0 && part->checkpoint_id <= checkpoint_id));
+        env_mutex_unlock(sink->mutex);
+        if (!due) { return SABOT_OK; }
+        SABOT_TRY(store_commit(sink->store, sink->table.path, part->ticket, err));
+        env_point(sink->context.env, ENV_POINT_FILE_COMMIT);
+        env_mutex_lock(sink->mutex);
+        sink->parts = part->next;
+        env_mutex_unlock(sink->mutex);
+        free(part);
+    }
+}
+
 static void job_run(void *arg) {
     struct sink *sink = arg;
     for (;;) {
         struct batch *batch = NULL;
         enum request request = REQUEST_NONE;
+        int64_t commit = 0;
         struct sabot_error err = {0};
         env_mutex_lock(sink->mutex);
         const bool stop = sink->closing || sink->failed != SABOT_OK;
@@ -242,6 +241,7 @@ static void job_run(void *arg) {
             sink->queue_count--;
         } else if (!stop) {
             request = sink->request;
+            if (request == REQUEST_NONE && sink->commit_wanted > sink->commit_done) { commit = sink->commit_wanted; }
         }
         env_mutex_unlock(sink->mutex);
         sabot_status status = SABOT_OK;
@@ -250,6 +250,8 @@ static void job_run(void *arg) {
             batch_unref(batch);
         } else if (request == REQUEST_CLOSE_FILE) {
             status = writing_close(sink, &err);
+        } else if (commit > 0) {
+            status = parts_commit(sink, commit, &err);
         } else if (!stop) {
             status = drained(sink, &err);
         }
@@ -259,8 +261,10 @@ static void job_run(void *arg) {
             sink->failure = err;
         }
         if (request != REQUEST_NONE) { sink->request = REQUEST_NONE; }
+        if (commit > 0 && status == SABOT_OK) { sink->commit_done = commit; }
         const bool rest = stop || sink->failed != SABOT_OK ||
-                          (!batch && sink->queue_count == 0 && sink->request == REQUEST_NONE);
+                          (!batch && sink->queue_count == 0 && sink->request == REQUEST_NONE &&
+                           sink->commit_wanted <= sink->commit_done);
         const bool wake = !sink->closing && (rest || sink->full_told);
         sink->full_told = sink->full_told && !wake;
         if (wake) { sink->context.wake(sink->context.wake_arg); }
@@ -343,34 +347,44 @@ static sabot_status file_prepare(struct sink *sink, int64_t checkpoint_id, struc
                                  struct sabot_error *err) {
     SABOT_TRY(settle(sink, asked_of(sink), full, err));
     if (*full || sink->is_pipe) { return SABOT_OK; }
-    text_format(pending, "token %s\n", sink->token);
     for (struct part *part = sink->parts; part; part = part->next) {
         if (part->checkpoint_id == 0) { part->checkpoint_id = checkpoint_id; }
-        text_format(pending, "file %s\n", part->name);
+        text_format(pending, "file %s\n", part->ticket);
     }
     return pending->failed ? no_memory(err) : SABOT_OK;
 }
 
-static sabot_status parts_commit(struct sink *sink, int64_t checkpoint_id, bool all, struct sabot_error *err) {
-    while (sink->parts && (all || (sink->parts->checkpoint_id != 0 && sink->parts->checkpoint_id <= checkpoint_id))) {
-        struct part *part = sink->parts;
-        SABOT_TRY(part_move(sink, part->name, STAGE_PENDING, STAGE_COMMITTED, true, err));
-        env_point(sink->context.env, ENV_POINT_FILE_COMMIT);
-        env_mutex_lock(sink->mutex);
-        sink->parts = part->next;
-        env_mutex_unlock(sink->mutex);
-        free(part);
-    }
+/* Remote commits take a while: the job does them. */
+static sabot_status commit_begin(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
+    if (!sink->is_remote) { return parts_commit(sink, checkpoint_id, err); }
+    env_mutex_lock(sink->mutex);
+    SABOT_TRY(failure_unlock(sink, err));
+    if (checkpoint_id > sink->commit_wanted) { sink->commit_wanted = checkpoint_id; }
+    return job_start_unlock(sink, err);
+}
+
+static sabot_status file_committed(struct sink *sink, bool *done, struct sabot_error *err) {
+    env_mutex_lock(sink->mutex);
+    SABOT_TRY(failure_unlock(sink, err));
+    *done = sink->commit_wanted <= sink->commit_done;
+    env_mutex_unlock(sink->mutex);
     return SABOT_OK;
 }
 
 static sabot_status file_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    return parts_commit(sink, checkpoint_id, false, err);
+    return commit_begin(sink, checkpoint_id, err);
 }
 
 static sabot_status file_finish(struct sink *sink, bool *full, struct sabot_error *err) {
-    SABOT_TRY(settle(sink, asked_of(sink), full, err));
-    return *full ? SABOT_OK : parts_commit(sink, 0, true, err);
+    if (sink->commit_wanted != INT64_MAX) {
+        SABOT_TRY(settle(sink, asked_of(sink), full, err));
+        if (*full) { return SABOT_OK; }
+        SABOT_TRY(commit_begin(sink, INT64_MAX, err));
+    }
+    bool done;
+    SABOT_TRY(file_committed(sink, &done, err));
+    *full = !done;
+    return SABOT_OK;
 }
 
 static void file_close(struct sink *sink) {
@@ -402,6 +416,7 @@ static void file_close(struct sink *sink) {
         free(sink->parts);
         sink->parts = next;
     }
+    store_free(sink->store);
     free((struct file_sink *)sink);
 }
 
@@ -410,6 +425,8 @@ static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     struct env *env = sink->context.env;
     SABOT_TRY(file_table_read(table, &sink->table, err));
     sink->is_pipe = strcmp(sink->table.path, "-") == 0;
+    sink->is_remote = store_is_remote(sink->table.path);
+    SABOT_TRY(file_store_open(&sink->context, &sink->store, err));
     SABOT_TRY(option_size(table, file_options, "sink.rolling-policy.file-size", &sink->roll_bytes, err));
     SABOT_TRY(option_duration(table, file_options, "sink.rolling-policy.rollover-interval", &sink->roll_ns, err));
     sink->sink_compression = option_text(table, file_options, "sink.compression");
@@ -435,14 +452,19 @@ static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     }
     sink->mutex = env_mutex_new(env);
     sink->idle = env_event_new(env);
-    snprintf(sink->token, sizeof sink->token, "%016llx", (unsigned long long)env_random(env));
+    sink->lineage = sink->context.epoch > 0 ? sink->context.lineage : env_random(env);
     if (sink->table.kind == FILE_RECORDS) {
         SABOT_TRY(sink->table.format->encoder_new(&sink->context, &sink->writing.encoder, err));
     }
     if (sink->is_pipe) { return SABOT_OK; }
-    SABOT_TRY(env_make_dirs(env, sink->table.path, err));
-    struct env_stat stat;
-    SABOT_TRY(env_stat(env, sink->table.path, &stat, err));
+    SABOT_TRY(store_make_dirs(sink->store, sink->table.path, err));
+    struct env_stat stat = {.is_directory = true};
+    sabot_status status = store_stat(sink->store, sink->table.path, &stat, err);
+    if (status == SABOT_ERR_NOT_FOUND && sink->is_remote) { /* a folder with nothing in it is not there */
+        if (err) { error_clear(err); }
+        status = SABOT_OK;
+    }
+    SABOT_TRY(status);
     if (!stat.is_directory) {
         return SABOT_FAIL(err, SABOT_ERR_PLAN,
                           "table \"%s\", option 'path': %s is a file; results are written into a folder", table->name,
@@ -467,29 +489,21 @@ static sabot_status file_open(const struct connector_context *context, struct si
 
 /* --- restore */
 
-/* The names that a checkpoint has as pending, and the tokens of its subtasks. */
+/* What a checkpoint has as pending. */
 struct restored {
-    char **names;
-    size_t n_names;
-    char (*tokens)[TOKEN_SIZE];
-    size_t n_tokens;
+    char **tickets;
+    size_t n;
 };
 
 static sabot_status restored_add(struct restored *restored, const char *line, size_t size, struct sabot_error *err) {
-    if (size == 6 + TOKEN_SIZE - 1 && memcmp(line, "token ", 6) == 0) {
-        char(*tokens)[TOKEN_SIZE] = realloc(restored->tokens, (restored->n_tokens + 1) * sizeof *tokens);
-        if (!tokens) { return no_memory(err); }
-        restored->tokens = tokens;
-        memcpy(tokens[restored->n_tokens], line + 6, TOKEN_SIZE - 1);
-        tokens[restored->n_tokens++][TOKEN_SIZE - 1] = 0;
-        return SABOT_OK;
-    }
-    if (size > 5 && memcmp(line, "file part-", 10) == 0 && !memchr(line, '/', size)) {
-        char **names = realloc(restored->names, (restored->n_names + 1) * sizeof *names);
-        if (!names) { return no_memory(err); }
-        restored->names = names;
-        names[restored->n_names] = strndup(line + 5, size - 5);
-        return names[restored->n_names++] ? SABOT_OK : no_memory(err);
+    if (size > 10 && memcmp(line, "file part-", 10) == 0 && !memchr(line, '\0', size)) {
+        char **tickets = realloc(restored->tickets, (restored->n + 1) * sizeof *tickets);
+        if (!tickets) { return no_memory(err); }
+        restored->tickets = tickets;
+        tickets[restored->n] = strndup(line + 5, size - 5);
+        if (!tickets[restored->n]) { return no_memory(err); }
+        const char *ticket = tickets[restored->n++];
+        if (strcspn(ticket, "/") >= strcspn(ticket, " ")) { return SABOT_OK; } /* a name, not a path */
     }
     return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint's list of files can't be read: \"%.*s\"", (int)size, line);
 }
@@ -511,59 +525,38 @@ static sabot_status restored_read(struct restored *restored, const struct batch 
     return SABOT_OK;
 }
 
-/* "part-<token>-<subtask>-<n>...", perhaps with a point before it: true where the token is one of these. */
-static bool is_of_tokens(const struct restored *restored, const char *name, long *subtask, long long *number) {
-    char token[TOKEN_SIZE];
-    name += name[0] == '.';
-    if (sscanf(name, "part-%16[0-9a-f]-%ld-%lld", token, subtask, number) != 3) { return false; }
-    for (size_t i = 0; i < restored->n_tokens; i++) {
-        if (strcmp(token, restored->tokens[i]) == 0) { return true; }
-    }
-    return false;
+/* Hidden by an earlier process of this lineage. Those of a checkpoint are committed by now, so hidden no more. */
+static bool is_leftover(const struct sink *sink, const char *ticket) {
+    unsigned long long lineage;
+    long long epoch;
+    return sscanf(ticket, "part-%16llx-%lld-", &lineage, &epoch) == 2 && lineage == sink->lineage &&
+           epoch < sink->context.epoch;
 }
 
-static sabot_status leftovers_remove(struct sink *sink, const struct restored *restored, struct sabot_error *err) {
-    char **names = NULL;
+static sabot_status leftovers_remove(struct sink *sink, struct sabot_error *err) {
+    if (sink->context.epoch == 0) { return SABOT_OK; }
+    char **tickets = NULL;
     size_t n = 0;
-    SABOT_TRY(env_list(sink->context.env, sink->table.path, &names, &n, err));
+    SABOT_TRY(store_hidden(sink->store, sink->table.path, &tickets, &n, err));
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-        long subtask;
-        long long number;
-        if (!is_of_tokens(restored, names[i], &subtask, &number)) { continue; }
-        if (subtask == sink->context.subtask && number >= sink->next_number) { sink->next_number = number + 1; }
-        if (names[i][0] != '.' || sink->context.subtask != 0) { continue; }
-        const size_t size = strlen(sink->table.path) + strlen(names[i]) + 2;
-        char *path = malloc(size);
-        if (path) {
-            snprintf(path, size, "%s/%s", sink->table.path, names[i]);
-            status = env_remove(sink->context.env, path, err);
-        } else {
-            status = no_memory(err);
+        if (is_leftover(sink, tickets[i])) {
+            status = store_abandon(sink->store, sink->table.path, tickets[i], err);
         }
-        free(path);
     }
-    env_names_free(names, n);
+    env_names_free(tickets, n);
     return status;
 }
 
 static sabot_status file_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
-    if (!pending || pending->selected == 0 || sink->is_pipe) { return SABOT_OK; }
+    if (!pending || pending->selected == 0 || sink->is_pipe || sink->context.subtask != 0) { return SABOT_OK; }
     struct restored restored = {0};
     sabot_status status = restored_read(&restored, pending, err);
-    for (size_t i = 0; i < restored.n_names && status == SABOT_OK && sink->context.subtask == 0; i++) {
-        status = part_move(sink, restored.names[i], STAGE_PENDING, STAGE_COMMITTED, true, err);
+    for (size_t i = 0; i < restored.n && status == SABOT_OK; i++) {
+        status = store_commit(sink->store, sink->table.path, restored.tickets[i], err);
     }
-    for (size_t i = 0; i < restored.n_tokens; i++) {
-        /* all subtasks take the same of them, whatever their number was and is */
-        if (i == 0 || strcmp(restored.tokens[i], sink->token) < 0) {
-            memcpy(sink->token, restored.tokens[i], TOKEN_SIZE);
-        }
-    }
-    if (status == SABOT_OK) { status = leftovers_remove(sink, &restored, err); }
-    for (size_t i = 0; i < restored.n_names; i++) { free(restored.names[i]); }
-    free(restored.names);
-    free(restored.tokens);
+    if (status == SABOT_OK) { status = leftovers_remove(sink, err); }
+    env_names_free(restored.tickets, restored.n);
     if (status != SABOT_OK) { error_context(err, "table \"%s\"", sink->context.table->name); }
     return status;
 }
@@ -579,6 +572,7 @@ const struct sink_type file_sink = {
     .write = file_write_batch,
     .prepare = file_prepare,
     .commit = file_commit,
+    .committed = file_committed,
     .finish = file_finish,
     .close = file_close,
 };

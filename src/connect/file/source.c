@@ -100,6 +100,7 @@ struct source {
 
     struct env_mutex *mutex;
     struct env_event *idle; /* set when the job has ended */
+    struct store *store;
     /* under the mutex */
     struct item ring[RING];
     int32_t ring_first, ring_count;
@@ -350,7 +351,7 @@ static sabot_status known_check(struct source *source, struct sabot_error *err) 
         memcpy(path, known->id, sizeof path);
         char *part = strrchr(path, ':');
         if (part && strchr(part, '+')) { *part = 0; }
-        const bool is_there = env_stat(source->context.env, path, &stat, NULL) == SABOT_OK;
+        const bool is_there = store_stat(source->context.store, path, &stat, NULL) == SABOT_OK;
         if (known->place.kind == PLACE_DONE && !is_there) { continue; }
         return SABOT_FAIL(err, SABOT_ERR_STATE,
                           "table \"%s\": the checkpoint has read part of %s, %s: start without the "
@@ -369,7 +370,7 @@ static sabot_status discover(struct source *source, struct sabot_error *err) {
                    : SABOT_OK;
     }
     struct file_list list;
-    SABOT_TRY(files_discover(source->context.env, source->table.path, &list, err));
+    SABOT_TRY(files_discover(source->context.store, source->table.path, &list, err));
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < list.n && status == SABOT_OK; i++) {
         bool is_new = true;
@@ -503,7 +504,7 @@ static sabot_status records_open(struct source *source, struct split *split, str
     const bool from_middle = split->resume.offset == split->begin && split->begin > 0;
     /* A range begins behind the first line end at or after its begin - 1: that line is the last of the range before. */
     const int64_t from = split->resume.offset - from_middle;
-    SABOT_TRY(stream_open(source->context.env, split->path, split->compression, &reading->stream, err));
+    SABOT_TRY(stream_open(source->context.store, split->path, split->compression, &reading->stream, err));
     SABOT_TRY(stream_skip(reading->stream, from, err));
     reading->at = reading->end = reading->capacity = 0;
     reading->at_offset = from;
@@ -886,6 +887,7 @@ static void file_close(struct source *source) {
     free(source->reading.columns);
     if (source->reading.decoder) { source->table.format->decoder_free(source->reading.decoder); }
     free(source->reading.offsets);
+    store_free(source->store);
     for (; source->ring_count > 0; source->ring_count--) {
         item_clear(&source->ring[source->ring_first]);
         source->ring_first = (source->ring_first + 1) % RING;
@@ -901,6 +903,8 @@ static void file_close(struct source *source) {
 static sabot_status source_fill(struct source *source, struct sabot_error *err) {
     const struct connector_table *table = source->context.table;
     SABOT_TRY(file_table_read(table, &source->table, err));
+    SABOT_TRY(file_store_open(&source->context, &source->store, err));
+    source->context.store = source->store;
     source->is_pipe = strcmp(source->table.path, "-") == 0;
     source->compression = option_text(table, file_options, "compression");
     SABOT_TRY(option_size(table, file_options, "source.split-size", &source->split_bytes, err));
@@ -936,7 +940,7 @@ static sabot_status source_fill(struct source *source, struct sabot_error *err) 
     }
     struct env_stat stat;
     const bool wild = strpbrk(source->table.path, "*?[") != NULL;
-    if (!source->is_pipe && !wild) { SABOT_TRY(env_stat(source->context.env, source->table.path, &stat, err)); }
+    if (!source->is_pipe && !wild) { SABOT_TRY(store_stat(source->context.store, source->table.path, &stat, err)); }
     return SABOT_OK;
 }
 

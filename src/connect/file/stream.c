@@ -37,8 +37,8 @@ const char *compression_extension(enum compression compression) {
 }
 
 struct stream {
-    struct env_file *file;
-    bool is_pipe;
+    struct store_file *file; /* NULL: standard input, */
+    struct env_file *pipe;   /* which is this */
     enum compression compression;
     int64_t file_offset, offset;
     char *input; /* compressed bytes: [at, end) are not used yet */
@@ -57,7 +57,7 @@ static sabot_status no_memory(const char *what, struct sabot_error *err) {
 
 void stream_close(struct stream *stream) {
     if (!stream) { return; }
-    env_close(stream->file);
+    store_close(stream->file);
     if (stream->compression == COMPRESSION_GZIP) { inflateEnd(&stream->zlib); }
     ZSTD_freeDStream(stream->zstd);
     LZ4F_freeDecompressionContext(stream->lz4);
@@ -79,7 +79,7 @@ static bool decompressor_start(struct stream *stream) {
     return false;
 }
 
-sabot_status stream_open(struct env *env, const char *path, enum compression compression, struct stream **out,
+sabot_status stream_open(struct store *store, const char *path, enum compression compression, struct stream **out,
                          struct sabot_error *err) {
     *out = NULL;
     const size_t size = strlen(path) + 1;
@@ -88,10 +88,9 @@ sabot_status stream_open(struct env *env, const char *path, enum compression com
     memcpy(stream->path, path, size);
     sabot_status status = SABOT_OK;
     if (strcmp(path, "-") == 0) {
-        stream->file = env_stdin(env);
-        stream->is_pipe = true;
+        stream->pipe = env_stdin(store_env(store));
     } else {
-        status = env_open(env, path, ENV_READ, &stream->file, err);
+        status = store_open(store, path, &stream->file, err);
     }
     if (status == SABOT_OK && compression != COMPRESSION_NONE) {
         stream->compression = compression;
@@ -106,7 +105,8 @@ sabot_status stream_open(struct env *env, const char *path, enum compression com
 }
 
 static sabot_status raw_read(struct stream *stream, void *target, size_t size, size_t *got, struct sabot_error *err) {
-    SABOT_TRY(env_read(stream->file, stream->is_pipe ? -1 : stream->file_offset, target, size, got, err));
+    SABOT_TRY(stream->pipe ? env_read(stream->pipe, -1, target, size, got, err)
+                           : store_read(stream->file, stream->file_offset, target, size, got, err));
     stream->file_offset += (int64_t)*got;
     return SABOT_OK;
 }
@@ -203,7 +203,7 @@ sabot_status stream_read(struct stream *stream, void *target, size_t size, size_
 }
 
 sabot_status stream_skip(struct stream *stream, int64_t offset, struct sabot_error *err) {
-    if (stream->compression == COMPRESSION_NONE && !stream->is_pipe) {
+    if (stream->compression == COMPRESSION_NONE && !stream->pipe) {
         stream->file_offset = stream->offset = offset;
         return SABOT_OK;
     }

@@ -2,8 +2,8 @@
 #ifndef CONNECT_FILE_STREAM_H
 #define CONNECT_FILE_STREAM_H
 
-#include "base/env.h"
 #include "base/text.h"
+#include "store/store.h"
 
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_LZ4 };
 
@@ -13,7 +13,7 @@ const char *compression_extension(enum compression compression); /* "", ".gz", .
 
 struct stream;
 /* "-" is standard input. */
-sabot_status stream_open(struct env *env, const char *path, enum compression compression, struct stream **out,
+sabot_status stream_open(struct store *store, const char *path, enum compression compression, struct stream **out,
                          struct sabot_error *err);
 /* Up to `size` decompressed bytes; *got = 0 at the end. A compressed file that ends early is SABOT_ERR_CORRUPT. */
 sabot_status stream_read(struct stream *stream, void *target, size_t size, size_t *got, struct sabot_error *err);
