@@ -768,7 +768,8 @@ static bool element_note(void *arg, const struct kv_entry *entry) {
         const struct string_view *view = entry->value;
         element.bytes.offset = (size_t)state->bytes_size;
         element.bytes.size = view->size;
-        elements->failed = !grow(&state->bytes, &state->bytes_capacity, state->bytes_size + view->size, 1);
+        /* never NULL, for empty elements too */
+        elements->failed = !grow(&state->bytes, &state->bytes_capacity, state->bytes_size + view->size + 1, 1);
         if (elements->failed) { return false; }
         memcpy(state->bytes + state->bytes_size, string_view_data(view), view->size);
         state->bytes_size += view->size;
@@ -816,7 +817,7 @@ sabot_status kv_list_get(struct kv_state *state, int64_t namespace_, const void 
                             (long long)elements.n);
     }
     if (status == SABOT_OK) {
-        qsort(elements.items, (size_t)elements.n, sizeof *elements.items, by_position);
+        if (elements.n) { qsort(elements.items, (size_t)elements.n, sizeof *elements.items, by_position); }
         for (int64_t i = 0; i < elements.n; i++) {
             const struct element *element = &elements.items[i];
             if (spec->value == KV_BYTES) {

@@ -101,7 +101,8 @@ static inline sabot_status run_add(struct timers *timers, struct run *run, const
     struct entry *target = &run->items[run->n];
     *target = *entry;
     if (timers->options.key == KV_BYTES) {
-        SABOT_TRY(array_grow(timers, &run->bytes, &run->bytes_capacity, run->n_bytes + entry->size, 1, err));
+        SABOT_TRY(array_grow(timers, &run->bytes, &run->bytes_capacity, run->n_bytes + entry->size + 1, 1,
+                             err)); /* never NULL, for the empty key too */
         memcpy(run->bytes + run->n_bytes, bytes, entry->size);
         target->key = run->n_bytes;
         run->n_bytes += entry->size;
