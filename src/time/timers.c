@@ -422,12 +422,15 @@ static sabot_status bucket_open(struct timers *timers, enum timer_domain which, 
     }
     const bool whole = !domain->below_any || domain->below_next > last;
     if (level == 0 || (whole && bucket->n <= READY_MAX)) {
-        /* What is registered from now on up to `last` goes to `fresh`, and is merged. */
+        /* What is registered from now on up to the last of them goes to `fresh`, and is merged; what lies behind it,
+         * into buckets again. */
         struct run *fresh = &domain->fresh;
+        uint64_t latest = first;
         for (int64_t i = 0; i < bucket->n; i++) {
             SABOT_TRY(run_add(timers, fresh, &bucket->items[i], bytes_of(bucket, &bucket->items[i]), err));
+            latest = bucket->items[i].time > latest ? bucket->items[i].time : latest;
         }
-        domain->base = last;
+        domain->base = latest;
     } else {
         struct run taken = *bucket;
         *bucket = (struct run){0};
