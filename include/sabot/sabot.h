@@ -66,10 +66,10 @@ enum sabot_result_kind {
     SABOT_RESULT_JOB   /* sabot_result_job */
 };
 SABOT_API enum sabot_result_kind sabot_result_kind(const struct sabot_result *result);
-/* The rows, once. Arrays may be kept, and released by any thread, also when the engine is closed. get_next blocks until
- * there are rows; a released array is the end. When rows are not fetched the query waits (a bounded number of batches is
- * kept). An updating query has a last column `row_kind`: +I, -U, +U or -D. The stream must be released before
- * sabot_result_free. */
+/* The rows, once. Arrays may be kept, and released by any thread, also when the engine is closed. get_next blocks
+ * until there are rows; a released array is the end. When rows are not fetched the query waits (a bounded number of
+ * batches is kept). An updating query has a last column `row_kind`: +I, -U, +U or -D. The stream must be released
+ * before sabot_result_free. */
 SABOT_API sabot_status sabot_result_stream(struct sabot_result *result, struct ArrowArrayStream *stream,
                                            struct sabot_error *err);
 /* The running job of an INSERT or a query, borrowed from the result; NULL where there is none. */

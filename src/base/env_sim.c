@@ -399,7 +399,7 @@ static sabot_status sim_write(struct env_file *base, const void *data, size_t si
         content->data = grown;
         content->capacity = capacity;
     }
-    memcpy(content->data + content->size, data, size);
+    if (size > 0) { memcpy(content->data + content->size, data, size); }
     content->size += size;
     content->modified_ms = env_wall_ms(&sim->env);
     return SABOT_OK;

@@ -72,7 +72,8 @@ sabot_status duration_parse(const char *text, int64_t *out_ns, struct sabot_erro
     size_t n = 0;
     while (end[n] && !isspace((unsigned char)end[n]) && n + 1 < sizeof unit) { unit[n] = end[n]; n++; }
     unit[n] = 0;
-    for (size_t i = 0; end != text && i < sizeof units / sizeof units[0]; i++) {
+    const bool decimal = !strpbrk(text, "xX"); /* strtod takes 0x10 too */
+    for (size_t i = 0; decimal && end != text && i < sizeof units / sizeof units[0]; i++) {
         if (strcasecmp(units[i].unit, unit) != 0) { continue; }
         const double ns = count * (double)units[i].ns;
         if (errno == 0 && ns >= 0 && ns < 9.2e18) {
@@ -97,7 +98,8 @@ sabot_status size_parse(const char *text, int64_t *out, struct sabot_error *err)
     errno = 0;
     const double count = strtod(text, &end);
     while (*end == ' ') { end++; }
-    for (size_t i = 0; end != text && i < sizeof units / sizeof units[0]; i++) {
+    const bool decimal = !strpbrk(text, "xX"); /* strtod takes 0x10 too */
+    for (size_t i = 0; decimal && end != text && i < sizeof units / sizeof units[0]; i++) {
         if (strcasecmp(units[i].unit, end) != 0) { continue; }
         const double bytes = count * units[i].bytes;
         if (errno == 0 && bytes >= 0 && bytes < 9.2e18) {

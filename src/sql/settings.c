@@ -2,6 +2,7 @@
 #include "sql/settings.h"
 
 #include "base/nearest.h"
+#include "base/zone.h"
 #include "connect/connector.h"
 
 #include <assert.h>
@@ -107,6 +108,11 @@ sabot_status settings_set(struct settings *settings, const char *key, const char
     enum setting setting = 0;
     SABOT_TRY(find(key, key_span, &setting, err));
     SABOT_TRY(check(setting, value, value_span, err));
+    const struct zone *zone;
+    if (setting == SETTING_time_zone && zone_find(value, &zone, NULL) != SABOT_OK) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, value_span,
+                        "'%s' takes a time zone such as 'Europe/Berlin', 'UTC' or '+02:00', not '%s'", key, value);
+    }
     char *copy = strdup(value);
     if (!copy) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for setting '%s'", key); }
     free(settings->values[setting]);
