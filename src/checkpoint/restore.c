@@ -73,7 +73,7 @@ sabot_status restore_check(const struct restore *restore, int32_t max_parallelis
         }
         return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in "
                           "this job (it has %s): start the old query, or leave that state behind with "
-                          "--allow-non-restored-state; `sabot check` compares a job with a checkpoint",
+                          "--allow-non-restored-state; `sabot checkpoints show` lists the states of a checkpoint",
                           restore->path, manifest->files[f].state, manifest->files[f].uid,
                           uids_text(uids, n_uids, (char[400]){0}, 400));
     }

@@ -3,8 +3,9 @@
  * It is a table of state.h (same names, same checkpoint format, restored by key group), with another access: rows
  * have slots, the rows of one key are a chain in the order of their arrival (which a restore may change). A slot is
  * valid until its row is removed. Every column may hold NULLs. A row has a namespace, by which rows leave in bulk: the
- * end of a window, or when they expire; and, where the spec asks for it, a count (how often the same row is there; then rows
- * can be retracted) and a number of matches, which is the operator's own. The memory backend is the only one so far. */
+ * end of a window, or when they expire; and, where the spec asks for it, a count (how often the same row is there; then
+ * rows can be retracted) and a number of matches, which is the operator's own. The memory backend is the only one so
+ * far. */
 #ifndef STATE_MULTIMAP_H
 #define STATE_MULTIMAP_H
 
