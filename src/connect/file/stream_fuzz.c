@@ -8,12 +8,13 @@
 #define READ_BYTES_MAX ((size_t)4 << 20) /* a small file may be a large text */
 
 static struct env *world;
+static struct store *store;
 
 static void read_all(enum compression compression, const char *same, size_t same_size) {
     struct stream *stream = NULL;
     static char block[65536];
     size_t total = 0, got = 0;
-    sabot_status status = stream_open(world, "/f", compression, &stream, NULL);
+    sabot_status status = stream_open(store, "/f", compression, &stream, NULL);
     while (status == SABOT_OK && total < READ_BYTES_MAX) {
         status = stream_read(stream, block, sizeof block, &got, NULL);
         if (status != SABOT_OK || got == 0) { break; }
@@ -28,7 +29,10 @@ static void read_all(enum compression compression, const char *same, size_t same
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) { return 0; }
-    if (!world) { world = env_sim_new(&(struct env_sim_options){.seed = 1}); }
+    if (!world) {
+        world = env_sim_new(&(struct env_sim_options){.seed = 1});
+        if (store_new(world, NULL, 0, &store, NULL) != SABOT_OK) { abort(); }
+    }
     const enum compression compression = COMPRESSION_GZIP + data[0] % 3;
     const char *bytes = (const char *)data + 1;
     size--;
