@@ -53,6 +53,7 @@ struct window_spec {
     int64_t slide_ms;  /* HOP: slide; CUMULATE: step; TUMBLE: == size_ms */
     int64_t offset_ms;
     int32_t time_column;          /* of the input; TIMESTAMP(p) or TIMESTAMP_LTZ(p) */
+    bool times_are_ends;          /* it holds ends of windows (exclusive) rather than times within */
     int64_t allowed_lateness_ms;  /* 0 in SQL */
 };
 

@@ -232,13 +232,13 @@ static sabot_status attach(struct plan_arena *plans, const struct plan *aggregat
     struct plan model = {.kind = PLAN_WINDOW_AGGREGATE, .span = aggregate->span};
     const int64_t slide_ms = spec->kind == WINDOW_SESSION ? 1 : spec->slide_ms; /* sessions end at any time */
     model.window_aggregate.spec = (struct window_spec){
-        .kind = WINDOW_TUMBLE, .size_ms = slide_ms, .slide_ms = slide_ms, .offset_ms = (spec->offset_ms + 1) % slide_ms,
-        .time_column = aggregate->aggregate.keys[found.end],
+        .kind = WINDOW_TUMBLE, .size_ms = slide_ms, .slide_ms = slide_ms, .offset_ms = spec->offset_ms % slide_ms,
+        .time_column = aggregate->aggregate.keys[found.end], .times_are_ends = true,
     };
     if (spec->kind == WINDOW_HOP) {
         /* Ends are at start + size: with a size that is no multiple of the slide they are shifted against the starts.
          */
-        model.window_aggregate.spec.offset_ms = (spec->offset_ms + spec->size_ms + 1) % spec->slide_ms;
+        model.window_aggregate.spec.offset_ms = (spec->offset_ms + spec->size_ms) % spec->slide_ms;
     }
     model.window_aggregate.keys = aggregate->aggregate.keys;
     model.window_aggregate.n_keys = aggregate->aggregate.n_keys;

@@ -84,7 +84,7 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
                           "have none");
     }
     splitter_init(&self->splitter, context->pool, &self->slices, partial ? 1 : timestamp_units_per_ms_num(time),
-                  partial ? 1 : 0);
+                  partial || plan->window.times_are_ends);
     const struct aggregator_options aggregator = {
         .keys = plan->keys,
         .n_keys = plan->n_keys,

@@ -483,6 +483,35 @@ static void a_row_without_a_time_is_counted_late_and_in_no_window(void **state) 
     schema_unref(output);
 }
 
+/* Rows that carry their window come when it has fired: their result must be out before that watermark, or what joins
+ * it finds it late. */
+static void a_window_of_rows_with_its_end_is_given_out_by_the_watermark_that_ends_it(void **state) {
+    (void)state;
+    struct schema *input = test_schema((struct field[]){{"window_end", type_timestamp(3)}}, 1);
+    struct schema *output = test_schema((struct field[]){{"n", type_of(TYPE_INT64)}}, 1);
+    const struct window_aggregate_options options = {
+        .window = {.size_ms = 10, .slide_ms = 10, .times_are_ends = true}, .calls = &count_rows, .n_calls = 1};
+    struct op_harness *harness = malloc(sizeof *harness);
+    harness_init(harness, &op_window_aggregate, &options, input, output);
+    harness_open(harness);
+    struct column *ends = test_column_i64(&harness->pool, (int64_t[]){20, 20, 30}, NULL, 3);
+    harness_batch(harness, test_batch(input, &ends, 1));
+    harness_watermark(harness, 18);
+    int32_t n;
+    char **rows = harness_rows(harness, &n);
+    assert_int_equal(n, 0);
+    test_rows_free(rows, n);
+    harness_watermark(harness, 19);
+    rows = harness_rows(harness, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(rows[0], "2");
+    test_rows_free(rows, n);
+    harness_close(harness);
+    free(harness);
+    schema_unref(input);
+    schema_unref(output);
+}
+
 static void a_sum_that_passes_bigint_is_an_error_unless_it_may_wrap(void **state) {
     (void)state;
     struct schema *input = test_schema((struct field[]){{"ts", type_timestamp(3)}, {"v", type_of(TYPE_INT64)}}, 2);
@@ -519,6 +548,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(two_phases_that_let_rows_through_give_what_one_gives),
         cmocka_unit_test(windows_of_many_slices_in_a_batch_equal_the_model),
         cmocka_unit_test(a_row_without_a_time_is_counted_late_and_in_no_window),
+        cmocka_unit_test(a_window_of_rows_with_its_end_is_given_out_by_the_watermark_that_ends_it),
         cmocka_unit_test(a_sum_that_passes_bigint_is_an_error_unless_it_may_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

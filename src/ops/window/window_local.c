@@ -96,7 +96,8 @@ static sabot_status open_parts(struct window_local *self, struct sabot_error *er
     SABOT_TRY(slices_init(&self->slices, &options->window, err));
     self->time_column = options->window.time_column;
     splitter_init(&self->splitter, context->pool, &self->slices,
-                  timestamp_units_per_ms_num(context->input->fields[self->time_column].type), 0);
+                  timestamp_units_per_ms_num(context->input->fields[self->time_column].type),
+                  options->window.times_are_ends);
     const struct state_context state = {.pool = context->pool,
                                         .metrics = context->metrics,
                                         .backend = "memory",
