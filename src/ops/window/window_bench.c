@@ -11,7 +11,7 @@
 #include "time/watermark.h"
 
 #define BATCH 8192
-#define RUNS 7
+#define RUNS 3
 #define EVENTS_PER_MS 100
 #define SECOND 1000
 
@@ -322,22 +322,23 @@ struct line {
     const char *name;
     int64_t (*run)(const struct data *data);
     bool per_batch;
+    double target_ns;  /* 0: none */
     const char *limit; /* the line that it is compared with */
 };
 static const struct line lines[] = {
-    {"batch setup (3 columns)", step_batch, true, NULL},
-    {"watermark update (8 splits)", step_watermark, true, NULL},
-    {"timestamp range", step_times, false, NULL},
-    {"tumble assignment", step_tumble_assign, false, NULL},
-    {"hop x4 assignment", step_hop_assign, false, NULL},
-    {"assignment, 40 slices a batch", step_mixed_assign, false, NULL},
-    {"late check", step_late, false, NULL},
-    {"key hash", step_hash, false, NULL},
-    {"key hash + state find/insert", step_state, false, NULL},
-    {"plain C tumble", plain_tumble, false, NULL},
-    {"tumble count sum max", tumble, false, "plain C tumble"},
-    {"plain C hop", plain_hop, false, NULL},
-    {"hop count", hop, false, "plain C hop"},
+    {"batch-setup-3-columns", step_batch, true, 1000, NULL},
+    {"watermark-update-8-splits", step_watermark, true, 0, NULL},
+    {"timestamp-range", step_times, false, 0, NULL},
+    {"tumble-assign", step_tumble_assign, false, 5, NULL},
+    {"hop-x4-assign", step_hop_assign, false, 20, NULL},
+    {"assign-40-slices", step_mixed_assign, false, 0, NULL},
+    {"late-check", step_late, false, 0, NULL},
+    {"key-hash", step_hash, false, 0, NULL},
+    {"key-hash-and-state", step_state, false, 0, NULL},
+    {"plain-c-tumble", plain_tumble, false, 0, NULL},
+    {"tumble", tumble, false, 0, "plain-c-tumble"},
+    {"plain-c-hop", plain_hop, false, 0, NULL},
+    {"hop", hop, false, 0, "plain-c-hop"},
 };
 #define LINES ((int)(sizeof lines / sizeof lines[0]))
 
@@ -349,36 +350,27 @@ static void measure(int64_t keys) {
     struct data data = make_data(keys);
     plain_keys = keys;
     static double ns[LINES][RUNS];
-    int64_t results[LINES];
+    int64_t sum = 0;
     for (int run = 0; run < RUNS; run++) {
         for (int l = 0; l < LINES; l++) {
             if (only && !strstr(lines[l].name, only)) { continue; }
             const int64_t start = env_cpu_ns(env_real());
-            results[l] = lines[l].run(&data);
+            sum += lines[l].run(&data);
             ns[l][run] =
                 (double)(env_cpu_ns(env_real()) - start) / (double)(lines[l].per_batch ? n_batches : data.rows);
         }
     }
-    printf("\n%lld keys, %.1f M rows            ns/row   M rows/s   of the limit   (results)\n", (long long)keys,
-           (double)data.rows / 1e6);
-    double medians[LINES];
     for (int l = 0; l < LINES; l++) {
-        if (only && !strstr(lines[l].name, only)) { continue; }
+        const struct line *line = &lines[l];
+        if (only && !strstr(line->name, only)) { continue; }
         qsort(ns[l], RUNS, sizeof ns[l][0], order);
-        medians[l] = ns[l][RUNS / 2];
-        printf("%-32s %8.2f", lines[l].name, medians[l]);
-        if (lines[l].per_batch) {
-            printf(" ns a batch\n");
-            continue;
-        }
-        printf(" %10.1f", 1000 / medians[l]);
-        for (int o = 0; o < l; o++) {
-            if (lines[l].limit && strcmp(lines[o].name, lines[l].limit) == 0 && !only) {
-                printf("        x %.2f", medians[o] / medians[l]);
-            }
-        }
-        printf("%*s(%lld)\n", lines[l].limit ? 6 : 15, "", (long long)results[l]);
+        printf("window/%lld-keys/%s %.3f ns/%s", (long long)keys, line->name, ns[l][RUNS / 2],
+               line->per_batch ? "batch" : "row");
+        if (line->target_ns > 0) { printf(" # target: <=%.0f", line->target_ns); }
+        if (line->limit) { printf(" # reference: window/%lld-keys/%s", (long long)keys, line->limit); }
+        printf("\n");
     }
+    if (sum == -1) { puts(""); } /* the sums are used, so that nothing is left out */
     free_data(&data);
 }
 
