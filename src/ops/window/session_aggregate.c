@@ -17,6 +17,7 @@
 
 #include "ops/aggregate/aggregator.h"
 #include "ops/services.h"
+#include "ops/window/progress.h"
 #include "ops/window/slices.h"
 #include "time/lateness.h"
 
@@ -31,8 +32,7 @@ struct session {
     struct state_table *table; /* the aggregator's */
     int32_t least, most;       /* cells: the bounds */
     int64_t gap_ms, units;     /* units of the time column per ms */
-    struct schema *progress_schema;
-    struct state_table *progress;
+    struct window_progress progress;
     int64_t watermark_ms;
     int64_t created_ns;
     int64_t due_ms; /* no session is due before the watermark reaches it */
@@ -55,7 +55,7 @@ static sabot_status no_memory(struct sabot_error *err) {
 static void session_close(struct op *op) {
     struct session *self = (struct session *)op;
     if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }
-    schema_unref(self->progress_schema);
+    window_progress_clear(&self->progress);
     free(self->calls);
     free(self->rows);
     free(self->due);
@@ -63,20 +63,6 @@ static void session_close(struct op *op) {
 }
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
-
-static sabot_status open_progress(struct session *self, struct sabot_error *err) {
-    const struct field field = {"watermark", type_not_null(type_of(TYPE_INT64))};
-    SABOT_TRY(schema_new(&field, 1, &self->progress_schema, err));
-    const struct state_spec spec = {.name = "progress", .kind = STATE_LIST, .schema = self->progress_schema};
-    SABOT_TRY(state_table_open(self->own.state, &spec, &self->progress, err));
-    const struct batch *rows = state_list_rows(self->progress);
-    for (int32_t i = 0; rows && i < rows->selected; i++) {
-        const struct column *column = rows->columns[0];
-        const int64_t watermark = ((const int64_t *)column->values)[column_at(column, batch_row(rows, i))];
-        self->watermark_ms = i == 0 || watermark < self->watermark_ms ? watermark : self->watermark_ms;
-    }
-    return SABOT_OK;
-}
 
 static sabot_status open_parts(struct session *self, struct sabot_error *err) {
     const struct window_aggregate_options *options = self->options;
@@ -106,7 +92,7 @@ static sabot_status open_parts(struct session *self, struct sabot_error *err) {
     self->table = self->aggregator.table;
     self->least = self->aggregator.accumulators.calls[n].value;
     self->most = self->aggregator.accumulators.calls[n + 1].value;
-    return open_progress(self, err);
+    return window_progress_open(&self->progress, self->own.state, &self->watermark_ms, err);
 }
 
 static sabot_status session_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
@@ -539,11 +525,7 @@ static sabot_status session_before_barrier(struct op *op, int64_t checkpoint_id,
     (void)checkpoint_id;
     (void)out;
     struct session *self = (struct session *)op;
-    struct column *column;
-    SABOT_TRY(column_constant(self->own.pool, PHYS_I64, &self->watermark_ms, 1, &column, err));
-    struct batch *row;
-    SABOT_TRY(batch_new(self->progress_schema, &column, 1, 1, &row, err));
-    return state_list_replace(self->progress, row, err);
+    return window_progress_keep(&self->progress, self->own.pool, self->watermark_ms, err);
 }
 
 const struct op_type op_session_aggregate = {

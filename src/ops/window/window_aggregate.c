@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
+#include "ops/window/progress.h"
 #include "ops/window/split.h"
 #include "ops/services.h"
 #include "time/lateness.h"
@@ -25,8 +26,7 @@ struct window_aggregate {
     struct aggregator aggregator;
     int32_t time_column;
     int64_t lateness_ms;
-    struct schema *progress_schema;
-    struct state_table *progress;
+    struct window_progress progress;
     int64_t watermark_ms;   /* windows that end before it have fired */
     int64_t created_ns;     /* of the newest rows: results are as old as the row that made them due */
     /* firing; window_end INT64_MAX = none */
@@ -40,27 +40,11 @@ static void window_close(struct op *op) {
     struct window_aggregate *self = (struct window_aggregate *)op;
     if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }
     splitter_clear(&self->splitter);
-    schema_unref(self->progress_schema);
+    window_progress_clear(&self->progress);
     free(self);
 }
 
 /* --- open */
-static sabot_status open_progress(struct window_aggregate *self, struct sabot_error *err) {
-    const struct field field = {"watermark", type_not_null(type_of(TYPE_INT64))};
-    SABOT_TRY(schema_new(&field, 1, &self->progress_schema, err));
-    const struct state_spec spec = {.name = "progress", .kind = STATE_LIST, .schema = self->progress_schema};
-    SABOT_TRY(state_table_open(self->own.state, &spec, &self->progress, err));
-    const struct batch *rows = state_list_rows(self->progress);
-    /* Subtasks had the same watermark, but for unaligned barriers: firing twice for late rows is better than never.
-     */
-    for (int32_t i = 0; rows && i < rows->selected; i++) {
-        const struct column *column = rows->columns[0];
-        const int64_t watermark = ((const int64_t *)column->values)[column_at(column, batch_row(rows, i))];
-        self->watermark_ms = i == 0 || watermark < self->watermark_ms ? watermark : self->watermark_ms;
-    }
-    return SABOT_OK;
-}
-
 static sabot_status open_parts(struct window_aggregate *self, struct sabot_error *err) {
     const struct window_aggregate_options *options = self->options;
     const struct op_context *context = &self->own;
@@ -96,7 +80,7 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
     };
     SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "panes", context->pool, err));
     if (partial) { aggregator_take_partials(&self->aggregator, 2, 1, 2 + plan->n_keys); }
-    return open_progress(self, err);
+    return window_progress_open(&self->progress, self->own.state, &self->watermark_ms, err);
 }
 
 static sabot_status window_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
@@ -347,11 +331,7 @@ static sabot_status window_before_barrier(struct op *op, int64_t checkpoint_id, 
     (void)checkpoint_id;
     (void)out;
     struct window_aggregate *self = (struct window_aggregate *)op;
-    struct column *column;
-    SABOT_TRY(column_constant(self->own.pool, PHYS_I64, &self->watermark_ms, 1, &column, err));
-    struct batch *row;
-    SABOT_TRY(batch_new(self->progress_schema, &column, 1, 1, &row, err));
-    return state_list_replace(self->progress, row, err);
+    return window_progress_keep(&self->progress, self->own.pool, self->watermark_ms, err);
 }
 
 const struct op_type op_window_aggregate = {
