@@ -8,10 +8,11 @@
 #define MERGE_SLOTS 4096 /* per step, so that the slot lists stay in the cache */
 
 /* --- open */
-static sabot_status open_table(struct aggregator *aggregator, const struct schema *input, struct state_tables *tables,
-                               const char *name, struct sabot_error *err) {
+static sabot_status open_table(struct aggregator *aggregator, const struct aggregator_options *options,
+                               struct state_tables *tables, const char *name, struct sabot_error *err) {
+    const struct schema *input = options->input;
     const struct accumulators *plan = &aggregator->accumulators;
-    struct field fields[AGGREGATOR_KEYS_MAX + CELLS_MAX];
+    struct field fields[AGGREGATOR_KEYS_MAX + CELLS_MAX + 1];
     char names[CELLS_MAX][24];
     static const char *const ops[] = {"count", "sum", "min", "max"};
     for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
@@ -19,9 +20,12 @@ static sabot_status open_table(struct aggregator *aggregator, const struct schem
         snprintf(names[c], sizeof names[c], "%s%d", ops[plan->cells[c].op], c);
         fields[aggregator->n_keys + c] = (struct field){names[c], plan->cells[c].type};
     }
-    SABOT_TRY(schema_new(fields, aggregator->n_keys + plan->n_cells, &aggregator->schema, err));
+    const int32_t n = aggregator->n_keys + plan->n_cells;
+    fields[n] = (struct field){"written", type_not_null(type_of(TYPE_INT64))};
+    SABOT_TRY(schema_new(fields, n, &aggregator->schema, err));
+    SABOT_TRY(schema_new(fields, options->keeps_written ? n + 1 : n, &aggregator->stored, err));
     const struct state_spec spec = {
-        .name = name, .kind = STATE_KEYED, .schema = aggregator->schema, .n_keys = aggregator->n_keys};
+        .name = name, .kind = STATE_KEYED, .schema = aggregator->stored, .n_keys = aggregator->n_keys};
     return state_table_open(tables, &spec, &aggregator->table, err);
 }
 
@@ -57,7 +61,7 @@ sabot_status aggregator_open(struct aggregator *aggregator, const struct aggrega
     for (int32_t k = 0; k < options->n_keys; k++) { aggregator->keys[k] = options->keys[k]; }
     SABOT_TRY(accumulators_plan(options->calls, options->n_calls, options->input, options->flags,
                                 &aggregator->accumulators, err));
-    SABOT_TRY(open_table(aggregator, options->input, tables, name, err));
+    SABOT_TRY(open_table(aggregator, options, tables, name, err));
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
         SABOT_TRY(open_set(aggregator, s, options->input, tables, name, err));
     }
@@ -76,6 +80,7 @@ void aggregator_take_partials(struct aggregator *aggregator, int32_t first_key, 
 
 void aggregator_clear(struct aggregator *aggregator) {
     schema_unref(aggregator->schema);
+    schema_unref(aggregator->stored);
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) { schema_unref(aggregator->sets[s].schema); }
     memory_free(aggregator->pool, aggregator->slots, (size_t)aggregator->scratch_rows * 3 * sizeof(int32_t));
     *aggregator = (struct aggregator){0};

@@ -14,6 +14,7 @@ struct aggregator_options {
     int32_t n_calls;
     const struct schema *input; /* of raw rows */
     uint32_t flags;             /* ACCUMULATE_ */
+    bool keeps_written;         /* the table has a BIGINT behind the cells: when a group was written, the caller's */
 };
 
 struct aggregator {
@@ -23,7 +24,8 @@ struct aggregator {
     int32_t n_keys;
     bool takes_partials;
     int32_t partial_columns[CELLS_MAX]; /* per cell */
-    struct schema *schema;      /* of the table: keys, cells */
+    struct schema *schema;      /* keys, cells */
+    struct schema *stored;      /* of the table: the same, and "written" where it is kept */
     struct state_table *table;
     struct {
         struct schema *schema;  /* keys, value */

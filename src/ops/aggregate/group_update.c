@@ -8,7 +8,12 @@
  *
  * Retraction: COUNT, SUM and AVG subtract. MIN, MAX and DISTINCT keep a count per value in tables of their own; the
  * values of a group hang together in chains, from which MIN and MAX are found again when the extreme itself went. The
- * chains are no state: they are made anew from the tables when the operator opens. */
+ * chains are no state: they are made anew from the tables when the operator opens.
+ *
+ * TTL, as Flink's: a group that was not written for so long (processing time) is forgotten without a word, and the next
+ * row of its key makes a new one. Whether a batch finds forgotten groups is looked up before it is folded in; besides,
+ * each batch looks at some other groups, so that those go too that never get a row again. With DISTINCT the values are
+ * chained as for retraction, because they go with their group. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -31,6 +36,9 @@ struct group_update {
     struct op_context own;
     const struct group_update_options *options;
     struct aggregator aggregator;
+    bool retracts;       /* values are counted: rows may be taken back, or groups be forgotten with their values */
+    int64_t now_ms;      /* of the batch at hand; only with a TTL */
+    int64_t looked_from; /* groups from here on were looked at for their age */
     struct chains chains[CELLS_MAX];
     struct array marks; /* by slot of a table, 0 between two uses */
     struct array touched, changes, sources, kinds, minus, minus_slots, plus, plus_slots, lists[6];
@@ -100,6 +108,7 @@ static sabot_status chains_open(struct group_update *self, int32_t s, struct sab
         const struct cell *cell = &aggregator->accumulators.cells[c];
         self->chains[s].used |= cell->set == s && (cell->op == CELL_MIN || cell->op == CELL_MAX);
     }
+    self->chains[s].used |= self->options->ttl_ms > 0;
     const int64_t count = state_count(set, 0), groups = state_count(aggregator->table, 0);
     if (!self->chains[s].used || count == 0) { return SABOT_OK; }
     SABOT_TRY(chains_reserve(self, s, err));
@@ -262,7 +271,7 @@ static sabot_status apply(struct group_update *self, const struct batch *batch, 
     struct aggregator *aggregator = &self->aggregator;
     const int32_t *rows = batch->selection;
     const int32_t n = batch->selected;
-    if (!self->options->input_retracts) { return aggregator_fold(aggregator, 0, batch, rows, n, err); }
+    if (!self->retracts) { return aggregator_fold(aggregator, 0, batch, rows, n, err); }
     if (!batch->row_kinds) {
         SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL, rows,
                                       aggregator->slots, n, err));
@@ -335,7 +344,7 @@ static sabot_status results_of(struct group_update *self, const int32_t *slots, 
                                       self->own.spec->output->fields[n_keys + i].type, &out->columns[i], err));
         out->n_columns++;
     }
-    out->rows = self->options->input_retracts ? out->cells->columns[n_keys]->values : NULL;
+    out->rows = self->retracts ? out->cells->columns[n_keys]->values : NULL;
     return SABOT_OK;
 }
 
@@ -494,15 +503,70 @@ static sabot_status drop_empty(struct group_update *self, const struct results *
     return m ? remove_groups(self, self->touched.items, m, err) : SABOT_OK;
 }
 
+/* --- groups that are too old */
+#define LOOK_AT_LEAST 64 /* groups that a batch looks at besides its own */
+
+static bool is_too_old(const struct group_update *self, const int64_t *written, int32_t group) {
+    return written[group] <= self->now_ms - self->options->ttl_ms;
+}
+
+/* Groups of the batch's keys that are there: slots, -1 = none. */
+static void find_groups(struct group_update *self, const struct batch *batch, int32_t *groups) {
+    struct aggregator *aggregator = &self->aggregator;
+    if (aggregator->n_keys == 0) { /* one group, or none yet */
+        memset(groups, 0, (size_t)batch->selected * sizeof *groups);
+        return;
+    }
+    state_find(aggregator->table, 0, batch, aggregator->keys, batch->selection, batch->selected, groups);
+}
+
+static sabot_status forget(struct group_update *self, const struct batch *batch, struct sabot_error *err) {
+    struct state_table *table = self->aggregator.table;
+    const int64_t count = state_count(table, 0);
+    self->now_ms = env_wall_ms(self->own.env);
+    if (count == 0) { return SABOT_OK; }
+    const int32_t n = batch->selected, look = n > LOOK_AT_LEAST ? n : LOOK_AT_LEAST;
+    SABOT_TRY(reserve(self, &self->marks, count, 0, err));
+    SABOT_TRY(reserve(self, &self->changes, n, 0, err));
+    SABOT_TRY(reserve(self, &self->touched, (int64_t)n + look, 0, err));
+    int32_t *groups = self->changes.items, *old = self->touched.items, *marks = self->marks.items;
+    find_groups(self, batch, groups);
+    const int64_t *written = state_values(table, 0, self->aggregator.accumulators.n_cells);
+    int32_t m = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (groups[i] < 0 || marks[groups[i]] || !is_too_old(self, written, groups[i])) { continue; }
+        marks[groups[i]] = 1;
+        old[m++] = groups[i];
+    }
+    /* From the end, because what is removed is replaced by the last: that one was looked at already. */
+    int64_t at = self->looked_from > 0 && self->looked_from <= count ? self->looked_from : count;
+    for (int32_t i = 0; i < look && at > 0; i++) {
+        at--;
+        if (marks[at] || !is_too_old(self, written, (int32_t)at)) { continue; }
+        marks[at] = 1;
+        old[m++] = (int32_t)at;
+    }
+    self->looked_from = at;
+    for (int32_t i = 0; i < m; i++) { marks[old[i]] = 0; }
+    return m ? remove_groups(self, old, m, err) : SABOT_OK;
+}
+
+static void note_written(struct group_update *self, int32_t n) {
+    int64_t *written = state_values(self->aggregator.table, 0, self->aggregator.accumulators.n_cells);
+    for (int32_t i = 0; i < n; i++) { written[self->touched.items[i]] = self->now_ms; }
+}
+
 /* --- events */
 static sabot_status update(struct group_update *self, const struct batch *batch, struct results *old,
                            struct results *now, struct op_out *out, struct sabot_error *err) {
+    if (self->options->ttl_ms > 0) { SABOT_TRY(forget(self, batch, err)); }
     const int64_t before = state_count(self->aggregator.table, 0);
     SABOT_TRY(aggregator_find(&self->aggregator, 0, batch, batch->selection, batch->selected, err));
     int32_t n;
     SABOT_TRY(find_touched(self, batch->selected, &n, err));
     SABOT_TRY(results_of(self, self->touched.items, n, old, err));
     SABOT_TRY(apply(self, batch, n, err));
+    if (self->options->ttl_ms > 0) { note_written(self, n); }
     SABOT_TRY(results_of(self, self->touched.items, n, now, err));
     SABOT_TRY(reserve(self, &self->changes, (int64_t)n * 2, 0, err));
     SABOT_TRY(reserve(self, &self->sources, (int64_t)n * 2, 0, err));
@@ -580,15 +644,13 @@ static void update_close(struct op *op) {
 static sabot_status update_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
     *out = NULL;
     const struct group_update_options *options = context->spec->options;
-    if (options->ttl_ms) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "GROUP BY without a window can't forget groups yet: unset "
-                          "table.exec.state.ttl");
-    }
     struct group_update *self = calloc(1, sizeof *self);
     if (!self) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for an aggregation"); }
     self->op.type = &op_group_update;
     self->own = *context;
     self->options = options;
+    self->retracts = options->input_retracts;
+    for (int32_t i = 0; i < options->n_calls; i++) { self->retracts |= options->ttl_ms > 0 && options->calls[i].distinct; }
     const struct aggregator_options aggregator = {
         .keys = options->keys,
         .n_keys = options->n_keys,
@@ -597,11 +659,12 @@ static sabot_status update_open(const struct op_context *context, struct op **ou
         .input = context->input,
         .flags = (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0) |
                  (options->n_keys == 0 ? ACCUMULATE_MAY_BE_EMPTY : 0) |
-                 (options->input_retracts ? ACCUMULATE_RETRACTS | ACCUMULATE_ROWS : 0),
+                 (self->retracts ? ACCUMULATE_RETRACTS | ACCUMULATE_ROWS : 0),
+        .keeps_written = options->ttl_ms > 0,
     };
     sabot_status status = aggregator_open(&self->aggregator, &aggregator, context->state, "groups", context->pool, err);
     for (int32_t s = 0; status == SABOT_OK && s < self->aggregator.accumulators.n_sets; s++) {
-        if (options->input_retracts) { status = chains_open(self, s, err); }
+        if (self->retracts) { status = chains_open(self, s, err); }
     }
     if (status != SABOT_OK) {
         update_close(&self->op);

@@ -6,6 +6,9 @@
  * Runs are no state: they are made anew from the table when the operator opens (rows keep their arrival for that: of
  * equal rows the earlier one ranks first, with keep_last the later one).
  *
+ * TTL, as Flink's: a row is forgotten without a word when it was written so long ago (processing time). Before a batch is
+ * taken in, its partitions and some other rows are looked at for their age.
+ *
  * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
  * was, and only what differs in the end is given out and written. */
 #include <assert.h>
@@ -61,6 +64,9 @@ struct rank {
     int32_t place_of[COLUMNS_MAX]; /* input column -> column of the table */
     int32_t n_masks;               /* value columns with NULL bits, behind the arrival */
     int64_t arrival;               /* of the next row */
+    int32_t written;               /* value column: when a row was written; only with a TTL */
+    int64_t now_ms;                /* of the batch at hand; only with a TTL */
+    int64_t looked_from;           /* rows from here on were looked at for their age */
     struct array runs, items, touched, old, left, entered, changes, slots, owners, words, scratch;
     int64_t free_items[CLASSES]; /* first of a list through `word`; -1 */
     /* the batch at hand */
@@ -567,6 +573,18 @@ static sabot_status remove_slots(struct rank *self, int32_t *slots, int32_t n, s
     return state_remove(self->rows, 0, slots, n, err);
 }
 
+/* Slots that rows have left and no other has taken. */
+static int32_t slots_left(const struct rank *self, int32_t *slots) {
+    int32_t n = 0;
+    for (int64_t t = 0; t < self->touched.n; t++) {
+        for (int32_t at = ((const struct touched *)self->touched.items)[t].left; at >= 0;
+             at = ((const struct left *)self->left.items)[at].next) {
+            slots[n++] = ((const struct left *)self->left.items)[at].slot;
+        }
+    }
+    return n;
+}
+
 /* Rows that entered get slots: those that rows of their partition have left, else new ones. Slots that remain go. */
 static sabot_status write_rows(struct rank *self, struct sabot_error *err) {
     const struct batch *batch = self->batch;
@@ -574,7 +592,7 @@ static sabot_status write_rows(struct rank *self, struct sabot_error *err) {
     int32_t *rows = self->scratch.items, *slots = rows + batch->rows, *fresh = slots + batch->rows;
     int32_t *fresh_slots = fresh + batch->rows, *gone = fresh_slots + batch->rows;
     struct item *entered = self->entered.items;
-    int32_t n = 0, n_fresh = 0, n_gone = 0;
+    int32_t n = 0, n_fresh = 0, n_gone;
     for (int32_t i = 0; i < batch->selected; i++) {
         const int32_t row = batch_row(batch, i);
         if (entered[row].partition < 0) { continue; }
@@ -607,15 +625,12 @@ static sabot_status write_rows(struct rank *self, struct sabot_error *err) {
         ((uint64_t *)self->words.items)[slots[i]] = item->word;
         arrivals[slots[i]] = self->arrival + rows[i];
     }
+    int64_t *written = n && self->options->ttl_ms > 0 ? state_values(self->rows, 0, self->written) : NULL;
+    for (int32_t i = 0; i < n && written; i++) { written[slots[i]] = self->now_ms; }
     for (int32_t c = 0; c < self->own.input->n_fields && n; c++) {
         if (!is_key(self, c)) { SABOT_TRY(write_column(self, c, rows, slots, n, err)); }
     }
-    for (int64_t t = 0; t < self->touched.n; t++) {
-        for (int32_t at = ((struct touched *)self->touched.items)[t].left; at >= 0;
-             at = ((struct left *)self->left.items)[at].next) {
-            gone[n_gone++] = ((struct left *)self->left.items)[at].slot;
-        }
-    }
+    n_gone = slots_left(self, gone);
     return n_gone ? remove_slots(self, gone, n_gone, err) : SABOT_OK;
 }
 
@@ -644,6 +659,49 @@ static sabot_status drop_empty(struct rank *self, struct sabot_error *err) {
         }
     }
     return state_remove(self->partitions, STATE_NAMESPACE_SCRATCH, empty, n, err);
+}
+
+/* --- rows that are too old */
+#define LOOK_AT_LEAST 64 /* rows that a batch looks at besides those of its partitions */
+
+static sabot_status forget_rows_of(struct rank *self, const int64_t *written, int32_t partition,
+                                   struct sabot_error *err) {
+    for (int32_t at = run_of(self, partition)->count - 1; at >= 0; at--) {
+        if (written[items_of(self, run_of(self, partition))[at].ref] > self->now_ms - self->options->ttl_ms) { continue; }
+        SABOT_TRY(touch(self, partition, err));
+        SABOT_TRY(take_out(self, partition, at, err));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status forget(struct rank *self, const struct batch *batch, struct sabot_error *err) {
+    const int64_t count = state_count(self->rows, 0);
+    self->now_ms = env_wall_ms(self->own.env);
+    if (count == 0) { return SABOT_OK; }
+    self->touched.n = self->old.n = self->left.n = 0;
+    const int64_t *written = state_values(self->rows, 0, self->written);
+    const int32_t n = batch->selected, look = n > LOOK_AT_LEAST ? n : LOOK_AT_LEAST;
+    SABOT_TRY(reserve(self, &self->slots, n, sizeof(int32_t), err));
+    int32_t *partitions = self->slots.items;
+    if (self->options->n_keys) {
+        state_find(self->partitions, STATE_NAMESPACE_SCRATCH, batch, self->options->keys, batch->selection, n, partitions);
+    } else {
+        memset(partitions, 0, (size_t)n * sizeof *partitions); /* there is one: it has rows */
+    }
+    for (int32_t i = 0; i < n; i++) {
+        if (partitions[i] >= 0) { SABOT_TRY(forget_rows_of(self, written, partitions[i], err)); }
+    }
+    /* From the end, because what is removed is replaced by the last: that one was looked at already. */
+    int64_t at = self->looked_from > 0 && self->looked_from <= count ? self->looked_from : count;
+    for (int32_t i = 0; i < look && at > 0; i++) {
+        if (written[--at] > self->now_ms - self->options->ttl_ms) { continue; }
+        SABOT_TRY(forget_rows_of(self, written, ((const int32_t *)self->owners.items)[at], err));
+    }
+    self->looked_from = at;
+    SABOT_TRY(reserve(self, &self->scratch, self->left.n + 1, sizeof(int32_t), err));
+    const int32_t n_gone = slots_left(self, self->scratch.items);
+    if (n_gone) { SABOT_TRY(remove_slots(self, self->scratch.items, n_gone, err)); }
+    return drop_empty(self, err);
 }
 
 /* --- events */
@@ -679,7 +737,7 @@ static sabot_status take_rows(struct rank *self, const struct batch *batch, cons
     return SABOT_OK;
 }
 
-static sabot_status find_partitions(struct rank *self, struct batch **batch, struct sabot_error *err) {
+static sabot_status hash_keys(struct rank *self, struct batch **batch, struct sabot_error *err) {
     const struct rank_options *options = self->options;
     if (options->n_keys &&
         (!(*batch)->hashes || (*batch)->hash_key_id != key_id(options->keys, options->n_keys))) {
@@ -693,10 +751,13 @@ static sabot_status find_partitions(struct rank *self, struct batch **batch, str
         }
         SABOT_TRY(batch_cache_hashes(self->own.pool, *batch, options->keys, options->n_keys, err));
     }
-    SABOT_TRY(reserve(self, &self->slots, (*batch)->selected, sizeof(int32_t), err));
-    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, *batch, options->keys,
-                                   (*batch)->selection,
-                                   (*batch)->selected, self->slots.items, err));
+    return SABOT_OK;
+}
+
+static sabot_status find_partitions(struct rank *self, const struct batch *batch, struct sabot_error *err) {
+    SABOT_TRY(reserve(self, &self->slots, batch->selected, sizeof(int32_t), err));
+    SABOT_TRY(state_find_or_insert(self->partitions, STATE_NAMESPACE_SCRATCH, batch, self->options->keys,
+                                   batch->selection, batch->selected, self->slots.items, err));
     return runs_reserve(self, err);
 }
 
@@ -728,7 +789,9 @@ static sabot_status rank_on_batch(struct op *op, int32_t input, struct batch *ta
     struct rank *self = (struct rank *)op;
     BATCH_OWNED struct batch *batch = taken;
     if (batch->selected == 0 || self->limit < 1) { return SABOT_OK; }
-    SABOT_TRY(find_partitions(self, &batch, err));
+    SABOT_TRY(hash_keys(self, &batch, err));
+    if (self->options->ttl_ms > 0) { SABOT_TRY(forget(self, batch, err)); }
+    SABOT_TRY(find_partitions(self, batch, err));
     SABOT_TRY(reserve(self, &self->entered, batch->rows, sizeof(struct item), err));
     self->touched.n = self->old.n = self->left.n = 0;
     look_at_state(self, batch);
@@ -841,15 +904,11 @@ static void rank_close(struct op *op) {
 
 static sabot_status check_options(const struct op_context *context, struct sabot_error *err) {
     const struct rank_options *options = context->spec->options;
-    if (options->ttl_ms) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                          "ROW_NUMBER can't forget partitions yet: unset table.exec.state.ttl");
-    }
-    if (options->n_keys > KEYS_MAX || context->input->n_fields > COLUMNS_MAX - options->n_keys - 3) {
+    if (options->n_keys > KEYS_MAX || context->input->n_fields > COLUMNS_MAX - options->n_keys - 4) {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
                           "ROW_NUMBER over rows of %d columns by %d of them: at most %d columns "
                           "and %d keys are possible; select fewer columns in the subquery", context->input->n_fields,
-                          options->n_keys, COLUMNS_MAX - options->n_keys - 3, KEYS_MAX);
+                          options->n_keys, COLUMNS_MAX - options->n_keys - 4, KEYS_MAX);
     }
     return SABOT_OK;
 }
@@ -877,6 +936,10 @@ static sabot_status open_tables(struct rank *self, struct sabot_error *err) {
         if (self->place_of[c] >= 0) { continue; }
         self->place_of[c] = n;
         fields[n++] = input->fields[c];
+    }
+    if (options->ttl_ms > 0) {
+        self->written = n - (options->n_keys + 1);
+        fields[n++] = (struct field){"written", type_not_null(type_of(TYPE_INT64))};
     }
     SABOT_TRY(schema_new(fields, n, &self->row_schema, err));
     SABOT_TRY(state_table_open(self->own.state,
