@@ -104,7 +104,9 @@ static void physical_options_of(const struct settings *settings, struct physical
     out->parallelism = (int32_t)settings_int(settings, SETTING_parallelism);
     out->two_phase = !settings_is(settings, SETTING_two_phase, "ONE_PHASE");
     out->late_ledger = settings_text(settings, SETTING_late_path)[0] != 0;
-    out->state_ttl_ms = settings_int(settings, SETTING_state_ttl) / 1000000;
+    /* as Flink: what ends gives the result of all its rows in batch mode */
+    const bool is_batch = settings_is(settings, SETTING_runtime_mode, "batch");
+    out->state_ttl_ms = is_batch ? 0 : settings_int(settings, SETTING_state_ttl) / 1000000;
     out->lookup_reload_ns = settings_int(settings, SETTING_lookup_reload);
     out->idle_timeout_ns = settings_int(settings, SETTING_idle_timeout);
     out->alignment_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;

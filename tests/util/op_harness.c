@@ -286,6 +286,26 @@ char **harness_rows(const struct op_harness *harness, int32_t *n) {
     qsort(rows, (size_t)*n, sizeof *rows, text_order);
     return rows;
 }
+void harness_changes(struct op_harness *harness, char *target, size_t size) {
+    static const char *const kinds[] = {
+        [ROW_INSERT] = "+I", [ROW_UPDATE_BEFORE] = "-U", [ROW_UPDATE_AFTER] = "+U", [ROW_DELETE] = "-D"};
+    size_t used = 0;
+    target[0] = 0;
+    for (int32_t e = 0; e < harness->n_events; e++) {
+        const struct batch *batch = harness->events[e].batch;
+        for (int32_t i = 0; batch && i < batch->selected; i++) {
+            char text[1024];
+            const int32_t row = batch_row(batch, i);
+            test_row_text(batch, row, text, sizeof text);
+            assert_true(used < size);
+            used += (size_t)snprintf(target + used, size - used, "%s%s %s", used ? "; " : "",
+                                     kinds[batch->row_kinds ? batch->row_kinds[row] : ROW_INSERT], text);
+        }
+    }
+    assert_true(used < size);
+    harness_forget(harness);
+}
+
 void test_rows_free(char **rows, int32_t n) {
     for (int32_t i = 0; i < n; i++) { free(rows[i]); }
     free(rows);

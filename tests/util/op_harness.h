@@ -57,6 +57,8 @@ struct schema *test_schema(const struct field *fields, int32_t n);
 void test_row_text(const struct batch *batch, int32_t row, char *target, size_t size);
 /* All rows of all batches that came out, sorted; free each and the list. */
 char **harness_rows(const struct op_harness *harness, int32_t *n);
+/* What came out since the last call, as "+I 1|5; -U 1|5; +U 1|6"; empties the list of events. */
+void harness_changes(struct op_harness *harness, char *target, size_t size);
 void test_rows_free(char **rows, int32_t n);
 
 /* Random numbers with a seed. */

@@ -41,7 +41,7 @@ struct group_update {
     int64_t looked_from; /* groups from here on were looked at for their age */
     struct chains chains[CELLS_MAX];
     struct array marks; /* by slot of a table, 0 between two uses */
-    struct array touched, changes, sources, kinds, minus, minus_slots, plus, plus_slots, lists[6];
+    struct array touched, kept, changes, sources, kinds, minus, minus_slots, plus, plus_slots, lists[6];
 };
 
 static sabot_status reserve(struct group_update *self, struct array *array, int64_t wanted, int fill,
@@ -266,11 +266,9 @@ static void clear_residues(struct group_update *self, const int32_t *touched, in
 }
 
 /* --- applying a batch */
-static sabot_status apply(struct group_update *self, const struct batch *batch, int32_t n_touched,
-                          struct sabot_error *err) {
+static sabot_status apply(struct group_update *self, const struct batch *batch, const int32_t *rows, int32_t n,
+                          int32_t n_touched, struct sabot_error *err) {
     struct aggregator *aggregator = &self->aggregator;
-    const int32_t *rows = batch->selection;
-    const int32_t n = batch->selected;
     if (!self->retracts) { return aggregator_fold(aggregator, 0, batch, rows, n, err); }
     if (!batch->row_kinds) {
         SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL, rows,
@@ -390,7 +388,8 @@ static int32_t decide(struct group_update *self, const struct results *old, cons
     for (int32_t i = 0; i < n; i++) {
         const bool was = self->touched.items[i] < before && (!old->rows || old->rows[i] > 0);
         const bool is = !now->rows || now->rows[i] > 0;
-        if (was && is && !self->changes.items[i]) { continue; }
+        /* With a TTL, as Flink: consumers that forget, too, hear that the group is still in use. */
+        if (was && is && !self->changes.items[i] && self->options->ttl_ms == 0) { continue; }
         if (was && (pairs || !is)) {
             sources[m] = i;
             kinds[m++] = is ? ROW_UPDATE_BEFORE : ROW_DELETE;
@@ -551,6 +550,32 @@ static sabot_status forget(struct group_update *self, const struct batch *batch,
     return m ? remove_groups(self, old, m, err) : SABOT_OK;
 }
 
+/* Retractions of rows that were forgotten: of groups that this batch has made (slots from `before` on), those that come
+ * before any row does are passed over, as in Flink. Compacts the batch's rows and the aggregator's slots. */
+static sabot_status leave_out_forgotten(struct group_update *self, const struct batch *batch, int64_t before,
+                                        const int32_t **rows, int32_t *n, struct sabot_error *err) {
+    const int64_t fresh = state_count(self->aggregator.table, 0) - before;
+    if (!batch->row_kinds || fresh == 0) { return SABOT_OK; }
+    SABOT_TRY(reserve(self, &self->kept, *n, 0, err));
+    SABOT_TRY(reserve(self, &self->changes, fresh, 0, err));
+    int32_t *kept = self->kept.items, *counts = self->changes.items, *slots = self->aggregator.slots;
+    memset(counts, 0, (size_t)fresh * sizeof *counts);
+    int32_t m = 0;
+    for (int32_t i = 0; i < *n; i++) {
+        const int32_t row = *rows ? (*rows)[i] : i, slot = slots[i];
+        const bool minus = is_retraction(batch->row_kinds[row]);
+        if (slot >= before) {
+            if (minus && counts[slot - before] == 0) { continue; }
+            counts[slot - before] += minus ? -1 : 1;
+        }
+        kept[m] = row;
+        slots[m++] = slot;
+    }
+    *rows = kept;
+    *n = m;
+    return SABOT_OK;
+}
+
 static void note_written(struct group_update *self, int32_t n) {
     int64_t *written = state_values(self->aggregator.table, 0, self->aggregator.accumulators.n_cells);
     for (int32_t i = 0; i < n; i++) { written[self->touched.items[i]] = self->now_ms; }
@@ -565,8 +590,13 @@ static sabot_status update(struct group_update *self, const struct batch *batch,
     int32_t n;
     SABOT_TRY(find_touched(self, batch->selected, &n, err));
     SABOT_TRY(results_of(self, self->touched.items, n, old, err));
-    SABOT_TRY(apply(self, batch, n, err));
-    if (self->options->ttl_ms > 0) { note_written(self, n); }
+    const int32_t *rows = batch->selection;
+    int32_t n_rows = batch->selected;
+    if (self->options->ttl_ms > 0) {
+        SABOT_TRY(leave_out_forgotten(self, batch, before, &rows, &n_rows, err));
+        note_written(self, n);
+    }
+    SABOT_TRY(apply(self, batch, rows, n_rows, n, err));
     SABOT_TRY(results_of(self, self->touched.items, n, now, err));
     SABOT_TRY(reserve(self, &self->changes, (int64_t)n * 2, 0, err));
     SABOT_TRY(reserve(self, &self->sources, (int64_t)n * 2, 0, err));
@@ -633,8 +663,9 @@ static void update_close(struct op *op) {
         array_free(self, &self->chains[s].next);
         array_free(self, &self->chains[s].prev);
     }
-    struct array *const arrays[] = {&self->marks, &self->touched, &self->changes,     &self->sources, &self->kinds,
-                                    &self->minus, &self->plus,    &self->minus_slots, &self->plus_slots};
+    struct array *const arrays[] = {&self->marks,   &self->touched, &self->kept,        &self->changes,   &self->sources,
+                                    &self->kinds,   &self->minus,   &self->minus_slots, &self->plus,
+                                    &self->plus_slots};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) { array_free(self, arrays[i]); }
     for (int32_t i = 0; i < 6; i++) { array_free(self, &self->lists[i]); }
     if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }

@@ -11,7 +11,6 @@
  *
  * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
  * was, and only what differs in the end is given out and written. */
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,7 +225,7 @@ static sabot_status run_insert(struct rank *self, int32_t partition, int32_t pos
     run->count++;
     return SABOT_OK;
 }
-/* Where an item stands that is known by its word and reference. */
+/* Where an item stands that is known by its word and reference; -1 = nowhere. */
 static int32_t run_find(struct rank *self, const struct run *run, uint64_t word, int32_t ref) {
     const struct item *items = items_of(self, run);
     int32_t low = 0, high = run->count;
@@ -238,9 +237,8 @@ static int32_t run_find(struct rank *self, const struct run *run, uint64_t word,
             high = middle;
         }
     }
-    while (items[low].ref != ref) { low++; }
-    assert(low < run->count);
-    return low;
+    while (low < run->count && items[low].word == word && items[low].ref != ref) { low++; }
+    return low < run->count && items[low].ref == ref ? low : -1;
 }
 static sabot_status runs_reserve(struct rank *self, struct sabot_error *err) {
     const int64_t n = state_count(self->partitions, STATE_NAMESPACE_SCRATCH);
@@ -330,7 +328,8 @@ static sabot_status changes_by_rank(struct rank *self, const struct item *old, i
         } else if (i >= n_old) {
             SABOT_TRY(change(self, ROW_INSERT, now[i].ref, i + 1, err));
         } else if (old[i].ref != now[i].ref &&
-                   !(old[i].word == now[i].word && rows_equal(self, old[i].ref, now[i].ref))) {
+                   (self->options->ttl_ms > 0 || old[i].word != now[i].word ||
+                    !rows_equal(self, old[i].ref, now[i].ref))) {
             if (self->options->emit_update_before) {
                 SABOT_TRY(change(self, ROW_UPDATE_BEFORE, old[i].ref, i + 1, err));
             }
@@ -662,42 +661,73 @@ static sabot_status drop_empty(struct rank *self, struct sabot_error *err) {
 }
 
 /* --- rows that are too old */
-#define LOOK_AT_LEAST 64 /* rows that a batch looks at besides those of its partitions */
+#define LOOK_AT_LEAST 64     /* rows that a batch looks at besides those of its partitions */
+#define LOOK_IN_RUN_MAX 1024 /* rows of a partition that are looked at, behind those that are given out */
+#define SEEN (-2)            /* run.touched: its rows were looked at */
 
 static sabot_status forget_rows_of(struct rank *self, const int64_t *written, int32_t partition,
                                    struct sabot_error *err) {
-    for (int32_t at = run_of(self, partition)->count - 1; at >= 0; at--) {
-        if (written[items_of(self, run_of(self, partition))[at].ref] > self->now_ms - self->options->ttl_ms) { continue; }
+    const struct run *run = run_of(self, partition);
+    const int64_t end = (int64_t)self->limit + LOOK_IN_RUN_MAX;
+    for (int32_t at = (run->count < end ? run->count : (int32_t)end) - 1; at >= 0; at--) {
+        if (written[items_of(self, run)[at].ref] > self->now_ms - self->options->ttl_ms) { continue; }
         SABOT_TRY(touch(self, partition, err));
         SABOT_TRY(take_out(self, partition, at, err));
     }
     return SABOT_OK;
 }
 
-static sabot_status forget(struct rank *self, const struct batch *batch, struct sabot_error *err) {
-    const int64_t count = state_count(self->rows, 0);
-    self->now_ms = env_wall_ms(self->own.env);
-    if (count == 0) { return SABOT_OK; }
-    self->touched.n = self->old.n = self->left.n = 0;
-    const int64_t *written = state_values(self->rows, 0, self->written);
-    const int32_t n = batch->selected, look = n > LOOK_AT_LEAST ? n : LOOK_AT_LEAST;
+/* Partitions that the batch has rows of: they must not see what is too old. */
+static sabot_status forget_in_partitions(struct rank *self, const struct batch *batch, const int64_t *written,
+                                         struct sabot_error *err) {
+    const int32_t n = batch->selected;
     SABOT_TRY(reserve(self, &self->slots, n, sizeof(int32_t), err));
     int32_t *partitions = self->slots.items;
     if (self->options->n_keys) {
-        state_find(self->partitions, STATE_NAMESPACE_SCRATCH, batch, self->options->keys, batch->selection, n, partitions);
+        state_find(self->partitions, STATE_NAMESPACE_SCRATCH, batch, self->options->keys, batch->selection, n,
+                   partitions);
     } else {
         memset(partitions, 0, (size_t)n * sizeof *partitions); /* there is one: it has rows */
     }
     for (int32_t i = 0; i < n; i++) {
-        if (partitions[i] >= 0) { SABOT_TRY(forget_rows_of(self, written, partitions[i], err)); }
+        if (partitions[i] < 0 || run_of(self, partitions[i])->touched != -1) { continue; }
+        run_of(self, partitions[i])->touched = SEEN;
+        SABOT_TRY(forget_rows_of(self, written, partitions[i], err));
     }
-    /* From the end, because what is removed is replaced by the last: that one was looked at already. */
+    for (int32_t i = 0; i < n; i++) {
+        if (partitions[i] < 0 || run_of(self, partitions[i])->touched != SEEN) { continue; }
+        run_of(self, partitions[i])->touched = -1;
+    }
+    return SABOT_OK;
+}
+
+/* The next rows of the table, whatever their partitions. From the end, because what is removed is replaced by the
+ * last: that one was looked at already. */
+static sabot_status forget_here_and_there(struct rank *self, const int64_t *written, int32_t look,
+                                          struct sabot_error *err) {
+    const int64_t count = state_count(self->rows, 0);
     int64_t at = self->looked_from > 0 && self->looked_from <= count ? self->looked_from : count;
     for (int32_t i = 0; i < look && at > 0; i++) {
         if (written[--at] > self->now_ms - self->options->ttl_ms) { continue; }
-        SABOT_TRY(forget_rows_of(self, written, ((const int32_t *)self->owners.items)[at], err));
+        const int32_t partition = ((const int32_t *)self->owners.items)[at];
+        const struct run *run = run_of(self, partition);
+        const int32_t position = run_find(self, run, ((const uint64_t *)self->words.items)[at], (int32_t)at);
+        if (position < 0) { continue; } /* gone with its partition's */
+        SABOT_TRY(touch(self, partition, err));
+        SABOT_TRY(take_out(self, partition, position, err));
     }
     self->looked_from = at;
+    return SABOT_OK;
+}
+
+static sabot_status forget(struct rank *self, const struct batch *batch, struct sabot_error *err) {
+    self->now_ms = env_wall_ms(self->own.env);
+    if (state_count(self->rows, 0) == 0) { return SABOT_OK; }
+    self->touched.n = self->old.n = self->left.n = 0;
+    const int64_t *written = state_values(self->rows, 0, self->written);
+    SABOT_TRY(forget_in_partitions(self, batch, written, err));
+    SABOT_TRY(forget_here_and_there(self, written, batch->selected > LOOK_AT_LEAST ? batch->selected : LOOK_AT_LEAST,
+                                    err));
     SABOT_TRY(reserve(self, &self->scratch, self->left.n + 1, sizeof(int32_t), err));
     const int32_t n_gone = slots_left(self, self->scratch.items);
     if (n_gone) { SABOT_TRY(remove_slots(self, self->scratch.items, n_gone, err)); }
