@@ -663,9 +663,10 @@ static void update_close(struct op *op) {
         array_free(self, &self->chains[s].next);
         array_free(self, &self->chains[s].prev);
     }
-    struct array *const arrays[] = {&self->marks,   &self->touched, &self->kept,        &self->changes,   &self->sources,
-                                    &self->kinds,   &self->minus,   &self->minus_slots, &self->plus,
-                                    &self->plus_slots};
+    struct array *const arrays[] = {
+        &self->marks, &self->touched,     &self->kept, &self->changes,    &self->sources,
+        &self->kinds, &self->minus,       &self->plus, &self->plus_slots, &self->minus_slots,
+    };
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) { array_free(self, arrays[i]); }
     for (int32_t i = 0; i < 6; i++) { array_free(self, &self->lists[i]); }
     if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }
@@ -681,7 +682,9 @@ static sabot_status update_open(const struct op_context *context, struct op **ou
     self->own = *context;
     self->options = options;
     self->retracts = options->input_retracts;
-    for (int32_t i = 0; i < options->n_calls; i++) { self->retracts |= options->ttl_ms > 0 && options->calls[i].distinct; }
+    for (int32_t i = 0; i < options->n_calls; i++) {
+        self->retracts |= options->ttl_ms > 0 && options->calls[i].distinct;
+    }
     const struct aggregator_options aggregator = {
         .keys = options->keys,
         .n_keys = options->n_keys,

@@ -6,8 +6,8 @@
  * Runs are no state: they are made anew from the table when the operator opens (rows keep their arrival for that: of
  * equal rows the earlier one ranks first, with keep_last the later one).
  *
- * TTL, as Flink's: a row is forgotten without a word when it was written so long ago (processing time). Before a batch is
- * taken in, its partitions and some other rows are looked at for their age.
+ * TTL, as Flink's: a row is forgotten without a word when it was written so long ago (processing time). Before a batch
+ * is taken in, its partitions and some other rows are looked at for their age.
  *
  * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
  * was, and only what differs in the end is given out and written. */

@@ -1,5 +1,5 @@
-/* ROW_NUMBER that forgets rows (table.exec.state.ttl), with the simulator's clock: as in Flink, in processing time, a row
- * lives from when it was written. For consumers that need -U and for those that do not. */
+/* ROW_NUMBER that forgets rows (table.exec.state.ttl), with the simulator's clock: as in Flink, in processing time, a
+ * row lives from when it was written. For consumers that need -U and for those that do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
