@@ -54,7 +54,14 @@ struct window_spec {
     int64_t offset_ms;
     int32_t time_column;          /* of the input; TIMESTAMP(p) or TIMESTAMP_LTZ(p) */
     bool times_are_ends;          /* it holds ends of windows (exclusive) rather than times within */
-    int64_t allowed_lateness_ms;  /* 0 in SQL */
+};
+/* When a window is given out besides at its end (table.exec.emit.*, decision 0023). */
+struct window_emit {
+    bool updates;        /* op_window_update: results are updated; else nothing of this applies */
+    bool before;         /* the consumer needs -U */
+    int64_t lateness_ms; /* rows are taken so long behind a window's end */
+    int64_t early_ms;    /* before its end: every so often where it has changed; 0: with every batch, -1: not at all */
+    int64_t late_ms;     /* behind its end: the same, but never -1 */
 };
 
 enum aggregate_kind {
@@ -81,6 +88,7 @@ struct window_aggregate_options {
     bool merges_partials; /* input comes from window_local */
     const struct schema *raw_input; /* merges_partials: the input schema of window_local */
     const struct window_aggregate_options *local; /* merges_partials: the options of window_local, NULL else */
+    struct window_emit emit;
 };
 /* window_local: same options; emits partials: [slice_end BIGINT ms, rows BIGINT, keys..., accumulators...] whose schema
  * is made by window_partial_schema(); the global phase takes them. */

@@ -118,6 +118,23 @@ static void explain_aggregate(const struct plan *node, struct text *target) {
     text_add(target, ")");
 }
 
+static void print_emit(const struct window_emit *emit, struct text *target) {
+    if (!emit->updates) { return; }
+    text_add(target, ", emit=[");
+    if (emit->early_ms >= 0) {
+        text_add(target, "early every ");
+        duration_print(emit->early_ms, target);
+        text_add(target, emit->lateness_ms ? ", " : "");
+    }
+    if (emit->lateness_ms) {
+        text_add(target, "late every ");
+        duration_print(emit->late_ms, target);
+        text_add(target, " until ");
+        duration_print(emit->lateness_ms, target);
+    }
+    text_add(target, "]");
+}
+
 static void explain_window_aggregate(const struct plan *node, bool local, struct text *target) {
     static const char *const properties[] = {"window_start", "window_end", "window_time"};
     const struct schema *input = node->inputs[0]->schema;
@@ -141,7 +158,9 @@ static void explain_window_aggregate(const struct plan *node, bool local, struct
         text_format(target, "%s%s", i || node->window_aggregate.n_calls ? ", " : "",
                     properties[node->window_aggregate.properties[i]]);
     }
-    text_add(target, "])");
+    text_add(target, "]");
+    print_emit(&node->window_aggregate.emit, target);
+    text_add(target, ")");
 }
 
 static void print_order(const struct schema *schema, const struct sort_key *keys, int32_t n, struct text *target) {

@@ -532,8 +532,9 @@ static sabot_status build_aggregate(struct physical_plan *plan, const struct pla
 
 static bool may_be_two_phase(const struct physical_plan *plan, const struct plan *node, int32_t vertex) {
     if (plan->drafts[vertex].parallelism == 1 || !plan->options.two_phase || plan->options.late_ledger ||
-        node->window_aggregate.spec.kind == WINDOW_SESSION) {
-        return false;
+        node->window_aggregate.spec.kind == WINDOW_SESSION ||
+        (node->window_aggregate.emit.updates && node->window_aggregate.emit.early_ms >= 0)) {
+        return false; /* early results: partial ones would wait for the watermark */
     }
     for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
         if (node->window_aggregate.calls[i].distinct) { return false; }
@@ -586,9 +587,12 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
         SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
         return add_node(plan, *vertex, &op_session_aggregate, options, node, "session-aggregate", err);
     }
+    options->emit = node->window_aggregate.emit;
+    options->emit.before = node->changes.before;
+    const struct op_type *type = options->emit.updates ? &op_window_update : &op_window_aggregate;
     if (!may_be_two_phase(plan, node, *vertex)) {
         SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
-        return add_node(plan, *vertex, &op_window_aggregate, options, node, "window-aggregate", err);
+        return add_node(plan, *vertex, type, options, node, "window-aggregate", err);
     }
     struct window_aggregate_options *merging = ARENA_NEW(arena_of(plan), struct window_aggregate_options);
     struct schema *raw = NULL;
@@ -601,7 +605,7 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     merging->raw_input = raw;
     merging->local = options;
     SABOT_TRY(hash(plan, keys, options->n_keys, vertex, err));
-    return add_node(plan, *vertex, &op_window_aggregate, merging, node, "window-aggregate", err);
+    return add_node(plan, *vertex, type, merging, node, "window-aggregate", err);
 }
 
 /* Whoever reads a union sees the columns of its first input: all inputs must say alike what may be NULL. */

@@ -155,6 +155,7 @@ struct plan {
             const enum window_property *properties;
             int32_t n_properties;
             int32_t window_id;
+            struct window_emit emit; /* `before` is filled in by the physical plan */
             bool attached; /* its input rows carry their window already; spec is a tumbling window over window_time */
         } window_aggregate;      /* output: keys, calls, properties */
         struct {
@@ -203,6 +204,7 @@ struct plan {
 struct plan_arena {
     struct arena arena;
     int32_t next_window_id;
+    struct window_emit emit; /* of the statement's windows */
 };
 void plan_arena_init(struct plan_arena *plans);
 void plan_arena_clear(struct plan_arena *plans);

@@ -17,6 +17,7 @@ static const char *name_of(const struct plan *plan) {
         return plan->aggregate.is_distinct ? "DISTINCT" : plan->aggregate.n_keys ? "GROUP BY without a window"
                                                                                  : "an aggregate without a window";
     case PLAN_RANK: return "ROW_NUMBER()";
+    case PLAN_WINDOW_AGGREGATE: return "a window with early results or allowed lateness";
     case PLAN_JOIN:
         switch (plan->join.kind) {
         case PLAN_JOIN_INNER:
@@ -80,6 +81,33 @@ static sabot_status aggregate_changes(struct plan_arena *plans, const struct pla
     return first_columns(plans, plan->aggregate.n_keys, &changes->key, err);
 }
 
+/* A group of a window is one row, which may come again. Which window it is, its end tells. */
+static sabot_status window_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                   struct sabot_error *err) {
+    const int32_t n_keys = plan->window_aggregate.n_keys;
+    if (!plan->window_aggregate.emit.updates) { return SABOT_OK; }
+    changes->updating = true;
+    changes->cause = plan;
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(n_keys + 1) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n_keys; i++) { key[i] = i; }
+    changes->key = key;
+    if (plan->window_aggregate.attached) {
+        changes->n_key = n_keys;
+        return SABOT_OK;
+    }
+    int32_t found = -1;
+    for (int32_t i = 0; i < plan->window_aggregate.n_properties; i++) {
+        const enum window_property property = plan->window_aggregate.properties[i];
+        const bool tells = property != WINDOW_START || plan->window_aggregate.spec.kind != WINDOW_CUMULATE;
+        if (tells && (found < 0 || property == WINDOW_END)) { found = i; }
+    }
+    if (found < 0) { return SABOT_OK; } /* no column of the result tells which window it is */
+    key[n_keys] = n_keys + plan->window_aggregate.n_calls + found;
+    changes->n_key = n_keys + 1;
+    return SABOT_OK;
+}
+
 static sabot_status join_changes(const struct plan *plan, struct plan_changes *changes, struct sabot_error *err) {
     const enum plan_join_kind kind = plan->join.kind;
     if (plan->join.time == PLAN_JOIN_LOOKUP) { /* each row for itself; the table's rows are not followed */
@@ -141,6 +169,7 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
     case PLAN_ARRIVAL:
     case PLAN_WINDOW_AGGREGATE:
         if (input->changes.updating) { return cannot_take(plan, input, "a window", err); }
+        if (plan->kind == PLAN_WINDOW_AGGREGATE) { SABOT_TRY(window_changes(plans, plan, &changes, err)); }
         break;
     case PLAN_AGGREGATE: SABOT_TRY(aggregate_changes(plans, plan, &changes, err)); break;
     case PLAN_UNION:

@@ -162,6 +162,37 @@ static int32_t property_at(struct parts *parts, int32_t *n_properties, enum wind
     return (*n_properties)++;
 }
 
+static bool is_processing_time(const struct plan *plan) {
+    if (plan->kind == PLAN_ARRIVAL) { return true; }
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        if (is_processing_time(plan->inputs[i])) { return true; }
+    }
+    return false;
+}
+
+/* table.exec.emit.*, as far as it concerns a window. */
+static sabot_status emit_of(const struct plan_arena *plans, const struct plan *aggregate, enum window_kind kind,
+                            struct window_emit *out, struct sabot_error *err) {
+    *out = plans->emit;
+    if (!out->updates) { return SABOT_OK; }
+    const bool late_fire = out->late_ms >= 0;
+    if (kind == WINDOW_SESSION && (out->early_ms >= 0 || late_fire || out->lateness_ms > 0)) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, aggregate->span,
+                         "SESSION windows are given out once, at their end: unset table.exec.emit.allow-lateness, "
+                         "early-fire and late-fire");
+    }
+    if (is_processing_time(aggregate)) { /* no row is ever late */
+        out->lateness_ms = 0;
+        out->updates = out->early_ms >= 0;
+    } else if (late_fire && out->lateness_ms == 0) {
+        return PLAN_FAIL(err, SABOT_ERR_PLAN, aggregate->span,
+                         "'table.exec.emit.late-fire.enabled' needs 'table.exec.emit.allow-lateness': without, no late "
+                         "row is taken");
+    }
+    if (!late_fire) { out->late_ms = 0; }
+    return SABOT_OK;
+}
+
 static sabot_status fuse(struct plan_arena *plans, const struct plan *aggregate, const struct origin *origins,
                          struct plan *input, const struct plan *window, int32_t time_column, struct plan **out,
                          struct sabot_error *err) {
@@ -200,6 +231,7 @@ static sabot_status fuse(struct plan_arena *plans, const struct plan *aggregate,
     model.window_aggregate.properties = parts.properties;
     model.window_aggregate.n_properties = n_properties;
     model.window_aggregate.window_id = window->window.window_id;
+    SABOT_TRY(emit_of(plans, aggregate, window->window.spec.kind, &model.window_aggregate.emit, err));
     struct plan *node = NULL;
     SABOT_TRY(plan_window_aggregate(plans, input, &model, parts.names, &node, err));
     /* The columns in the order of the aggregation that was replaced. */
@@ -246,6 +278,7 @@ static sabot_status attach(struct plan_arena *plans, const struct plan *aggregat
     model.window_aggregate.n_calls = aggregate->aggregate.n_calls;
     model.window_aggregate.window_id = found.id;
     model.window_aggregate.attached = true;
+    SABOT_TRY(emit_of(plans, aggregate, spec->kind, &model.window_aggregate.emit, err));
     const int32_t n = aggregate->schema->n_fields;
     const char **names = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *names);
     if (!names) { return PLAN_NO_MEMORY(err); }

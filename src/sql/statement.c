@@ -83,8 +83,21 @@ struct planning {
     struct binder binder;
 };
 
+/* Windows that are given out more than once. */
+static void emit_of(const struct settings *settings, struct window_emit *out) {
+    const bool early = settings_int(settings, SETTING_early_fire) != 0;
+    const bool late = settings_int(settings, SETTING_late_fire) != 0;
+    *out = (struct window_emit){
+        .lateness_ms = settings_int(settings, SETTING_allow_lateness) / 1000000,
+        .early_ms = early ? settings_int(settings, SETTING_early_fire_delay) / 1000000 : -1,
+        .late_ms = late ? settings_int(settings, SETTING_late_fire_delay) / 1000000 : -1,
+    };
+    out->updates = early || late || out->lateness_ms > 0;
+}
+
 static void planning_init(struct planning *planning, const struct statement_context *context) {
     plan_arena_init(&planning->plans);
+    emit_of(context->settings, &planning->plans.emit);
     planning->binder = (struct binder){
         .catalog = context->catalog, .settings = context->settings, .plans = &planning->plans,
     };

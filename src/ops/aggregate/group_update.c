@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
+#include "ops/aggregate/changes.h"
 
 #define OUTPUT_ROWS_MAX 16384 /* per batch given out */
 #define REFOLD_VALUES 4096    /* values per step when an extreme is looked for */
@@ -63,8 +64,6 @@ static void array_free(struct group_update *self, struct array *array) {
     if (array->items) { memory_free_state(self->own.pool, array->items, (size_t)array->capacity * sizeof(int32_t)); }
     *array = (struct array){0};
 }
-
-static bool is_retraction(uint8_t kind) { return kind == ROW_UPDATE_BEFORE || kind == ROW_DELETE; }
 
 static int descending(const void *a, const void *b) {
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -213,7 +212,7 @@ static sabot_status set_update(struct group_update *self, int32_t s, const struc
             marks[slot] = counts[slot] > 0 ? 2 : 1;
             if (slot >= before && chains->used) { chain_add(chains, aggregator->kept_slots[i], slot); }
         }
-        const bool minus = batch->row_kinds && is_retraction(batch->row_kinds[aggregator->kept[i]]);
+        const bool minus = batch->row_kinds && row_kind_is_retraction(batch->row_kinds[aggregator->kept[i]]);
         counts[slot] += minus ? -1 : 1;
     }
     int32_t n_fresh = 0, n_gone = 0, n_removed = 0;
@@ -281,7 +280,7 @@ static sabot_status apply(struct group_update *self, const struct batch *batch, 
         int32_t n_minus = 0, n_plus = 0;
         for (int32_t i = 0; i < n; i++) {
             const int32_t row = rows ? rows[i] : i;
-            const bool minus = is_retraction(batch->row_kinds[row]);
+            const bool minus = row_kind_is_retraction(batch->row_kinds[row]);
             self->minus.items[n_minus] = self->plus.items[n_plus] = row;
             self->minus_slots.items[n_minus] = self->plus_slots.items[n_plus] = aggregator->slots[i];
             n_minus += minus;
@@ -346,39 +345,6 @@ static sabot_status results_of(struct group_update *self, const int32_t *slots, 
     return SABOT_OK;
 }
 
-#define DIFFER(type_)                                                                                                  \
-    do {                                                                                                               \
-        const type_ *x = a->values, *y = b->values;                                                                    \
-        for (int32_t i = 0; i < n; i++) { changed[i] |= x[i] != y[i]; }                                                \
-    } while (0)
-/* Sets changed[i] where the results differ. Doubles by their bits: NaN has not changed into NaN. */
-static void mark_changes(const struct column *a, const struct column *b, int32_t *changed, int32_t n) {
-    if (a->validity || b->validity || a->phys == PHYS_VIEW) {
-        const size_t size = phys_size((enum phys)a->phys);
-        for (int32_t i = 0; i < n; i++) {
-            const bool null_a = column_is_null(a, i), null_b = column_is_null(b, i);
-            if (null_a || null_b) {
-                changed[i] |= null_a != null_b;
-            } else if (a->phys == PHYS_VIEW) {
-                changed[i] |= !string_view_equal((const struct string_view *)a->values + i,
-                                                 (const struct string_view *)b->values + i);
-            } else {
-                changed[i] |= memcmp((const char *)a->values + (size_t)i * size,
-                                     (const char *)b->values + (size_t)i * size, size) != 0;
-            }
-        }
-        return;
-    }
-    switch (phys_size((enum phys)a->phys)) {
-    case 1: DIFFER(uint8_t); break;
-    case 2: DIFFER(uint16_t); break;
-    case 4: DIFFER(uint32_t); break;
-    case 8: DIFFER(uint64_t); break;
-    case 16: DIFFER(unsigned __int128); break;
-    default: break;
-    }
-}
-
 /* Which rows to give out: source i < n is the old result of the i-th touched group, n + i its new one. */
 static int32_t decide(struct group_update *self, const struct results *old, const struct results *now, int64_t before,
                       int32_t n) {
@@ -434,17 +400,6 @@ static sabot_status take_results(struct group_update *self, const struct results
     return status;
 }
 
-static sabot_status set_kinds(struct group_update *self, struct batch *batch, const int32_t *kinds, int32_t n,
-                              struct sabot_error *err) {
-    int32_t any = 0;
-    for (int32_t i = 0; i < n; i++) { any |= kinds[i]; }
-    if (!any) { return SABOT_OK; }
-    SABOT_TRY(buffer_new(self->own.pool, (size_t)n, &batch->row_kinds_buffer, err));
-    for (int32_t i = 0; i < n; i++) { batch->row_kinds_buffer->data[i] = (uint8_t)kinds[i]; }
-    batch->row_kinds = batch->row_kinds_buffer->data;
-    return SABOT_OK;
-}
-
 static sabot_status give(struct group_update *self, const struct results *old, const struct results *now, int32_t m,
                          int32_t n, int64_t created_ns, struct op_out *out, struct sabot_error *err) {
     struct schema *schema = self->own.spec->output;
@@ -456,7 +411,7 @@ static sabot_status give(struct group_update *self, const struct results *old, c
         SABOT_TRY(take_results(self, old, now, self->sources.items + done, self->changes.items, part, n, columns, err));
         BATCH_OWNED struct batch *batch = NULL;
         SABOT_TRY(batch_new(schema, columns, schema->n_fields, part, &batch, err));
-        SABOT_TRY(set_kinds(self, batch, self->kinds.items + done, part, err));
+        SABOT_TRY(changes_set_kinds(self->own.pool, batch, self->kinds.items + done, part, err));
         batch->created_ns = created_ns;
         done += part;
         SABOT_TRY(out_emit(out, batch_ref(batch), err));
@@ -603,7 +558,7 @@ static sabot_status update(struct group_update *self, const struct batch *batch,
     SABOT_TRY(reserve(self, &self->kinds, (int64_t)n * 2, 0, err));
     memset(self->changes.items, 0, (size_t)n * sizeof(int32_t));
     for (int32_t i = 0; i < now->n_columns; i++) {
-        mark_changes(old->columns[i], now->columns[i], self->changes.items, n);
+        changes_mark(old->columns[i], now->columns[i], self->changes.items, n);
     }
     const int32_t m = decide(self, old, now, before, n);
     SABOT_TRY(drop_empty(self, now, n, err));
@@ -617,7 +572,7 @@ static sabot_status update_on_batch(struct op *op, int32_t input, struct batch *
     BATCH_OWNED struct batch *batch = taken;
     if (batch->selected == 0) { return SABOT_OK; }
     for (int32_t i = 0; batch->row_kinds && !self->options->input_retracts && i < batch->selected; i++) {
-        if (is_retraction(batch->row_kinds[batch_row(batch, i)])) {
+        if (row_kind_is_retraction(batch->row_kinds[batch_row(batch, i)])) {
             return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "%s gets a retraction from an input that was planned without",
                               self->own.spec->label);
         }

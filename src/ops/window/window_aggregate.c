@@ -14,7 +14,7 @@
 #include "ops/aggregate/aggregator.h"
 #include "ops/window/progress.h"
 #include "ops/window/split.h"
-#include "ops/services.h"
+#include "ops/window/window_rows.h"
 #include "time/lateness.h"
 
 struct window_aggregate {
@@ -25,7 +25,6 @@ struct window_aggregate {
     struct splitter splitter;
     struct aggregator aggregator;
     int32_t time_column;
-    int64_t lateness_ms;
     struct window_progress progress;
     int64_t watermark_ms;   /* windows that end before it have fired */
     int64_t created_ns;     /* of the newest rows: results are as old as the row that made them due */
@@ -52,21 +51,9 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
     const struct schema *raw = partial ? options->raw_input : context->input;
     const struct window_aggregate_options *plan = partial ? options->local : options;
     SABOT_TRY(slices_init(&self->slices, &plan->window, err));
+    SABOT_TRY(window_check_time(raw, plan->window.time_column, err));
     const struct type time = raw->fields[plan->window.time_column].type;
-    if (time.kind != TYPE_TIMESTAMP && time.kind != TYPE_TIMESTAMP_LTZ) {
-        char type[128];
-        type_print(time, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_PLAN,
-                          "a window needs a time column of type TIMESTAMP or TIMESTAMP_LTZ, %s is %s",
-                          raw->fields[plan->window.time_column].name, type);
-    }
     self->time_column = partial ? 0 : plan->window.time_column;
-    self->lateness_ms = plan->window.allowed_lateness_ms;
-    if (self->lateness_ms) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED,
-                          "allowed lateness would give a window out twice: the windows of SQL "
-                          "have none");
-    }
     splitter_init(&self->splitter, context->pool, &self->slices, partial ? 1 : timestamp_units_per_ms_num(time),
                   partial || plan->window.times_are_ends);
     const struct aggregator_options aggregator = {
@@ -104,36 +91,15 @@ static sabot_status window_open(const struct op_context *context, struct op **ou
 /* --- rows */
 static sabot_status give_late(struct window_aggregate *self, const struct batch *batch, const int32_t *rows, int32_t n,
                               const char *rule, int64_t closes_ms, struct sabot_error *err) {
-    int64_t count = n;
-    if (self->options->merges_partials) { /* a partial result stands for many rows */
-        const int64_t *counts = batch->columns[1]->values;
-        count = 0;
-        for (int32_t i = 0; i < n; i++) { count += counts[column_at(batch->columns[1], rows ? rows[i] : i)]; }
-    }
-    if (self->own.metrics) { metric_add(&self->own.metrics->rows_late, count); }
-    if (!self->own.job) { return SABOT_OK; }
-    int32_t *listed = malloc((size_t)n * sizeof *listed);
-    int64_t *lateness = malloc((size_t)n * sizeof *lateness);
-    sabot_status status = SABOT_OK;
-    if (listed && lateness) {
-        for (int32_t i = 0; i < n; i++) {
-            listed[i] = rows ? rows[i] : i;
-            lateness[i] = closes_ms == INT64_MAX ? 0 : self->watermark_ms - (closes_ms - 1);
-        }
-        status = job_late(self->own.job, &self->own, batch, listed, n, rule, self->watermark_ms, lateness, err);
-    } else {
-        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger");
-    }
-    free(listed);
-    free(lateness);
-    return status;
+    return window_late(&self->own, self->options->merges_partials, batch, rows, n, rule, closes_ms,
+                       self->watermark_ms, err);
 }
 
 static sabot_status take_run(struct window_aggregate *self, const struct batch *batch, const struct slice_run *run,
                              struct sabot_error *err) {
     const int64_t closes = slice_last_window(&self->slices, run->slice_end);
     if (closes == INT64_MIN) { return SABOT_OK; } /* between the windows of a hop with gaps */
-    if (late_choose(closes, self->lateness_ms, self->watermark_ms, true) != LATE_TAKE) {
+    if (late_choose(closes, 0, self->watermark_ms, true) != LATE_TAKE) {
         return give_late(self, batch, run->rows, run->n, "window", closes, err);
     }
     return aggregator_add(&self->aggregator, run->slice_end, batch, run->rows, run->n, err);
@@ -160,15 +126,6 @@ static sabot_status window_on_batch(struct op *op, int32_t input, struct batch *
 }
 
 /* --- firing */
-static sabot_status property_column(struct window_aggregate *self, enum window_property property, struct type type,
-                                    int32_t rows, struct column **out, struct sabot_error *err) {
-    int64_t value = self->window_end;
-    if (property == WINDOW_START) { value = window_start_of(&self->slices, self->window_end); }
-    if (property == WINDOW_TIME) { value = self->window_end - 1; }
-    value *= timestamp_units_per_ms_num(type);
-    return column_constant(self->own.pool, PHYS_I64, &value, rows, out, err);
-}
-
 static sabot_status give_results(struct window_aggregate *self, int32_t n, struct op_out *out,
                                  struct sabot_error *err) {
     const struct schema *schema = self->own.spec->output;
@@ -178,8 +135,10 @@ static sabot_status give_results(struct window_aggregate *self, int32_t n, struc
     SABOT_TRY(aggregator_results(&self->aggregator, self->source, self->given, n, schema, columns, err));
     int32_t n_columns = n_results;
     for (int32_t i = 0; i < self->options->n_properties; i++) {
-        const sabot_status status = property_column(self, self->options->properties[i],
-                                                    schema->fields[n_columns].type, n, &columns[n_columns], err);
+        const sabot_status status = window_property_column(self->own.pool, &self->slices,
+                                                           self->options->properties[i], self->window_end,
+                                                           schema->fields[n_columns].type, n, &columns[n_columns],
+                                                           err);
         if (status != SABOT_OK) {
             for (int32_t c = 0; c < n_columns; c++) { column_unref(columns[c]); }
             return status;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/util/op_harness.h"
+#include "time/lateness.h"
 
 /* input columns */
 enum { KEY, NAME, TS, AMOUNT, SMALL, REAL, FLAG, INPUT_COLUMNS };
@@ -25,6 +26,7 @@ struct scenario {
     struct window_spec window;
     int64_t units;     /* of the time column per ms */
     bool two_phase, many_keys, with_keys, distinct;
+    struct window_emit emit; /* updates: op_window_update, whose changelog is folded */
 };
 
 static uint64_t seed_given;
@@ -78,7 +80,7 @@ static char **model_results(const struct scenario *scenario, const struct model_
         const int32_t n_windows = windows_of(&scenario->window, row->ts_ms, windows);
         bool open = false, any = n_windows > 0;
         for (int32_t w = 0; w < n_windows; w++) {
-            if (row->watermark != INT64_MIN && windows[w].end - 1 <= row->watermark) { continue; }
+            if (row_is_late(windows[w].end, scenario->emit.lateness_ms, row->watermark)) { continue; }
             open = true;
             struct model_group *group = NULL;
             for (int32_t g = n_groups - 1; g >= 0 && !group; g--) {
@@ -277,6 +279,81 @@ static sabot_status pipe_end(struct op_out *out, struct sabot_error *err) {
     return SABOT_OK;
 }
 
+/* A changelog becomes the rows that are left of it, as one batch less what was taken back: every -U takes back a row that
+ * is there, and every +U replaces one. Without -U (upserts) rows are told apart by keys and window. */
+struct folded {
+    char *row, *key;
+    struct batch *batch;
+    int32_t at;
+};
+static char *key_text(const struct batch *batch, int32_t row, const struct scenario *scenario) {
+    char text[1024], key[1024] = "";
+    test_row_text(batch, row, text, sizeof text);
+    const char *at = text;
+    size_t size = 0;
+    for (int i = 0; i < 2 && scenario->with_keys; i++) { at = strchr(at, '|') + 1; }
+    size = (size_t)(at - text);
+    memcpy(key, text, size);
+    const char *end = strrchr(text, '|');
+    snprintf(key + size, sizeof key - size, "%s", end);
+    return strdup(key);
+}
+static void fold_changes(struct op_harness *harness, const struct scenario *scenario, uint64_t seed) {
+    static struct folded rows[100000];
+    int32_t n = 0;
+    for (int32_t e = 0; e < harness->n_events; e++) {
+        struct batch *batch = harness->events[e].batch;
+        for (int32_t i = 0; batch && i < batch->selected; i++) {
+            const int32_t row = batch_row(batch, i);
+            const int kind = batch->row_kinds ? batch->row_kinds[row] : ROW_INSERT;
+            char text[1024], *key = key_text(batch, row, scenario);
+            test_row_text(batch, row, text, sizeof text);
+            int32_t at = 0;
+            while (at < n && strcmp(rows[at].key, key) != 0) { at++; }
+            if (kind == ROW_INSERT ? at < n : at == n) {
+                fail_msg("seed %llu: row %s of kind %d", (unsigned long long)seed, text, kind);
+            }
+            if (kind == ROW_UPDATE_BEFORE) {
+                assert_true(scenario->emit.before);
+                assert_string_equal(rows[at].row, text);
+                rows[at].batch = NULL;
+                free(key);
+                continue;
+            }
+            if (kind == ROW_UPDATE_AFTER) {
+                assert_true(scenario->emit.before == !rows[at].batch);
+                assert_string_not_equal(rows[at].row, text);
+                free(rows[at].row);
+                free(rows[at].key);
+            } else {
+                n++;
+                assert_true(n <= 100000);
+            }
+            rows[at] = (struct folded){.row = strdup(text), .key = key, .batch = batch, .at = row};
+        }
+    }
+    /* What is left of each batch is selected. */
+    for (int32_t e = 0; e < harness->n_events; e++) {
+        struct batch *batch = harness->events[e].batch;
+        if (!batch) { continue; }
+        int32_t *left = calloc((size_t)batch->rows + 1, sizeof *left), m = 0;
+        for (int32_t row = 0; row < batch->rows; row++) {
+            for (int32_t f = 0; f < n; f++) {
+                if (rows[f].batch == batch && rows[f].at == row) { left[m++] = row; }
+            }
+        }
+        harness->events[e].batch = test_select(&harness->pool, batch, left, m);
+        for (int32_t f = 0; f < n; f++) {
+            if (rows[f].batch == batch) { rows[f].batch = NULL; }
+        }
+        free(left);
+    }
+    for (int32_t f = 0; f < n; f++) {
+        free(rows[f].row);
+        free(rows[f].key);
+    }
+}
+
 static void run_seed(struct scenario scenario, uint64_t seed) {
     struct test_random random = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
     struct schema *input = input_schema(scenario.units), *output = output_schema(&scenario), *partial = NULL;
@@ -291,6 +368,8 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
         .n_properties = 3,
     };
     options.window.time_column = TS;
+    options.emit = scenario.emit;
+    const struct op_type *const type = scenario.emit.updates ? &op_window_update : &op_window_aggregate;
     struct window_aggregate_options global = options;
     struct op_harness *first = malloc(sizeof *first), *last = first;
     struct pipe pipe = {.out = {.emit = pipe_emit, .watermark = pipe_watermark, .end = pipe_end}};
@@ -301,13 +380,13 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
         global.raw_input = input;
         global.local = &options;
         last = malloc(sizeof *last);
-        harness_init(last, &op_window_aggregate, &global, partial, output);
+        harness_init(last, type, &global, partial, output);
         harness_open(last);
         harness_init(first, &op_window_local, &options, input, partial);
         pipe.target = last;
         first->next = &pipe.out;
     } else {
-        harness_init(first, &op_window_aggregate, &options, input, output);
+        harness_init(first, type, &options, input, output);
     }
     harness_open(first);
     first->context.batch_rows = last->context.batch_rows = 3 + test_below(&random, 500);
@@ -347,6 +426,7 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
             }
             continue;
         }
+        if (scenario.emit.updates) { continue; }
         const struct column *ends = event->batch->columns[event->batch->n_columns - 1];
         for (int32_t i = 0; i < event->batch->selected; i++) {
             const int64_t end = ((const int64_t *)ends->values)[column_at(ends, i)] + 1;
@@ -359,6 +439,7 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
     char **expected = model_results(&scenario, model, n_model, &n_expected, &late);
     struct op_harness sorted = {0}; /* only to sort */
     (void)sorted;
+    if (scenario.emit.updates) { fold_changes(last, &scenario, seed); }
     char **rows = harness_rows(last, &n_rows);
     for (int32_t i = 0; i < n_expected; i++) { /* insertion into order, by the same rule */
         char *text = expected[i];
@@ -393,9 +474,10 @@ static void run_seed(struct scenario scenario, uint64_t seed) {
     schema_unref(partial);
 }
 
-static void run(struct scenario scenario) {
-    for (uint64_t seed = 1; seed <= 5; seed++) { run_seed(scenario, seed_given ? seed_given : seed); }
+static void run_seeds(struct scenario scenario, uint64_t seeds) {
+    for (uint64_t seed = 1; seed <= seeds; seed++) { run_seed(scenario, seed_given ? seed_given : seed); }
 }
+static void run(struct scenario scenario) { run_seeds(scenario, 5); }
 
 static void tumbling_windows_equal_the_model(void **state) {
     (void)state;
@@ -430,6 +512,43 @@ static void cumulating_windows_equal_the_model(void **state) {
     run((struct scenario){.window = {.kind = WINDOW_CUMULATE, .size_ms = 1200, .slide_ms = 200, .offset_ms = 100},
                           .units = 1000, .with_keys = true, .distinct = true});
 }
+static const struct window_spec update_windows[] = {
+    {.kind = WINDOW_TUMBLE, .size_ms = 1000, .slide_ms = 1000},
+    {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 250, .offset_ms = 33},
+    {.kind = WINDOW_HOP, .size_ms = 1000, .slide_ms = 300},
+    {.kind = WINDOW_HOP, .size_ms = 300, .slide_ms = 1000},
+    {.kind = WINDOW_CUMULATE, .size_ms = 1000, .slide_ms = 250},
+};
+static void run_updates(struct window_emit emit, bool two_phase) {
+    emit.updates = true;
+    for (size_t w = 0; w < sizeof update_windows / sizeof update_windows[0]; w++) {
+        emit.before = w % 2 == 0;
+        run_seeds((struct scenario){.window = update_windows[w], .units = 1000, .with_keys = true, .emit = emit,
+                              .two_phase = two_phase}, 2);
+        emit.before = !emit.before;
+        if (!two_phase) {
+            run_seeds((struct scenario){.window = update_windows[w], .units = 1, .with_keys = true, .distinct = true,
+                                  .emit = emit}, 2);
+        }
+        run_seeds((struct scenario){.window = update_windows[w], .units = 1, .emit = emit, .two_phase = two_phase}, 2);
+    }
+}
+static void late_rows_within_the_allowed_lateness_update_their_windows(void **state) {
+    (void)state;
+    run_updates((struct window_emit){.lateness_ms = 1500, .early_ms = -1}, false);
+    run_updates((struct window_emit){.lateness_ms = 400, .early_ms = -1}, true);
+}
+static void late_rows_that_wait_for_their_interval_are_not_lost(void **state) {
+    (void)state;
+    run_updates((struct window_emit){.lateness_ms = 1500, .early_ms = -1, .late_ms = 1000000}, false);
+}
+static void windows_given_out_early_end_with_the_same_rows(void **state) {
+    (void)state;
+    run_updates((struct window_emit){.early_ms = 0}, false);
+    run_updates((struct window_emit){.early_ms = 1000000, .lateness_ms = 700}, false);
+    run_updates((struct window_emit){.early_ms = 0, .lateness_ms = 1500, .late_ms = 1000000}, false);
+}
+
 static void two_phases_give_what_one_gives(void **state) {
     (void)state;
     run((struct scenario){.window = {.kind = WINDOW_TUMBLE, .size_ms = 1000, .slide_ms = 1000}, .units = 1,
@@ -544,6 +663,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(hopping_windows_equal_the_model),
         cmocka_unit_test(a_hop_whose_size_is_no_multiple_of_its_slide_equals_the_model),
         cmocka_unit_test(cumulating_windows_equal_the_model),
+        cmocka_unit_test(late_rows_within_the_allowed_lateness_update_their_windows),
+        cmocka_unit_test(late_rows_that_wait_for_their_interval_are_not_lost),
+        cmocka_unit_test(windows_given_out_early_end_with_the_same_rows),
         cmocka_unit_test(two_phases_give_what_one_gives),
         cmocka_unit_test(two_phases_that_let_rows_through_give_what_one_gives),
         cmocka_unit_test(windows_of_many_slices_in_a_batch_equal_the_model),

@@ -1,0 +1,53 @@
+/* What the window aggregations share about rows: see window_rows.h. */
+#include "ops/window/window_rows.h"
+
+#include <stdlib.h>
+
+#include "ops/services.h"
+
+sabot_status window_check_time(const struct schema *input, int32_t time_column, struct sabot_error *err) {
+    const struct type time = input->fields[time_column].type;
+    if (time.kind == TYPE_TIMESTAMP || time.kind == TYPE_TIMESTAMP_LTZ) { return SABOT_OK; }
+    char type[128];
+    type_print(time, type, sizeof type);
+    return SABOT_FAIL(err, SABOT_ERR_PLAN, "a window needs a time column of type TIMESTAMP or TIMESTAMP_LTZ, %s is %s",
+                      input->fields[time_column].name, type);
+}
+
+sabot_status window_late(const struct op_context *context, bool are_partials, const struct batch *batch,
+                         const int32_t *rows, int32_t n, const char *rule, int64_t closes_ms, int64_t watermark_ms,
+                         struct sabot_error *err) {
+    int64_t count = n;
+    if (are_partials) {
+        const int64_t *counts = batch->columns[1]->values;
+        count = 0;
+        for (int32_t i = 0; i < n; i++) { count += counts[column_at(batch->columns[1], rows ? rows[i] : i)]; }
+    }
+    if (context->metrics) { metric_add(&context->metrics->rows_late, count); }
+    if (!context->job) { return SABOT_OK; }
+    int32_t *listed = malloc((size_t)n * sizeof *listed);
+    int64_t *lateness = malloc((size_t)n * sizeof *lateness);
+    sabot_status status = SABOT_OK;
+    if (listed && lateness) {
+        for (int32_t i = 0; i < n; i++) {
+            listed[i] = rows ? rows[i] : i;
+            lateness[i] = closes_ms == INT64_MAX ? 0 : watermark_ms - (closes_ms - 1);
+        }
+        status = job_late(context->job, context, batch, listed, n, rule, watermark_ms, lateness, err);
+    } else {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger");
+    }
+    free(listed);
+    free(lateness);
+    return status;
+}
+
+sabot_status window_property_column(struct memory_pool *pool, const struct slices *slices,
+                                    enum window_property property, int64_t window_end, struct type type, int32_t n,
+                                    struct column **out, struct sabot_error *err) {
+    int64_t value = window_end;
+    if (property == WINDOW_START) { value = window_start_of(slices, window_end); }
+    if (property == WINDOW_TIME) { value = window_end - 1; }
+    value *= timestamp_units_per_ms_num(type);
+    return column_constant(pool, PHYS_I64, &value, n, out, err);
+}
