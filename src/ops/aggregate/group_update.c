@@ -518,7 +518,7 @@ static sabot_status leave_out_forgotten(struct group_update *self, const struct 
     int32_t m = 0;
     for (int32_t i = 0; i < *n; i++) {
         const int32_t row = *rows ? (*rows)[i] : i, slot = slots[i];
-        const bool minus = is_retraction(batch->row_kinds[row]);
+        const bool minus = row_kind_is_retraction(batch->row_kinds[row]);
         if (slot >= before) {
             if (minus && counts[slot - before] == 0) { continue; }
             counts[slot - before] += minus ? -1 : 1;
