@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help spill-long build test demo bench bench-state lint kill kill-long sim-long fuzz install clean
+.PHONY: help spill-long build test demo bench bench-state lint kill kill-long sim-long faults-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -51,6 +51,10 @@ kill-long: ## the same 10,000 times
 
 sim-long: ## 100,000 seeds of whole jobs in the simulator, with crashes, rescales and unaligned checkpoints
 	@tools/build tests/runtime.sim_test && SABOT_SIM_SEEDS=1-100000 build/tests/runtime.sim_test
+
+faults-long: ## every point of the fault sweep (tests/faults), about 20,000
+	@tools/bootstrap test
+	@tools/build all tests/faults.sweep && . tools/env && SABOT_BUILD=build tests/faults/run --long
 
 fuzz: ## every fuzz target for SECONDS (default 120)
 	@tools/bootstrap test

@@ -1,4 +1,5 @@
 /* The machine: Linux system calls, POSIX threads, and a pool of helper threads for blocking work. */
+#include "base/env_faulty.h"
 #include "base/env_impl.h"
 
 #include <assert.h>
@@ -23,12 +24,24 @@
 
 static const struct env_type real_type;
 static struct env real = {.type = &real_type};
+static struct env *world = &real; /* or one around it */
 
 /* --- the point at which a test ends the process */
 
 static enum env_point kill_at;
 static _Atomic int64_t kill_after; /* passings to go */
-static pthread_once_t kill_once = PTHREAD_ONCE_INIT;
+static pthread_once_t wishes_once = PTHREAD_ONCE_INIT;
+
+static void fault_read(void) {
+    const char *text = getenv("SABOT_FAULT_AT");
+    struct env_fault fault;
+    if (!text) { return; }
+    if (!env_fault_parse(text, &fault)) {
+        fprintf(stderr, "sabot: SABOT_FAULT_AT: \"%s\" is not what:n:how; src/base/env_faulty.h lists both\n", text);
+        exit(2);
+    }
+    world = env_faulty_new(&real, &fault);
+}
 
 static void kill_read(void) {
     static const char *const names[] = {
@@ -55,9 +68,14 @@ static void real_point(struct env *env, enum env_point point) {
     if (point == kill_at && atomic_fetch_sub(&kill_after, 1) == 1) { raise(SIGKILL); }
 }
 
+static void wishes_read(void) {
+    kill_read();
+    fault_read();
+}
+
 struct env *env_real(void) {
-    pthread_once(&kill_once, kill_read);
-    return &real;
+    pthread_once(&wishes_once, wishes_read);
+    return world;
 }
 
 /* What errors say of a reason, in any thread. */

@@ -43,6 +43,8 @@ struct sim {
     int32_t n_entries, entries_capacity;
     int64_t bytes;
     bool crashed;
+    const char *fail_what; /* of file operations, one in so many fails; NULL: any */
+    int32_t fail_one_in;   /* 0: none fails */
     int32_t open_files;
 };
 
@@ -267,7 +269,17 @@ static sabot_status path_clean(const char *path, char target[4096], struct sabot
     return SABOT_OK;
 }
 
-static sabot_status works(const struct sim *sim, const char *what, const char *path, struct sabot_error *err) {
+static bool goes_wrong(struct sim *sim, const char *what) {
+    return sim->fail_one_in > 0 && !sim->crashed && (!sim->fail_what || strcmp(sim->fail_what, what) == 0) &&
+           next_random(sim) % (uint64_t)sim->fail_one_in == 0;
+}
+
+static sabot_status failure(const char *what, const char *path, struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_IO, "%s %s: Input/output error", what, path);
+}
+
+static sabot_status works(struct sim *sim, const char *what, const char *path, struct sabot_error *err) {
+    if (goes_wrong(sim, what)) { return failure(what, path, err); }
     if (!sim->crashed) { return SABOT_OK; }
     return SABOT_FAIL(err, SABOT_ERR_IO, "%s %s: the simulated machine has crashed", what, path);
 }
@@ -384,7 +396,9 @@ static sabot_status sim_write(struct env_file *base, const void *data, size_t si
         fwrite(data, 1, size, file->number == 1 ? stdout : stderr);
         return SABOT_OK;
     }
-    SABOT_TRY(works(sim, "write", file->path, err));
+    const bool torn = goes_wrong(sim, "write");
+    if (!torn && sim->crashed) { SABOT_TRY(works(sim, "write", file->path, err)); }
+    if (torn) { size = next_random(sim) % (size + 1); }
     assert(file->writes);
     struct content *content = file->content;
     if (content->size + size > content->capacity) {
@@ -402,7 +416,7 @@ static sabot_status sim_write(struct env_file *base, const void *data, size_t si
     if (size > 0) { memcpy(content->data + content->size, data, size); }
     content->size += size;
     content->modified_ms = env_wall_ms(&sim->env);
-    return SABOT_OK;
+    return torn ? failure("write", file->path, err) : SABOT_OK;
 }
 
 static sabot_status sim_sync(struct env_file *base, struct sabot_error *err) {
@@ -469,7 +483,9 @@ static sabot_status sim_rename(struct env *env, const char *given_from, const ch
     char from[4096], to[4096];
     SABOT_TRY(path_clean(given_from, from, err));
     SABOT_TRY(path_clean(given_to, to, err));
-    SABOT_TRY(works(sim, "rename", from, err));
+    const bool wrong = goes_wrong(sim, "rename");
+    if (wrong && next_random(sim) % 2) { return failure("rename", from, err); }
+    if (sim->crashed) { SABOT_TRY(works(sim, "rename", from, err)); }
     bool found;
     int32_t at = entry_at(sim, from, &found);
     if (!found || !folder_of_is_there(sim, to)) {
@@ -488,11 +504,11 @@ static sabot_status sim_rename(struct env *env, const char *given_from, const ch
         }
         content_unref(sim, sim->entries[at].content);
         sim->entries[at].content = content;
-        return SABOT_OK;
+        return wrong ? failure("rename", from, err) : SABOT_OK;
     }
     const sabot_status status = entry_add(sim, to, content, err);
     if (status != SABOT_OK) { content_unref(sim, content); }
-    return status;
+    return wrong && status == SABOT_OK ? failure("rename", from, err) : status;
 }
 
 static sabot_status sim_rename_new(struct env *env, const char *from, const char *to, bool *done,
@@ -560,6 +576,11 @@ static sabot_status sim_list(struct env *env, const char *given, char ***names, 
 }
 
 /* --- the world itself */
+
+void env_sim_fail(struct env *env, const char *what, int32_t one_in) {
+    sim_of(env)->fail_what = what;
+    sim_of(env)->fail_one_in = one_in;
+}
 
 void env_sim_crash(struct env *env) { sim_of(env)->crashed = true; }
 

@@ -277,7 +277,9 @@ static void retire_main(void *arg) {
         if (size + sizeof "/" MANIFEST_NAME > sizeof manifest) { break; }
         memcpy(manifest, path, size);
         strcpy(manifest + size, "/" MANIFEST_NAME);
-        const bool complete = store_stat(options->store, manifest, &found, NULL) == SABOT_OK;
+        bool complete; /* not to be able to tell is no reason to remove it */
+        status = store_look(options->store, manifest, &complete, &found, &err);
+        if (status != SABOT_OK) { break; }
         if (complete && kept < options->retained) {
             kept++;
             continue;

@@ -181,6 +181,30 @@ static void only_the_newest_are_kept(void **state) {
     fixture_clear(&fixture);
 }
 
+/* "Can't be looked at" is not "not complete". */
+static void a_disk_that_fails_to_answer_loses_no_checkpoint(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    for (int64_t id = 1; id <= 2; id++) { complete_one(&fixture, id, 10); }
+    env_sim_fail(fixture.env, "look at", 1);
+    complete_one(&fixture, 3, 10);
+    env_sim_fail(fixture.env, NULL, 0);
+    assert_true(exists(fixture.env, "/c/chk-2/MANIFEST"));
+    assert_true(exists(fixture.env, "/c/chk-3/MANIFEST"));
+    complete_one(&fixture, 4, 10); /* what was left then is removed now */
+    assert_false(exists(fixture.env, "/c/chk-1"));
+    assert_false(exists(fixture.env, "/c/chk-2"));
+    /* nor does a restore fall back to an older one, or say that there is none */
+    char target[STORAGE_PATH_MAX];
+    struct manifest manifest;
+    struct sabot_error err = {0};
+    env_sim_fail(fixture.env, "look at", 1);
+    assert_int_equal(storage_find(fixture.store, "/c", target, &manifest, &err), SABOT_ERR_IO);
+    env_sim_fail(fixture.env, NULL, 0);
+    fixture_clear(&fixture);
+}
+
 static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
     (void)state;
     struct fixture fixture;
@@ -352,6 +376,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_checkpoint_is_complete_when_all_tasks_are_written),
         cmocka_unit_test(only_the_newest_are_kept),
+        cmocka_unit_test(a_disk_that_fails_to_answer_loses_no_checkpoint),
         cmocka_unit_test(a_checkpoint_that_takes_too_long_is_given_up),
         cmocka_unit_test(requests_wait_and_share),
         cmocka_unit_test(rows_come_back_as_they_were),

@@ -208,7 +208,9 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
     *ids = NULL;
     *n = 0;
     struct env_stat found;
-    if (store_stat(store, dir, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    bool is_there;
+    SABOT_TRY(store_look(store, dir, &is_there, &found, err));
+    if (!is_there) { return SABOT_OK; }
     struct store_entry *entries;
     size_t n_entries;
     SABOT_TRY(store_list(store, dir, &entries, &n_entries, err));
@@ -230,7 +232,9 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
     SABOT_TRY(store_stat(store, path, &found, err));
     char manifest_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
-    if (store_stat(store, manifest_path, &found, NULL) == SABOT_OK) {
+    bool is_there;
+    SABOT_TRY(store_look(store, manifest_path, &is_there, &found, err));
+    if (is_there) {
         snprintf(target, STORAGE_PATH_MAX, "%s", path);
         return storage_read_manifest(store, path, out, err);
     }

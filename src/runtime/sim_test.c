@@ -160,6 +160,26 @@ static void plain_run(uint64_t seed) {
 }
 
 static int64_t batches_overtaken; /* of all runs */
+static int64_t jobs_failed;       /* of the runs with a faulty disk */
+
+/* Where the next job starts: at the newest checkpoint, once there is one. */
+static void restore_choose(struct world *world, bool completed) {
+    if (completed) { world->options.restore_from = world->options.checkpoint_dir; }
+    if (world->options.restore_from) { return; }
+    /* nothing was committed either; but a manifest may have been written that nobody was told of */
+    char **names;
+    size_t n;
+    if (env_list(world->env, world->options.checkpoint_dir, &names, &n, NULL) != SABOT_OK) { return; }
+    for (size_t f = 0; f < n; f++) {
+        char path[256];
+        struct env_stat found;
+        snprintf(path, sizeof path, "%s/%s/MANIFEST", world->options.checkpoint_dir, names[f]);
+        if (env_stat(world->env, path, &found, NULL) == SABOT_OK) {
+            world->options.restore_from = world->options.checkpoint_dir;
+        }
+    }
+    env_names_free(names, n);
+}
 
 /* Runs with frequent checkpoints; the power is cut at random moments, or the job is stopped; each restart has another
  * parallelism. */
@@ -195,23 +215,52 @@ static void crash_run(uint64_t seed) {
         env_sim_crash(world.env);
         job_free(job);
         env_sim_restart(world.env);
-        if (completed) { world.options.restore_from = world.options.checkpoint_dir; }
-        if (!world.options.restore_from) {
-            /* nothing was committed either; but a manifest may have been written that nobody was told of */
-            char **names;
-            size_t n;
-            if (env_list(world.env, world.options.checkpoint_dir, &names, &n, NULL) == SABOT_OK) {
-                for (size_t f = 0; f < n; f++) {
-                    char path[256];
-                    struct env_stat found;
-                    snprintf(path, sizeof path, "%s/%s/MANIFEST", world.options.checkpoint_dir, names[f]);
-                    if (env_stat(world.env, path, &found, NULL) == SABOT_OK) {
-                        world.options.restore_from = world.options.checkpoint_dir;
-                    }
-                }
-                env_names_free(names, n);
-            }
+        restore_choose(&world, completed);
+        parallelism_draw(&world);
+    }
+    run_to_the_end(&world);
+    check_rows(&world);
+    world_clear(&world);
+}
+
+/* The same on a disk where now and then something fails: checkpoints are given up, jobs fail and are started again. */
+static void faulty_run(uint64_t seed) {
+    struct world world;
+    world_init(&world, seed ^ 0xFA17u);
+    world.seed = seed;
+    world.stream.pause_ns = draw(&world, 0, 1) * 50 * MICROSECOND;
+    world.stream.rows *= 2;
+    world.options.checkpoint_dir = "/checkpoints";
+    world.options.checkpoint_interval_ns = draw(&world, 5, 500) * MICROSECOND;
+    world.options.checkpoints_retained = draw(&world, 1, 3);
+    world.options.checkpoint_failures_max = draw(&world, 1, 5);
+    world.options.unaligned = draw(&world, 0, 1) > 0;
+    const int32_t starts = draw(&world, 1, 6);
+    for (int32_t i = 0; i < starts; i++) {
+        struct sabot_error err = {0};
+        struct job *job = NULL;
+        env_sim_fail(world.env, NULL, draw(&world, 5, 500));
+        if (job_start(world.env, &world.graph, &world.options, &job, &err) != SABOT_OK) {
+            check(&world, err.status == SABOT_ERR_IO, "a start failed for another reason than the disk", &err);
+            jobs_failed++;
+            env_sim_fail(world.env, NULL, 0);
+            restore_choose(&world, false);
+            continue;
         }
+        bool done = false;
+        if (job_wait(job, draw(&world, 5, 5000) * MICROSECOND, &done, &err) != SABOT_OK) {
+            const bool says = err.status == SABOT_ERR_IO || strstr(err.message, "Input/output error") ||
+                              strstr(err.message, "checkpoints in a row failed");
+            check(&world, says, "the job failed for another reason than the disk", &err);
+            jobs_failed++;
+        }
+        const bool completed = job_checkpoints_completed(job) > 0;
+        const bool crash = draw(&world, 0, 1) == 0;
+        if (crash) { env_sim_crash(world.env); }
+        job_free(job);
+        env_sim_restart(world.env);
+        env_sim_fail(world.env, NULL, 0);
+        restore_choose(&world, completed);
         parallelism_draw(&world);
     }
     run_to_the_end(&world);
@@ -244,6 +293,13 @@ static void committed_rows_are_exact_after_crashes(void **state) {
     if (!getenv("SABOT_SIM_SEED")) { assert_true(batches_overtaken > 25 * SEEDS); }
 }
 
+static void committed_rows_are_exact_on_a_disk_that_fails(void **state) {
+    (void)state;
+    for_each_seed(faulty_run);
+    print_message("%lld jobs failed\n", (long long)jobs_failed);
+    if (!getenv("SABOT_SIM_SEED")) { assert_true(jobs_failed > SEEDS / 2); }
+}
+
 static void a_seed_is_a_run(void **state) {
     (void)state;
     int64_t ends[2], batches[2];
@@ -265,6 +321,7 @@ int main(void) {
         cmocka_unit_test(a_seed_is_a_run),
         cmocka_unit_test(a_thousand_schedules_give_the_same_rows),
         cmocka_unit_test(committed_rows_are_exact_after_crashes),
+        cmocka_unit_test(committed_rows_are_exact_on_a_disk_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

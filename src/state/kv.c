@@ -63,7 +63,10 @@ static sabot_status folder_empty(struct env *env, const char *dir, struct sabot_
     char **names;
     size_t n;
     struct env_stat found;
-    if (env_stat(env, dir, &found, NULL) != SABOT_OK) { return SABOT_OK; }
+    struct sabot_error why = {0};
+    const sabot_status seen = env_stat(env, dir, &found, &why);
+    if (seen == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    if (seen != SABOT_OK) { return SABOT_FAIL(err, seen, "%s", why.message); }
     SABOT_TRY(env_list(env, dir, &names, &n, err));
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {

@@ -86,6 +86,14 @@ sabot_status store_stat(struct store *store, const char *path, struct env_stat *
     return store_is_remote(path) ? remote_stat(store, path, out, err) : env_stat(store->env, path, out, err);
 }
 
+sabot_status store_look(struct store *store, const char *path, bool *is_there, struct env_stat *out,
+                        struct sabot_error *err) {
+    struct sabot_error why = {0};
+    const sabot_status status = store_stat(store, path, out, &why);
+    *is_there = status == SABOT_OK;
+    return status == SABOT_OK || status == SABOT_ERR_NOT_FOUND ? SABOT_OK : SABOT_FAIL(err, status, "%s", why.message);
+}
+
 sabot_status store_make_dirs(struct store *store, const char *path, struct sabot_error *err) {
     return store_is_remote(path) ? remote_make_dirs(store, path, err) : env_make_dirs(store->env, path, err);
 }
@@ -190,9 +198,12 @@ sabot_status store_remove(struct store *store, const char *path, struct sabot_er
 
 #define DEPTH_MAX 32
 
-static sabot_status local_remove_tree(struct env *env, const char *path, int depth, struct sabot_error *err) {
+static sabot_status local_remove_tree(struct store *store, const char *path, int depth, struct sabot_error *err) {
+    struct env *env = store->env;
     struct env_stat found;
-    if (env_stat(env, path, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    bool is_there;
+    SABOT_TRY(store_look(store, path, &is_there, &found, err));
+    if (!is_there) { return SABOT_OK; }
     if (!found.is_directory) { return env_remove(env, path, err); }
     if (depth > DEPTH_MAX) {
         return SABOT_FAIL(err, SABOT_ERR_IO, "remove %s: folders nested more than %d deep", path, DEPTH_MAX);
@@ -204,14 +215,14 @@ static sabot_status local_remove_tree(struct env *env, const char *path, int dep
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
         char full[STORE_PATH_MAX];
         status = store_path_join(path, names[i], full, err);
-        if (status == SABOT_OK) { status = local_remove_tree(env, full, depth + 1, err); }
+        if (status == SABOT_OK) { status = local_remove_tree(store, full, depth + 1, err); }
     }
     env_names_free(names, n);
     return status == SABOT_OK ? env_remove(env, path, err) : status;
 }
 
 sabot_status store_remove_tree(struct store *store, const char *path, struct sabot_error *err) {
-    return store_is_remote(path) ? remote_remove(store, path, true, err) : local_remove_tree(store->env, path, 0, err);
+    return store_is_remote(path) ? remote_remove(store, path, true, err) : local_remove_tree(store, path, 0, err);
 }
 
 /* --- reading */
@@ -361,20 +372,23 @@ void store_writer_close(struct store_writer *writer) {
 
 /* --- commits */
 
-static sabot_status local_commit(struct env *env, const char *folder, const char *name, struct sabot_error *err) {
+static sabot_status local_commit(struct store *store, const char *folder, const char *name, struct sabot_error *err) {
     char pending[STORE_PATH_MAX], committed[STORE_PATH_MAX];
     SABOT_TRY(hidden_path(folder, name, (int)strlen(name), PENDING, pending, err));
     SABOT_TRY(store_path_join(folder, name, committed, err));
     struct env_stat stat;
-    if (env_stat(env, pending, &stat, NULL) != SABOT_ERR_NOT_FOUND) { return env_rename(env, pending, committed, err); }
-    if (env_stat(env, committed, &stat, NULL) == SABOT_OK) { return SABOT_OK; } /* done before */
+    bool is_there;
+    SABOT_TRY(store_look(store, pending, &is_there, &stat, err));
+    if (is_there) { return env_rename(store->env, pending, committed, err); }
+    SABOT_TRY(store_look(store, committed, &is_there, &stat, err));
+    if (is_there) { return SABOT_OK; } /* done before */
     return SABOT_FAIL(err, SABOT_ERR_STATE, "%s was written before the checkpoint and is gone, and so is %s: the "
                       "output of the checkpoint is not whole any more", pending, committed);
 }
 
 sabot_status store_commit(struct store *store, const char *folder, const char *ticket, struct sabot_error *err) {
     if (store_is_remote(folder)) { return remote_commit(store, folder, ticket, err); }
-    return local_commit(store->env, folder, ticket, err);
+    return local_commit(store, folder, ticket, err);
 }
 
 /* The name in ".<name>.inprogress" or ".<name>.pending"; 0: it is neither. */

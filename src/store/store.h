@@ -32,6 +32,9 @@ bool store_is_remote(const char *path);
 /* --- whole files and folders. S3 has no folders: one is there as soon as something is in it. */
 /* ERR_NOT_FOUND where nothing is there. */
 sabot_status store_stat(struct store *store, const char *path, struct env_stat *out, struct sabot_error *err);
+/* For what may be absent: that is no failure, and everything else is one. */
+sabot_status store_look(struct store *store, const char *path, bool *is_there, struct env_stat *out,
+                        struct sabot_error *err);
 sabot_status store_make_dirs(struct store *store, const char *path, struct sabot_error *err);
 struct store_entry {
     char *name;

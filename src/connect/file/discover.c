@@ -109,10 +109,10 @@ sabot_status files_discover(struct store *store, const char *path, struct file_l
     *out = (struct file_list){0};
     struct discovery discovery = {store, out, err};
     struct env_stat stat;
-    sabot_status status;
     const char *wild = strpbrk(path, "*?[");
-    if (!wild || store_stat(store, path, &stat, NULL) == SABOT_OK) {
-        status = store_stat(store, path, &stat, err);
+    bool is_there = true;
+    sabot_status status = wild ? store_look(store, path, &is_there, &stat, err) : store_stat(store, path, &stat, err);
+    if (status != SABOT_OK || is_there) {
         if (status == SABOT_OK) { status = walk(&discovery, path, &stat, NULL, 0); }
     } else {
         /* the folder before the first component with a wildcard */

@@ -351,7 +351,8 @@ static sabot_status known_check(struct source *source, struct sabot_error *err) 
         memcpy(path, known->id, sizeof path);
         char *part = strrchr(path, ':');
         if (part && strchr(part, '+')) { *part = 0; }
-        const bool is_there = store_stat(source->context.store, path, &stat, NULL) == SABOT_OK;
+        bool is_there;
+        SABOT_TRY(store_look(source->context.store, path, &is_there, &stat, err));
         if (known->place.kind == PLACE_DONE && !is_there) { continue; }
         return SABOT_FAIL(err, SABOT_ERR_STATE,
                           "table \"%s\": the checkpoint has read part of %s, %s: start without the "
