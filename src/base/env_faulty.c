@@ -199,7 +199,8 @@ static sabot_status faulty_make_dir(struct env *env, const char *path, struct sa
 
 static sabot_status faulty_list(struct env *env, const char *path, char ***names, size_t *n_names,
                                 struct sabot_error *err) {
-    WHOLE(faulty_of(env), ENV_FAULT_LIST, "list the folder", path, err, env_list(inner_of(env), path, names, n_names, err));
+    WHOLE(faulty_of(env), ENV_FAULT_LIST, "list the folder", path, err,
+          env_list(inner_of(env), path, names, n_names, err));
 }
 
 /* --- maps, threads, helpers */

@@ -1,5 +1,5 @@
-/* A world whose files fail where a test says so: it passes every call on to another one, counts those that may fail, and
- * lets the n-th of them go wrong. Never used where SABOT_FAULT_AT is not set and no test asks for it. */
+/* A world whose files fail where a test says so: it passes every call on to another one, counts those that may fail,
+ * and lets the n-th of them go wrong. Never used where SABOT_FAULT_AT is not set and no test asks for it. */
 #ifndef BASE_ENV_FAULTY_H
 #define BASE_ENV_FAULTY_H
 

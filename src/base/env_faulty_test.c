@@ -127,8 +127,8 @@ static void a_crash_leaves_half_of_a_write(void **state) {
 
 static void a_wish_that_makes_no_sense_is_refused(void **state) {
     (void)state;
-    static const char *const wrong[] = {"", "write", "write:1", "write:0:torn", "write:x:torn", "read:1:torn", "wrote:1:error",
-                                        "write:1:torn:1"};
+    static const char *const wrong[] = {"", "write", "write:1", "write:0:torn", "write:x:torn", "read:1:torn",
+                                        "wrote:1:error", "write:1:torn:1"};
     struct env_fault parsed;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) { assert_false(env_fault_parse(wrong[i], &parsed)); }
 }

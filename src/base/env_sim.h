@@ -31,9 +31,9 @@ void env_sim_run_work(struct env *env);               /* does one of those that 
 void env_sim_advance(struct env *env, int64_t now_ns); /* time moves there, never back */
 void env_sim_tick(struct env *env);                   /* time moves a little */
 
-/* From now on one file operation in so many fails, by chance: those of one kind (the first words of its errors: "open",
- * "write", "look at" ...), or, where `what` is NULL, any. Of a write that fails a part is done; a rename may be done. 0:
- * none fails any more. */
+/* From now on one file operation in so many fails, by chance: those of one kind (the first words of its errors:
+ * "open", "write", "look at" ...), or, where `what` is NULL, any. Of a write that fails a part is done; a rename may be
+ * done. 0: none fails any more. */
 void env_sim_fail(struct env *env, const char *what, int32_t one_in);
 
 /* Power is cut: from now on every file operation fails. Restart brings back what had been synced (of what had not,

@@ -3,12 +3,12 @@
  *     faults.sweep FOLDER DATA count                    how often each operation happens in a run without faults
  *     faults.sweep FOLDER DATA run OP:N:KIND...         "- " from standard input, a point per line
  *
- * FOLDER is emptied. DATA has orders-0.json .. orders-2.json, users.csv and what must come out: windows.txt, joined.txt,
- * totals.txt, sorted. Each point is a process of its own, made by fork: files in, a keyed window, a join and a GROUP BY,
- * files and a two-phase sink of this program out, two checkpoints on the way, then cancelled; then restored, and read to
- * the end. If the run with the fault ends well, its output must be right; if it ends with an error, this must say what
- * failed, and a run without faults must make of what is there what must come out. A line for each point: what became of
- * it. The exit code is 1 if one went wrong.
+ * FOLDER is emptied. DATA has orders-0.json .. orders-2.json, users.csv and what must come out: windows.txt,
+ * joined.txt, totals.txt, sorted. Each point is a process of its own, made by fork: files in, a keyed window, a join
+ * and a GROUP BY, files and a two-phase sink of this program out, two checkpoints on the way, then cancelled; then
+ * restored, and read to the end. If the run with the fault ends well, its output must be right; if it ends with an
+ * error, this must say what failed, and a run without faults must make of what is there what must come out. A line for
+ * each point: what became of it. The exit code is 1 if one went wrong.
  *
  * Files, threads and maps fail in env_faulty.c. Allocations fail here: the library of this program is linked with
  * malloc and its relatives, and the memory accountant's functions, replaced by the __wrap_ ones below. */
@@ -344,8 +344,8 @@ static char *script_make(bool bounded) {
     static char script[8192];
     const int size = snprintf(
         script, sizeof script,
-        "CREATE TABLE orders (id BIGINT, who BIGINT, amount BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' "
-        "SECOND) WITH ('connector' = 'filesystem', 'path' = '%s/in', 'format' = 'json'%s);\n"
+        "CREATE TABLE orders (id BIGINT, who BIGINT, amount BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL "
+        "'2' SECOND) WITH ('connector' = 'filesystem', 'path' = '%s/in', 'format' = 'json'%s);\n"
         "CREATE TABLE users (who BIGINT, name STRING) WITH ('connector' = 'filesystem', 'path' = '%s/users.csv', "
         "'format' = 'csv');\n"
         "CREATE TABLE windows (who BIGINT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ('connector' = 'filesystem', "
@@ -358,8 +358,8 @@ static char *script_make(bool bounded) {
         "INSERT INTO windows SELECT who, window_start, COUNT(*), SUM(amount) FROM TABLE(TUMBLE(TABLE orders, "
         "DESCRIPTOR(ts), INTERVAL '5' SECOND)) GROUP BY who, window_start, window_end;\n"
         "INSERT INTO joined SELECT o.id, o.amount, u.name FROM orders o JOIN users u ON o.who = u.who;\n"
-        "INSERT INTO totals SELECT who, COUNT(*), SUM(amount) FROM (SELECT who, amount FROM orders UNION ALL SELECT who, "
-        "amount FROM silence) GROUP BY who;\n"
+        "INSERT INTO totals SELECT who, COUNT(*), SUM(amount) FROM (SELECT who, amount FROM orders UNION ALL SELECT "
+        "who, amount FROM silence) GROUP BY who;\n"
         "END;\n",
         folder, bounded ? "" : ", 'source.monitor-interval' = '1 ms'", data, folder, folder);
     CHECK(size > 0 && (size_t)size < sizeof script);

@@ -128,6 +128,6 @@ sabot_status files_discover(struct store *store, const char *path, struct file_l
         file_list_clear(out);
         return status;
     }
-    qsort(out->items, out->n, sizeof *out->items, by_path);
+    if (out->n > 1) { qsort(out->items, out->n, sizeof *out->items, by_path); }
     return SABOT_OK;
 }
