@@ -3,8 +3,8 @@
  *
  * Data: bids in memory as int64 columns auction, bidder, price and a time; auction uniform over 10 k or 1 M keys, time
  * rising, 100,000 events per second of event time. q1: price * 0.908, the other columns passed on; q2: auction % 123 =
- * 0; tumble: 10 s count, sum, max of price by auction; hop: 10 s by 2 s count by auction. Arguments: [million rows]
- * [only this case]. */
+ * 0; tumble: 10 s count, sum, max of price by auction; hop: 10 s by 2 s count by auction; join: bids of 652,174
+ * auctions with these (id, seller, category, reserve), four columns out. Arguments: [million rows] [only this case]. */
 #include "base/error.h"
 #include "engine/session.h"
 
@@ -19,13 +19,20 @@
 
 enum { AUCTION, BIDDER, PRICE, TIME, COLUMNS };
 
-struct data {
-    struct memory_pool pool;
-    int64_t rows, keys;
+enum { ID, SELLER, CATEGORY, RESERVE }; /* of an auction */
+#define AUCTIONS 652174
+
+struct columns_table { /* COLUMNS columns of int64 in batches */
+    int64_t rows;
     struct buffer *buffers[COLUMNS];
     int64_t *columns[COLUMNS];
     struct batch **batches;
     struct batches_table table;
+};
+struct data {
+    struct memory_pool pool;
+    int64_t rows, keys;
+    struct columns_table bids, auctions;
 };
 
 static void ok(sabot_status status, const struct sabot_error *err) {
@@ -40,45 +47,71 @@ static uint64_t next_random(uint64_t *state) {
     return *state ^= *state << 17;
 }
 
-static void data_make(struct data *data, int64_t rows, int64_t keys) {
+static void table_init(struct data *data, struct columns_table *table, int64_t rows, const struct field *fields) {
     struct sabot_error err = {0};
+    table->rows = rows;
+    for (int c = 0; c < COLUMNS; c++) {
+        ok(buffer_new(&data->pool, (size_t)rows * 8, &table->buffers[c], &err), &err);
+        table->columns[c] = (int64_t *)(void *)table->buffers[c]->data;
+    }
+    ok(schema_new(fields, COLUMNS, &table->table.schema, &err), &err);
+}
+
+static void table_cut(struct columns_table *table) {
+    struct sabot_error err = {0};
+    table->table.n_batches = (int32_t)((table->rows + BATCH - 1) / BATCH);
+    table->batches = calloc((size_t)table->table.n_batches, sizeof *table->batches);
+    table->table.batches = table->batches;
+    for (int32_t b = 0; b < table->table.n_batches; b++) {
+        struct column *columns[COLUMNS];
+        const int64_t first = (int64_t)b * BATCH, left = table->rows - first;
+        const int32_t n = left < BATCH ? (int32_t)left : BATCH;
+        for (int c = 0; c < COLUMNS; c++) {
+            struct buffer *owner = buffer_ref(table->buffers[c]);
+            ok(column_new(PHYS_I64, n, NULL, table->columns[c] + first, &owner, 1, NULL, 0, &columns[c], &err), &err);
+        }
+        ok(batch_new(table->table.schema, columns, COLUMNS, n, &table->batches[b], &err), &err);
+    }
+}
+
+static void table_clear(struct columns_table *table) {
+    for (int32_t b = 0; b < table->table.n_batches; b++) { batch_unref(table->batches[b]); }
+    for (int c = 0; c < COLUMNS; c++) { buffer_unref(table->buffers[c]); }
+    free(table->batches);
+    schema_unref(table->table.schema);
+}
+
+static void data_make(struct data *data, int64_t rows, int64_t keys) {
     uint64_t random = 88172645463325252u;
     memory_pool_init(&data->pool, "bench", NULL, INT64_MAX);
     data->rows = rows;
     data->keys = keys;
-    for (int c = 0; c < COLUMNS; c++) {
-        ok(buffer_new(&data->pool, (size_t)rows * 8, &data->buffers[c], &err), &err);
-        data->columns[c] = (int64_t *)(void *)data->buffers[c]->data;
-    }
-    for (int64_t i = 0; i < rows; i++) {
-        data->columns[AUCTION][i] = (int64_t)(next_random(&random) % (uint64_t)keys);
-        data->columns[BIDDER][i] = (int64_t)(next_random(&random) % 100000);
-        data->columns[PRICE][i] = (int64_t)(next_random(&random) % 10000);
-        data->columns[TIME][i] = i / EVENTS_PER_MS;
-    }
     const struct type bigint = type_not_null(type_of(TYPE_INT64));
-    const struct field fields[] = {
+    const struct field of_bids[] = {
         {"auction", bigint}, {"bidder", bigint}, {"price", bigint}, {"ts", type_not_null(type_timestamp(3))}};
-    ok(schema_new(fields, COLUMNS, &data->table.schema, &err), &err);
-    data->table.n_batches = (int32_t)(rows / BATCH);
-    data->batches = calloc((size_t)data->table.n_batches, sizeof *data->batches);
-    data->table.batches = data->batches;
-    for (int32_t b = 0; b < data->table.n_batches; b++) {
-        struct column *columns[COLUMNS];
-        for (int c = 0; c < COLUMNS; c++) {
-            struct buffer *owner = buffer_ref(data->buffers[c]);
-            ok(column_new(PHYS_I64, BATCH, NULL, data->columns[c] + (int64_t)b * BATCH, &owner, 1, NULL, 0, &columns[c],
-                          &err), &err);
-        }
-        ok(batch_new(data->table.schema, columns, COLUMNS, BATCH, &data->batches[b], &err), &err);
+    const struct field of_auctions[] = {{"id", bigint}, {"seller", bigint}, {"category", bigint}, {"reserve", bigint}};
+    struct columns_table *bids = &data->bids, *auctions = &data->auctions;
+    table_init(data, bids, rows, of_bids);
+    for (int64_t i = 0; i < rows; i++) {
+        bids->columns[AUCTION][i] = (int64_t)(next_random(&random) % (uint64_t)keys);
+        bids->columns[BIDDER][i] = (int64_t)(next_random(&random) % 100000);
+        bids->columns[PRICE][i] = (int64_t)(next_random(&random) % 10000);
+        bids->columns[TIME][i] = i / EVENTS_PER_MS;
     }
+    table_cut(bids);
+    table_init(data, auctions, AUCTIONS, of_auctions);
+    for (int64_t i = 0; i < AUCTIONS; i++) {
+        auctions->columns[ID][i] = i * 7919 % AUCTIONS; /* each once, out of order */
+        auctions->columns[SELLER][i] = (int64_t)(next_random(&random) % 100000);
+        auctions->columns[CATEGORY][i] = (int64_t)(next_random(&random) % 10);
+        auctions->columns[RESERVE][i] = (int64_t)(next_random(&random) % 10000);
+    }
+    table_cut(auctions);
 }
 
 static void data_clear(struct data *data) {
-    for (int32_t b = 0; b < data->table.n_batches; b++) { batch_unref(data->batches[b]); }
-    for (int c = 0; c < COLUMNS; c++) { buffer_unref(data->buffers[c]); }
-    free(data->batches);
-    schema_unref(data->table.schema);
+    table_clear(&data->bids);
+    table_clear(&data->auctions);
 }
 
 /* --- the product */
@@ -102,6 +135,14 @@ struct took {
     double cpu_s, wall_s;
 };
 
+/* The table is the same, over what is in memory. */
+static void put_in_memory(struct session *session, const char *name, const struct columns_table *columns) {
+    struct plan_table *table = &catalog_find(&session->catalog, name)->table;
+    table->connector = connector_find("batches");
+    table->memory = &columns->table;
+    table->n_options = 0;
+}
+
 static struct took run_sabot(const struct data *data, const char *query, int parallelism) {
     struct sabot_error err = {0};
     struct session *session = NULL;
@@ -114,10 +155,10 @@ static struct took run_sabot(const struct data *data, const char *query, int par
              "  ts TIMESTAMP(3) NOT NULL, WATERMARK FOR ts AS ts - INTERVAL '0.001' SECOND)\n"
              "WITH ('connector' = 'datagen', 'number-of-rows' = '1')", parallelism);
     run_sql(session, sql);
-    struct plan_table *table = &catalog_find(&session->catalog, "bid")->table; /* the same, over what is in memory */
-    table->connector = connector_find("batches");
-    table->memory = &data->table;
-    table->n_options = 0;
+    run_sql(session, "CREATE TABLE auction (id BIGINT NOT NULL, seller BIGINT NOT NULL, category BIGINT NOT NULL,\n"
+                     "  reserve BIGINT NOT NULL) WITH ('connector' = 'datagen', 'number-of-rows' = '1')");
+    put_in_memory(session, "bid", &data->bids);
+    put_in_memory(session, "auction", &data->auctions);
     snprintf(sql, sizeof sql, "CREATE TABLE target WITH ('connector' = 'blackhole') AS %s", query);
     const int64_t wall_ns = env_now_ns(env), cpu_ns = env_cpu_ns(env);
     run_sql(session, sql);
@@ -132,7 +173,7 @@ static int64_t plain_q1(const struct data *data) {
     static __int128 price[BATCH];
     int64_t checksum = 0;
     for (int64_t i = 0; i + BATCH <= data->rows; i += BATCH) {
-        for (int64_t j = 0; j < BATCH; j++) { price[j] = (__int128)data->columns[PRICE][i + j] * 908; }
+        for (int64_t j = 0; j < BATCH; j++) { price[j] = (__int128)data->bids.columns[PRICE][i + j] * 908; }
         checksum += (int64_t)price[i % BATCH];
         __asm__ volatile("" : : "r"(price) : "memory");
     }
@@ -146,7 +187,7 @@ static int64_t plain_q2(const struct data *data) {
         int64_t n = 0;
         for (int32_t j = 0; j < BATCH; j++) {
             rows[n] = j;
-            n += data->columns[AUCTION][i + j] % 123 == 0;
+            n += data->bids.columns[AUCTION][i + j] % 123 == 0;
         }
         __asm__ volatile("" : : "r"(rows) : "memory");
         found += n;
@@ -162,14 +203,14 @@ static int64_t plain_tumble(const struct data *data) {
     struct group *groups = calloc((size_t)data->keys, sizeof *groups);
     int64_t checksum = 0, window_end = WINDOW_MS;
     for (int64_t i = 0; i <= data->rows; i++) {
-        if (i == data->rows || data->columns[TIME][i] >= window_end) {
+        if (i == data->rows || data->bids.columns[TIME][i] >= window_end) {
             for (int64_t k = 0; k < data->keys; k++) { checksum += groups[k].count + groups[k].sum + groups[k].max; }
             memset(groups, 0, (size_t)data->keys * sizeof *groups);
             window_end += WINDOW_MS;
             if (i == data->rows) { break; }
         }
-        struct group *group = &groups[data->columns[AUCTION][i]];
-        const int64_t price = data->columns[PRICE][i];
+        struct group *group = &groups[data->bids.columns[AUCTION][i]];
+        const int64_t price = data->bids.columns[PRICE][i];
         group->count++;
         group->sum += price;
         group->max = price > group->max ? price : group->max;
@@ -183,7 +224,7 @@ static int64_t plain_hop(const struct data *data) {
     int64_t *panes[PANES], checksum = 0, slice_end = SLIDE_MS, slices = 0;
     for (int p = 0; p < PANES; p++) { panes[p] = calloc((size_t)data->keys, sizeof **panes); }
     for (int64_t i = 0; i <= data->rows; i++) {
-        if (i == data->rows || data->columns[TIME][i] >= slice_end) {
+        if (i == data->rows || data->bids.columns[TIME][i] >= slice_end) {
             for (int64_t k = 0; k < data->keys; k++) {
                 for (int p = 0; p < PANES; p++) { checksum += panes[p][k]; }
             }
@@ -192,10 +233,46 @@ static int64_t plain_hop(const struct data *data) {
             slice_end += SLIDE_MS;
             if (i == data->rows) { break; }
         }
-        panes[slices % PANES][data->columns[AUCTION][i]]++;
+        panes[slices % PANES][data->bids.columns[AUCTION][i]]++;
     }
     for (int p = 0; p < PANES; p++) { free(panes[p]); }
     return checksum;
+}
+
+/* A table of open addressing, half full at most. */
+static int64_t plain_join(const struct data *data) {
+    enum { ENTRIES = 1 << 21 };
+    struct {
+        int64_t id;
+        int64_t row1; /* row + 1 */
+    } *entries = calloc(ENTRIES, sizeof *entries);
+    const struct columns_table *bids = &data->bids, *auctions = &data->auctions;
+    static int64_t out[COLUMNS][BATCH];
+    int64_t found = 0, n = 0;
+    for (int64_t row = 0; row < auctions->rows; row++) {
+        const int64_t id = auctions->columns[ID][row];
+        uint64_t at = (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15) >> 43;
+        while (entries[at].row1) { at = (at + 1) % ENTRIES; }
+        entries[at].id = id;
+        entries[at].row1 = row + 1;
+    }
+    for (int64_t i = 0; i < bids->rows; i++) {
+        const int64_t id = bids->columns[AUCTION][i];
+        uint64_t at = (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15) >> 43;
+        for (; entries[at].row1; at = (at + 1) % ENTRIES) {
+            if (entries[at].id != id) { continue; }
+            out[0][n] = id;
+            out[1][n] = bids->columns[BIDDER][i];
+            out[2][n] = bids->columns[PRICE][i];
+            out[3][n++] = auctions->columns[SELLER][entries[at].row1 - 1];
+            found++;
+            if (n < BATCH) { continue; }
+            n = 0;
+            __asm__ volatile("" : : "r"(out) : "memory");
+        }
+    }
+    free(entries);
+    return found;
 }
 
 /* --- cases */
@@ -207,6 +284,8 @@ static int64_t plain_hop(const struct data *data) {
     "SELECT auction, COUNT(*) AS n, window_start, window_end\n"                                                        \
     "FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '10' SECOND))\n"                          \
     "GROUP BY auction, window_start, window_end"
+#define JOIN_SQL                                                                                                       \
+    "SELECT b.auction, b.bidder, b.price, a.seller FROM bid AS b JOIN auction AS a ON b.auction = a.id"
 
 static const struct {
     const char *name, *sql;
@@ -218,6 +297,7 @@ static const struct {
     {"tumble_10k", TUMBLE_SQL, 10000, plain_tumble},
     {"hop_10k", HOP_SQL, 10000, plain_hop},
     {"tumble_1m", TUMBLE_SQL, 1000000, plain_tumble},
+    {"join", JOIN_SQL, AUCTIONS, plain_join},
 };
 
 static double rate(const struct data *data, double seconds) { return (double)data->rows / seconds / 1e6; }
