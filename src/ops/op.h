@@ -86,6 +86,9 @@ struct op_type {
     sabot_status (*on_idle)(struct op *op, struct op_out *out, struct sabot_error *err);
     /* All inputs have ended (a watermark WATERMARK_END came before). */
     sabot_status (*on_end)(struct op *op, struct op_out *out, struct sabot_error *err);
+    /* One of several inputs has come to its end (not: was stopped), which a restored job finds there again: no more
+     * rows come from it. Not while it is busy. NULL: it does not care. */
+    void (*on_input_end)(struct op *op, int32_t input);
     /* Goes on with what was interrupted; called while busy and the output is not full. Also called at
      * context.latency_target intervals where wants_ticks is set (then busy need not be set). */
     sabot_status (*resume)(struct op *op, struct op_out *out, struct sabot_error *err);

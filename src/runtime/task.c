@@ -356,6 +356,15 @@ static sabot_status change_pass_on(struct task *task, struct watermark_change ch
     return task->ops[0].op->busy ? item_queue_add(&task->ops[0].waiting, &idle, err) : forward(task, &idle, err);
 }
 
+/* An operator of several inputs hears of the end of one when all its channels have ended. */
+static void input_end(struct task *task, int32_t input) {
+    const struct op_type *type = task->ops[0].spec->type;
+    for (int32_t i = 0; i < task->n_inputs; i++) {
+        if (task->inputs[i].input == input && !task->inputs[i].ended) { return; }
+    }
+    if (type->on_input_end) { type->on_input_end(task->ops[0].op, input); }
+}
+
 static sabot_status input_take(struct task *task, int32_t index, struct channel_item *item, struct sabot_error *err) {
     struct task_input *input = &task->inputs[index];
     const int64_t now = item->kind == CHANNEL_BATCH ? 0 : env_now_ns(task->job->env);
@@ -383,6 +392,7 @@ static sabot_status input_take(struct task *task, int32_t index, struct channel_
     case CHANNEL_END:
         assert(!input->ended);
         input->ended = true;
+        input_end(task, input->input);
         if (++task->n_inputs_ended < task->n_inputs) { return SABOT_OK; }
         task->end_reached = true;
         return forward(task, item, err);

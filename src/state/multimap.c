@@ -152,26 +152,13 @@ static bool row_equal(const struct state_multimap *map, int32_t slot, const stru
 static inline int32_t row_at(const struct multimap_rows *rows, int32_t i) { return rows->rows ? rows->rows[i] : i; }
 
 /* --- find */
-#define VERIFY(type_)                                                                                                  \
-    do {                                                                                                               \
-        const type_ *mine = map->columns[0].data;                                                                      \
-        const type_ *theirs = column->values;                                                                          \
-        for (int32_t i = first; i < end; i++) {                                                                        \
-            differ |= heads[i] >= 0 && mine[heads[i]] != theirs[row_at(rows, i)];                                      \
-        }                                                                                                              \
-    } while (0)
-/* True where a key may differ from the one that its hash led to. Exact for one plain integer key. */
-static bool keys_may_differ(const struct state_multimap *map, const struct multimap_rows *rows, int32_t first,
-                            int32_t end, const int32_t *heads) {
-    if (map->n_keys == 0) { return false; }
-    const struct column *column = rows->batch->columns[rows->columns[0]];
-    if (map->n_keys != 1 || column->constant || column->validity || map->validity[0].data) { return true; }
-    bool differ = false;
-    switch ((enum phys)map->phys[0]) {
-    case PHYS_I32: VERIFY(uint32_t); return differ;
-    case PHYS_I64: VERIFY(uint64_t); return differ;
-    default: return true;
-    }
+/* Whether rows of equal hashes have equal keys: true of one whole number, whose hash (xxh3 of 8 bytes: xor with
+ * rotations, odd factors, shifts) permutes its 64 bits. */
+static bool hash_is_key(const struct state_multimap *map, const struct multimap_rows *rows) {
+    if (map->n_keys == 0) { return true; }
+    const enum phys phys = (enum phys)map->phys[0];
+    return map->n_keys == 1 && !map->validity[0].data && !rows->batch->columns[rows->columns[0]]->validity &&
+           (phys == PHYS_BOOL || phys == PHYS_I8 || phys == PHYS_I16 || phys == PHYS_I32 || phys == PHYS_I64);
 }
 
 static int32_t find_slowly(const struct state_multimap *map, const struct multimap_rows *rows, int32_t row) {
@@ -185,6 +172,33 @@ static int32_t find_slowly(const struct state_multimap *map, const struct multim
     return -1;
 }
 
+/* Where the hashes of rows first..end stand. In rounds over what is not found yet instead of a loop per row: how long a
+ * probe is can't be predicted, and each wrong guess would cost more than the probe. */
+static void block_find(const struct entry *entries, uint32_t mask, const uint64_t *hashes,
+                       const struct multimap_rows *rows, int32_t first, int32_t end, int32_t *heads) {
+    uint64_t wanted[BLOCK_ROWS];
+    uint32_t at[BLOCK_ROWS];
+    int32_t left[BLOCK_ROWS];
+    const int32_t n = end - first;
+    for (int32_t i = 0; i < n; i++) {
+        wanted[i] = hashes[row_at(rows, first + i)];
+        at[i] = (uint32_t)wanted[i] & mask;
+        left[i] = i;
+        __builtin_prefetch(&entries[at[i]]);
+    }
+    for (int32_t n_left = n, still; n_left > 0; n_left = still) {
+        still = 0;
+        for (int32_t l = 0; l < n_left; l++) {
+            const int32_t i = left[l];
+            const struct entry *entry = &entries[at[i]];
+            heads[first + i] = (int32_t)entry->slot1 - 1;
+            at[i] = (at[i] + 1) & mask;
+            left[still] = i;
+            still += (entry->slot1 != 0) & (entry->hash != wanted[i]);
+        }
+    }
+}
+
 void multimap_find(const struct state_multimap *map, const struct multimap_rows *rows, int32_t *heads) {
     if (map->live == 0) {
         for (int32_t i = 0; i < rows->n; i++) { heads[i] = -1; }
@@ -193,19 +207,12 @@ void multimap_find(const struct state_multimap *map, const struct multimap_rows 
     const struct entry *entries = ENTRIES(&map->keys);
     const uint32_t mask = map->keys.capacity - 1;
     const uint64_t *hashes = rows->batch->hashes;
+    const bool exact = hash_is_key(map, rows);
     for (int32_t first = 0; first < rows->n; first += BLOCK_ROWS) {
         const int32_t end = rows->n - first < BLOCK_ROWS ? rows->n : first + BLOCK_ROWS;
         memory_relax(map->pool);
-        for (int32_t i = first; i < end; i++) {
-            __builtin_prefetch(&entries[(uint32_t)hashes[row_at(rows, i)] & mask]);
-        }
-        for (int32_t i = first; i < end; i++) {
-            const uint64_t hash = hashes[row_at(rows, i)];
-            uint32_t at = (uint32_t)hash & mask;
-            while (entries[at].slot1 && entries[at].hash != hash) { at = (at + 1) & mask; }
-            heads[i] = (int32_t)entries[at].slot1 - 1;
-        }
-        if (!keys_may_differ(map, rows, first, end, heads)) { continue; }
+        block_find(entries, mask, hashes, rows, first, end, heads);
+        if (exact) { continue; }
         for (int32_t i = first; i < end; i++) {
             if (heads[i] >= 0 && !row_equal(map, heads[i], rows, row_at(rows, i), map->n_keys)) {
                 heads[i] = find_slowly(map, rows, row_at(rows, i));
@@ -375,7 +382,8 @@ static void slots_take(struct state_multimap *map, int32_t *slots, int32_t n) {
 }
 
 /* Puts a written row at the end of its key's chain. Its key stands in its own columns. */
-static void chain_append(struct state_multimap *map, const struct multimap_rows *rows, int32_t row, int32_t slot) {
+static void chain_append(struct state_multimap *map, const struct multimap_rows *rows, int32_t row, int32_t slot,
+                         bool exact) {
     const uint64_t hash = HASHES(map)[slot];
     struct entry *entries = ENTRIES(&map->keys);
     const uint32_t mask = map->keys.capacity - 1;
@@ -383,7 +391,7 @@ static void chain_append(struct state_multimap *map, const struct multimap_rows 
     int32_t *next = NEXT(map), *prev = PREV(map);
     for (; entries[at].slot1; at = (at + 1) & mask) {
         const int32_t head = (int32_t)entries[at].slot1 - 1;
-        if (entries[at].hash != hash || !row_equal(map, head, rows, row, map->n_keys)) { continue; }
+        if (entries[at].hash != hash || !(exact || row_equal(map, head, rows, row, map->n_keys))) { continue; }
         const int32_t tail = prev[head];
         next[tail] = slot;
         prev[slot] = tail;
@@ -490,12 +498,13 @@ static sabot_status block_insert(struct state_multimap *map, const struct multim
         return status;
     }
     const uint32_t mask = map->keys.capacity - 1;
+    const bool exact = hash_is_key(map, rows);
     for (int32_t i = 0; i < n; i++) {
         HASHES(map)[slots[i]] = rows->batch->hashes[at[i]];
         __builtin_prefetch(&ENTRIES(&map->keys)[(uint32_t)rows->batch->hashes[at[i]] & mask], 1);
     }
     for (int32_t i = 0; i < n; i++) {
-        chain_append(map, rows, at[i], slots[i]);
+        chain_append(map, rows, at[i], slots[i], exact);
         if (map->has_counts) {
             COUNTS(map)[slots[i]] = 1;
             ROW_HASHES(map)[slots[i]] = row_hashes[at[i]];
@@ -600,6 +609,7 @@ void multimap_touch(struct state_multimap *map, const int32_t *slots, int32_t n)
 const void *multimap_values(const struct state_multimap *map, int32_t column) { return map->columns[column].data; }
 const uint64_t *multimap_hashes(const struct state_multimap *map) { return HASHES(map); }
 int64_t multimap_size(const struct state_multimap *map) { return map->live; }
+bool multimap_is_unique(const struct state_multimap *map) { return (uint32_t)map->live == map->keys.used; }
 
 #define TAKE(type_)                                                                                                    \
     do {                                                                                                               \

@@ -57,6 +57,7 @@ sabot_status multimap_take(const struct state_multimap *map, int32_t column, con
 /* The key hashes of slots: a batch made of them needs no hashing. */
 const uint64_t *multimap_hashes(const struct state_multimap *map);
 int64_t multimap_size(const struct state_multimap *map); /* rows, equal ones once */
+bool multimap_is_unique(const struct state_multimap *map); /* no key has two rows (equal ones are one) */
 
 /* --- by namespace */
 bool multimap_first_namespace(const struct state_multimap *map, int64_t *out); /* the least that has rows */

@@ -4,8 +4,8 @@
  * rows and the chains that they lead to become events (row, slot) in blocks, the residual condition is evaluated
  * over a block at once, and then the events are walked in order to give out rows. The map of the other side does
  * not change meanwhile, so that walking may stop at a full output and go on later; the batch goes into its own
- * side's map when its last event is done. Sides whose rows come out without a match keep the number of matches per
- * row. The kinds of join differ in when rows are probed and leave: regular ones at once and never (or by TTL);
+ * side's map when its last event is done, unless the other side has ended. Sides whose rows come out without a match
+ * keep the number of matches per row. The kinds of join differ in when rows are probed and leave: regular ones at once and never (or by TTL);
  * interval joins at once, and rows leave when the watermark has passed all they could match; window joins when the
  * watermark passes the window's end, for both. Semantics are those of Flink's StreamingJoinOperator,
  * StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
@@ -32,6 +32,7 @@ struct side {
     int32_t places[COLUMNS_MAX];  /* of a row -> of the map */
     bool pads;             /* its rows come out with NULLs where nothing matches */
     bool tracks;           /* its rows know how many matches they have */
+    bool ended;            /* no more rows come: those of the other side need not be kept for them */
     int32_t time_column;   /* rowtime or window_end, -1 = none */
     int64_t units_per_ms;
 };
@@ -569,6 +570,7 @@ static void probe_find(struct join *self) {
 static sabot_status store(struct join *self, struct sabot_error *err) {
     struct probe *probe = &self->probe;
     int32_t n = 0;
+    if (self->mode != MODE_WINDOW && self->sides[1 - self->from].ended) { return SABOT_OK; }
     for (int32_t i = 0; i < probe->n; i++) {
         if (!probe->stored[i]) { continue; }
         probe->rows[n] = probe->rows[i];
@@ -580,10 +582,101 @@ static sabot_status store(struct join *self, struct sabot_error *err) {
     return multimap_apply(mine->map, &rows, probe->namespaces, probe->matched, err);
 }
 
+/* --- rows with one match at most */
+/* The column of the probe that equals column c of the other side wherever there is a match; -1 = none. */
+static int32_t equal_column(const struct join *self, int32_t c) {
+    const struct side *other = &self->sides[1 - self->from];
+    const int32_t key = other->places[c];
+    const enum phys phys = type_phys(other->schema->fields[c].type);
+    if (key >= self->options->n_keys || phys == PHYS_F32 || phys == PHYS_F64) { return -1; } /* 0.0 equals -0.0 */
+    return self->sides[self->from].keys[key];
+}
+
+/* Slots by physical row: where nothing matches, one that has a row. Returns the number of rows that match. */
+static int32_t direct_slots(struct join *self) {
+    const struct probe *probe = &self->probe;
+    int32_t n = 0, any = 0, *slots = self->out_slots;
+    for (int32_t i = 0; i < probe->n; i++) {
+        any = probe->heads[i] >= 0 ? probe->heads[i] : any;
+        n += probe->heads[i] >= 0;
+    }
+    if (n < probe->n || probe->batch->selection) {
+        for (int32_t i = 0; i < probe->batch->rows; i++) { slots[i] = any; }
+    }
+    for (int32_t i = 0; i < probe->n; i++) { slots[probe->rows[i]] = probe->heads[i] >= 0 ? probe->heads[i] : any; }
+    return n;
+}
+
+static sabot_status direct_columns(struct join *self, struct column **columns, int32_t *n, struct sabot_error *err) {
+    const struct batch *batch = self->probe.batch;
+    *n = 0;
+    for (int32_t s = 0; s < 2; s++) {
+        const struct side *side = &self->sides[s];
+        for (int32_t c = 0; c < side->schema->n_fields; c++) {
+            const int32_t mine = s == self->from ? c : equal_column(self, c);
+            if (mine >= 0) {
+                columns[*n] = column_ref(batch->columns[mine]);
+            } else {
+                SABOT_TRY(multimap_take(side->map, side->places[c], self->out_slots, batch->rows, &columns[*n], err));
+            }
+            ++*n;
+        }
+    }
+    return SABOT_OK;
+}
+
+/* An inner join with a side of unique keys: the columns of the probe go on as they are, with a selection of the rows
+ * that match. *done = false: this batch goes the other way. */
+static sabot_status give_directly(struct join *self, struct op_out *out, bool *done, struct sabot_error *err) {
+    struct batch *probe = self->probe.batch;
+    const struct state_multimap *map = self->sides[1 - self->from].map;
+    *done = false;
+    if (self->mode != MODE_REGULAR || self->condition || !walk_is_plain(self) || !multimap_is_unique(map) ||
+        probe->rows > self->block) {
+        return SABOT_OK;
+    }
+    const int32_t n = direct_slots(self);
+    if (n > 0 && n < probe->rows / 4) { return SABOT_OK; } /* copying few rows is less */
+    *done = true;
+    if (n == 0) { return SABOT_OK; }
+    struct column *columns[2 * COLUMNS_MAX];
+    int32_t n_columns;
+    const sabot_status status = direct_columns(self, columns, &n_columns, err);
+    if (status != SABOT_OK) {
+        while (n_columns > 0) { column_unref(columns[--n_columns]); }
+        return status;
+    }
+    BATCH_OWNED struct batch *batch = NULL;
+    SABOT_TRY(batch_new(self->own.spec->output, columns, n_columns, probe->rows, &batch, err));
+    batch->created_ns = probe->created_ns;
+    if (probe->row_kinds) {
+        batch->row_kinds_buffer = buffer_ref(probe->row_kinds_buffer);
+        batch->row_kinds = probe->row_kinds;
+    }
+    if (n < probe->rows) {
+        struct buffer *selection;
+        SABOT_TRY(buffer_new(self->own.pool, (size_t)n * sizeof(int32_t), &selection, err));
+        int32_t *rows = (int32_t *)(void *)selection->data, at = 0;
+        for (int32_t i = 0; i < self->probe.n; i++) {
+            if (self->probe.heads[i] >= 0) { rows[at++] = self->probe.rows[i]; }
+        }
+        struct batch *chosen;
+        SABOT_TRY(batch_with_selection(batch, selection, n, &chosen, err));
+        batch_unref(batch);
+        batch = chosen;
+    }
+    return out_emit(out, batch_ref(batch), err);
+}
+
 /* *done: all rows of the probe have been given out; else the output is full. */
 static sabot_status probe_run(struct join *self, struct op_out *out, bool *done, struct sabot_error *err) {
     struct probe *probe = &self->probe;
     *done = false;
+    if (probe->row == 0 && probe->cursor == CURSOR_FRESH && self->event == self->n_events) { /* at its beginning */
+        bool given;
+        SABOT_TRY(give_directly(self, out, &given, err));
+        if (given) { probe->row = probe->n; }
+    }
     for (;;) {
         if (self->n_out == self->block) {
             SABOT_TRY(give_out(self, out, err));
@@ -817,7 +910,7 @@ static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *ta
     probe->n = batch->selected;
     probe->stores = true;
     for (int32_t i = 0; i < probe->n; i++) { probe->rows[i] = batch_row(batch, i); }
-    memset(probe->stored, 1, (size_t)probe->n);
+    memset(probe->stored, self->mode == MODE_WINDOW || !self->sides[1 - input].ended, (size_t)probe->n);
     memset(probe->namespaces, 0, (size_t)probe->n * sizeof *probe->namespaces);
     probe->batch = batch;
     batch = NULL;
@@ -831,7 +924,7 @@ static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *ta
     probe_find(self);
     if (keys_may_be_null(self, input, probe->batch)) { /* what matches nothing need not be kept */
         for (int32_t i = 0; i < probe->n; i++) {
-            probe->stored[i] = !key_has_null(self, input, probe->batch, probe->rows[i]);
+            probe->stored[i] &= !key_has_null(self, input, probe->batch, probe->rows[i]);
         }
     }
     if (self->mode == MODE_INTERVAL) { interval_namespaces(self); }
@@ -849,6 +942,8 @@ static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struc
     return drive(self, out, err);
 }
 
+static void join_on_input_end(struct op *op, int32_t input) { ((struct join *)op)->sides[input].ended = true; }
+
 static sabot_status join_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
     return op->busy ? drive((struct join *)op, out, err) : SABOT_OK;
 }
@@ -861,6 +956,7 @@ const struct op_type op_join = {
     .on_watermark = join_on_watermark,
     .on_idle = op_default_on_idle,
     .on_end = op_default_on_end,
+    .on_input_end = join_on_input_end,
     .resume = join_resume,
     .before_barrier = op_default_before_barrier,
     .on_complete = op_default_on_complete,

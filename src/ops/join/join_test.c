@@ -155,7 +155,30 @@ struct shape {
     bool condition, retracts;
     int32_t keys, batch_rows, parallelism, skew; /* skew: percent of rows with one key */
     int32_t room; /* batches until the output is full; -1 = never */
+    bool unique;  /* no two rows of the right side have one key, and none is taken back */
+    int32_t ends; /* this side gets no rows in the last third; -1 = none */
 };
+#define STEPS 30
+
+/* A key that no row of the right side has; -1 = all are taken. */
+static int32_t unused_key(const struct model *model, int32_t keys, struct test_random *random) {
+    for (int32_t i = 0, key = test_below(random, keys); i < keys; i++, key = (key + 1) % keys) {
+        bool used = false;
+        for (int32_t r = 0; r < model->n[1]; r++) { used |= model->rows[1][r].key == key; }
+        if (!used) { return key; }
+    }
+    return -1;
+}
+
+static int64_t rows_kept(const struct fleet *fleet) {
+    int64_t rows = 0;
+    for (int32_t m = 0; m < fleet->n_members; m++) { rows += fleet->members[m]->metrics.state_rows; }
+    return rows;
+}
+
+static void end_input(struct fleet *fleet, int32_t side) {
+    for (int32_t m = 0; m < fleet->n_members; m++) { op_join.on_input_end(fleet->members[m]->op, side); }
+}
 
 /* Random rows of one side: new ones, and, where it retracts, some of those that are there (also of this batch). */
 static int32_t change(struct model *model, int32_t side, const struct shape *shape, struct test_random *random,
@@ -164,7 +187,8 @@ static int32_t change(struct model *model, int32_t side, const struct shape *sha
     int32_t n = 0;
     for (int32_t i = 0; i < wanted; i++) {
         int32_t *count = &model->n[side];
-        if (shape->retracts && *count && test_below(random, 100) < (*count > 60 ? 70 : 40)) {
+        const bool retracts = shape->retracts && !(side == 1 && shape->unique);
+        if (retracts && *count && test_below(random, 100) < (*count > 60 ? 70 : 40)) {
             const int32_t at = test_below(random, *count);
             rows[n] = model->rows[side][at];
             kinds[n++] = ROW_DELETE;
@@ -172,9 +196,14 @@ static int32_t change(struct model *model, int32_t side, const struct shape *sha
             continue;
         }
         if (*count == (shape->retracts ? 100 : 160)) { break; }
+        const bool unique = side == 1 && shape->unique;
+        const int32_t unused = unique ? unused_key(model, shape->keys, random) : 0;
+        if (unused < 0) { break; }
         const struct row row = {
-            .key = test_below(random, 20) == 0              ? NONE
-                   : test_below(random, 100) < shape->skew ? 7 : test_below(random, shape->keys),
+            .key = unique                                  ? unused
+                   : test_below(random, 20) == 0           ? NONE
+                   : test_below(random, 100) < shape->skew ? 7
+                                                           : test_below(random, shape->keys),
             .number = test_below(random, 15) == 0 ? NONE : test_below(random, 5),
             .name = test_below(random, 6) - 1,
         };
@@ -198,7 +227,7 @@ static void run(struct shape shape, uint64_t seed) {
         .left = schemas.sides[0],
         .right = schemas.sides[1],
         .left_retracts = shape.retracts,
-        .right_retracts = shape.retracts,
+        .right_retracts = shape.retracts && !shape.unique,
         .left_window_end = -1,
         .right_window_end = -1,
     };
@@ -209,14 +238,19 @@ static void run(struct shape shape, uint64_t seed) {
     struct model *model = calloc(1, sizeof *model);
     struct row rows[64];
     uint8_t kinds[64];
-    for (int32_t step = 0; step < 30; step++) {
+    for (int32_t step = 0; step < STEPS; step++) {
+        const bool ended = shape.ends >= 0 && step >= STEPS * 2 / 3;
+        if (ended) { end_input(fleet, shape.ends); }
         for (int32_t m = 0; m < fleet->n_members; m++) {
             fleet->members[m]->room = shape.room;
         }
-        const int32_t side = test_below(&random, 2);
+        const int32_t side = ended ? 1 - shape.ends : test_below(&random, 2);
+        const int64_t kept = rows_kept(fleet);
         const int32_t n = change(model, side, &shape, &random, rows, kinds);
-        feed(fleet, &schemas, side, rows, shape.retracts ? kinds : NULL, n);
+        const bool retracts = side == 0 ? options.left_retracts : options.right_retracts;
+        feed(fleet, &schemas, side, rows, retracts ? kinds : NULL, n);
         expect(fleet, model, shape.kind, shape.condition);
+        if (ended) { assert_int_equal(rows_kept(fleet), kept); }
         if (step % 7 == 6) { fleet_rescale(fleet, 1 + test_below(&random, 5)); }
     }
     fleet_close(fleet);
@@ -235,7 +269,9 @@ static void regular(enum join_kind kind) {
                                .keys = seed % 2 ? 12 : 100,
                                .skew = seed % 3 == 0 ? 60 : 0,
                                .parallelism = 1 + (int32_t)(seed % 3),
-                               .room = seed % 2 ? -1 : 1},
+                               .room = seed % 2 ? -1 : 1,
+                               .unique = seed >= 5,
+                               .ends = (int32_t)(seed % 3) - 1},
                 seed * 10 + (uint64_t)variant);
         }
     }
