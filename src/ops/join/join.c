@@ -1,13 +1,13 @@
 /* Joins of two streams: regular (updating), window and interval joins are one operator.
  *
- * Each side keeps its rows in a multimap by key. A batch of one side probes the other side's map as a whole: its
- * rows and the chains that they lead to become events (row, slot) in blocks, the residual condition is evaluated
- * over a block at once, and then the events are walked in order to give out rows. The map of the other side does
- * not change meanwhile, so that walking may stop at a full output and go on later; the batch goes into its own
- * side's map when its last event is done, unless the other side has ended. Sides whose rows come out without a match
- * keep the number of matches per row. The kinds of join differ in when rows are probed and leave: regular ones at once and never (or by TTL);
- * interval joins at once, and rows leave when the watermark has passed all they could match; window joins when the
- * watermark passes the window's end, for both. Semantics are those of Flink's StreamingJoinOperator,
+ * Each side keeps its rows in a multimap by key. A batch of one side probes the other side's map as a whole: its rows
+ * and the chains that they lead to become events (row, slot) in blocks, the residual condition is evaluated over a
+ * block at once, and then the events are walked in order to give out rows. The map of the other side does not change
+ * meanwhile, so that walking may stop at a full output and go on later; the batch goes into its own side's map when its
+ * last event is done, unless the other side has ended. Sides whose rows come out without a match keep the number of
+ * matches per row. The kinds of join differ in when rows are probed and leave: regular ones at once and never (or by
+ * TTL); interval joins at once, and rows leave when the watermark has passed all they could match; window joins when
+ * the watermark passes the window's end, for both. Semantics are those of Flink's StreamingJoinOperator,
  * StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
 #include <assert.h>
 #include <stdlib.h>
