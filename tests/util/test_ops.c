@@ -136,7 +136,7 @@ static sabot_status source_give(struct test_source *self, int32_t split, struct 
         values[0][i] = row.key;
         values[1][i] = row.ts_ms;
         values[2][i] = row.value;
-        const int64_t watermark = row.ts_ms - stream->disorder_ms - 1;
+        const int64_t watermark = row.ts_ms - stream->disorder_ms - 1 + stream->eager_ms;
         if (watermark > self->watermarks[split]) { self->watermarks[split] = watermark; }
     }
     struct batch *batch = NULL;

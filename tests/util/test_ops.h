@@ -15,6 +15,7 @@ struct test_stream {
     int64_t keys;
     int64_t step_ms;     /* event time between two rows of a split */
     int64_t disorder_ms; /* a row is at most so much out of order; also the watermark's distance */
+    int64_t eager_ms;    /* the watermark is so much nearer: rows come late */
     int32_t batch_rows;  /* at most; sizes are random in the simulator */
     int64_t pause_ns;    /* rest between two batches; 0 = none */
     int64_t fail_at;     /* a subtask fails when a split gets there; 0 = never */

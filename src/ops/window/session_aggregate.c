@@ -10,7 +10,7 @@
  * the end that it would have alone (Flink's rule). Sessions that touch are one.
  *
  * Firing scans the ends of all sessions, but only when the watermark has reached the least that may be due. Results go
- * out in batches; when the output is full the operator goes on in resume(). State: "sessions", and the list "progress"
+ * out in batches; when the output is full the operator goes on in resume(). State: "sessions", and the list "fired"
  * (the watermark handled), so that a restored job takes no row that it refused before. */
 #include <assert.h>
 #include <stdlib.h>
@@ -92,7 +92,7 @@ static sabot_status open_parts(struct session *self, struct sabot_error *err) {
     self->table = self->aggregator.table;
     self->least = self->aggregator.accumulators.calls[n].value;
     self->most = self->aggregator.accumulators.calls[n + 1].value;
-    return window_progress_open(&self->progress, self->own.state, &self->watermark_ms, err);
+    return window_progress_open(&self->progress, context, &self->watermark_ms, err);
 }
 
 static sabot_status session_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
@@ -196,7 +196,7 @@ static inline void add_pending(struct session *self, int32_t row, int32_t slot, 
 
 static bool is_late(struct session *self, int32_t row, int64_t time_ms) {
     const int64_t end_ms = time_ms + self->gap_ms;
-    if (row_is_late(end_ms, 0, self->watermark_ms)) {
+    if (row_is_late(end_ms, 0, window_progress_of(&self->progress, self->batch, row, self->watermark_ms))) {
         self->late[self->n_late++] = row;
         return true;
     }

@@ -6,7 +6,7 @@
  * Windows fire in order of their ends; the watermark is passed on behind the last. Results go out in batches: when the
  * output is full the operator stops between two of them and goes on in resume().
  *
- * State: table "panes" (namespace = end of a slice) and the list "progress": the watermark up to which windows have
+ * State: table "panes" (namespace = end of a slice) and the list "fired": the watermark up to which windows have
  * fired, so that a restored job fires no window twice and takes no late row that it refused before. */
 #include <assert.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static sabot_status open_parts(struct window_aggregate *self, struct sabot_error
     };
     SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "panes", context->pool, err));
     if (partial) { aggregator_take_partials(&self->aggregator, 2, 1, 2 + plan->n_keys); }
-    return window_progress_open(&self->progress, self->own.state, &self->watermark_ms, err);
+    return window_progress_open(&self->progress, context, &self->watermark_ms, err);
 }
 
 static sabot_status window_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
@@ -95,12 +95,31 @@ static sabot_status give_late(struct window_aggregate *self, const struct batch 
                        self->watermark_ms, err);
 }
 
+/* Behind a restore: rows of key groups that had fired further than this task. */
+static sabot_status take_run_by_group(struct window_aggregate *self, const struct batch *batch,
+                                      const struct slice_run *run, int64_t closes, struct sabot_error *err) {
+    int32_t *kept = malloc((size_t)run->n * 2 * sizeof *kept), n;
+    if (!kept) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window aggregation"); }
+    int32_t *late = kept + run->n;
+    window_progress_split(&self->progress, batch, run->rows, run->n, closes, 0, kept, &n, late);
+    sabot_status status = SABOT_OK;
+    if (n < run->n) { status = give_late(self, batch, late, run->n - n, "window", closes, err); }
+    if (status == SABOT_OK && n > 0) {
+        status = aggregator_add(&self->aggregator, run->slice_end, batch, kept, n, err);
+    }
+    free(kept);
+    return status;
+}
+
 static sabot_status take_run(struct window_aggregate *self, const struct batch *batch, const struct slice_run *run,
                              struct sabot_error *err) {
     const int64_t closes = slice_last_window(&self->slices, run->slice_end);
     if (closes == INT64_MIN) { return SABOT_OK; } /* between the windows of a hop with gaps */
     if (late_choose(closes, 0, self->watermark_ms, true) != LATE_TAKE) {
         return give_late(self, batch, run->rows, run->n, "window", closes, err);
+    }
+    if (window_progress_splits(&self->progress, closes, 0)) {
+        return take_run_by_group(self, batch, run, closes, err);
     }
     return aggregator_add(&self->aggregator, run->slice_end, batch, run->rows, run->n, err);
 }

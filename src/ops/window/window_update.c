@@ -10,7 +10,7 @@
  * Only groups whose result differs from what was given out come out again.
  *
  * Which groups have changed is kept as slots of slices. It is worked off before a barrier, so that it is no state. State:
- * "panes" and "progress" as in window_aggregate.c, and "given" (namespace = end of a window; the cells of its groups). */
+ * "panes" and "fired" as in window_aggregate.c, and "given" (namespace = end of a window; the cells of its groups). */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -196,7 +196,7 @@ static sabot_status open_parts(struct window_update *self, struct sabot_error *e
         SABOT_TRY(memory_alloc(context->pool, (size_t)self->scratch * sizeof *self->lists[i],
                                (void **)&self->lists[i], err));
     }
-    return window_progress_open(&self->progress, context->state, &self->watermark_ms, err);
+    return window_progress_open(&self->progress, context, &self->watermark_ms, err);
 }
 
 static sabot_status update_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
@@ -558,14 +558,8 @@ static sabot_status give(struct window_update *self, struct op_out *out, struct 
 }
 
 /* --- rows */
-static sabot_status take_run(struct window_update *self, const struct batch *batch, const struct slice_run *run,
-                             struct sabot_error *err) {
-    const int64_t closes = slice_last_window(&self->slices, run->slice_end);
-    if (closes == INT64_MIN) { return SABOT_OK; } /* between the windows of a hop with gaps */
-    if (late_choose(closes, self->lateness_ms, self->watermark_ms, true) != LATE_TAKE) {
-        return window_late(&self->own, self->options->merges_partials, batch, run->rows, run->n, "window", closes,
-                           self->watermark_ms, err);
-    }
+static sabot_status add_run(struct window_update *self, const struct batch *batch, const struct slice_run *run,
+                            int64_t closes, struct sabot_error *err) {
     SABOT_TRY(aggregator_add(&self->aggregator, run->slice_end, batch, run->rows, run->n, err));
     const int64_t reached = last_reached(self->watermark_ms);
     const int64_t next = slice_next_window(&self->slices, run->slice_end, last_over(self, self->watermark_ms));
@@ -574,6 +568,40 @@ static sabot_status take_run(struct window_update *self, const struct batch *bat
         SABOT_TRY(mark(self, GIVE_EARLY, run->slice_end, self->aggregator.slots, run->n, err));
     }
     return SABOT_OK;
+}
+
+static sabot_status give_away(struct window_update *self, const struct batch *batch, const int32_t *rows, int32_t n,
+                              int64_t closes, struct sabot_error *err) {
+    return window_late(&self->own, self->options->merges_partials, batch, rows, n, "window", closes,
+                       self->watermark_ms, err);
+}
+
+/* Behind a restore: rows of key groups that had fired further than this task. */
+static sabot_status take_run_by_group(struct window_update *self, const struct batch *batch,
+                                      const struct slice_run *run, int64_t closes, struct sabot_error *err) {
+    int32_t *kept = malloc((size_t)run->n * 2 * sizeof *kept), n;
+    if (!kept) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window aggregation"); }
+    int32_t *late = kept + run->n;
+    window_progress_split(&self->progress, batch, run->rows, run->n, closes, self->lateness_ms, kept, &n, late);
+    sabot_status status = SABOT_OK;
+    if (n < run->n) { status = give_away(self, batch, late, run->n - n, closes, err); }
+    const struct slice_run left = {.slice_end = run->slice_end, .rows = kept, .n = n};
+    if (status == SABOT_OK && n > 0) { status = add_run(self, batch, &left, closes, err); }
+    free(kept);
+    return status;
+}
+
+static sabot_status take_run(struct window_update *self, const struct batch *batch, const struct slice_run *run,
+                             struct sabot_error *err) {
+    const int64_t closes = slice_last_window(&self->slices, run->slice_end);
+    if (closes == INT64_MIN) { return SABOT_OK; } /* between the windows of a hop with gaps */
+    if (late_choose(closes, self->lateness_ms, self->watermark_ms, true) != LATE_TAKE) {
+        return give_away(self, batch, run->rows, run->n, closes, err);
+    }
+    if (window_progress_splits(&self->progress, closes, self->lateness_ms)) {
+        return take_run_by_group(self, batch, run, closes, err);
+    }
+    return add_run(self, batch, run, closes, err);
 }
 
 static sabot_status update_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
