@@ -1,5 +1,5 @@
-/* How far the windows of an operator have fired: a watermark that survives, per range of key groups, in the list "fired"
- * of its state.
+/* How far the windows of an operator have fired: a watermark that survives, per range of key groups, in the list
+ * "fired" of its state.
  *
  * The tasks of an operator are at the same watermark when an aligned checkpoint is taken; with barriers that overtake
  * rows they are not. A task that is restored with key groups of several fires from the least of their watermarks on,
