@@ -194,6 +194,8 @@ static sabot_status faulty_remove(struct env *env, const char *path, struct sabo
 
 static sabot_status faulty_make_dir(struct env *env, const char *path, struct sabot_error *err) {
     struct env *inner = inner_of(env);
+    struct env_stat found;
+    if (env_stat(inner, path, &found, NULL) == SABOT_OK) { return inner->type->make_dir(inner, path, err); }
     WHOLE(faulty_of(env), ENV_FAULT_MAKE_DIR, "make the folder", path, err, inner->type->make_dir(inner, path, err));
 }
 

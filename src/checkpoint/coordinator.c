@@ -41,6 +41,7 @@ struct coordinator {
     int32_t n_requests;
     int64_t next_id, next_at_ns;
     int32_t failures;              /* in a row */
+    struct sabot_error failure;    /* the last of them */
     struct sabot_error fenced;     /* a newer process has the folder; under the mutex */
     bool over;
     struct sabot_error over_why;
@@ -443,6 +444,7 @@ static void checkpoint_begin(struct coordinator *coordinator, struct checkpoint_
     env_mutex_lock(coordinator->mutex);
     coordinator->counts.failed++;
     coordinator->failures += savepoint == NULL;
+    if (!savepoint) { coordinator->failure = err; }
     requests_finish(requests, -1, &err);
     env_mutex_unlock(coordinator->mutex);
     log_write(coordinator->options.env, LOG_WARNING, "a checkpoint could not be begun: %s", err.message);
@@ -456,6 +458,7 @@ static void checkpoint_abort(struct coordinator *coordinator, const struct sabot
     checkpoint->aborted = true;
     coordinator->counts.failed++;
     coordinator->failures += counts && !checkpoint->savepoint;
+    if (counts && !checkpoint->savepoint) { coordinator->failure = *why; }
     requests_finish(checkpoint->requests, checkpoint->id, why);
     const int64_t id = checkpoint->id;
     const bool last = checkpoint_drop(checkpoint);
@@ -571,8 +574,8 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
         return INT64_MAX;
     }
     if (coordinator->failures > 0 && coordinator->failures >= options->failures_max) {
-        SABOT_FAIL(fatal, SABOT_ERR_STATE, "%d checkpoints in a row failed; the log says why each did",
-                   coordinator->failures);
+        SABOT_FAIL(fatal, SABOT_ERR_STATE, "%d checkpoints in a row failed, the last one: %s", coordinator->failures,
+                   coordinator->failure.message);
         return INT64_MAX;
     }
     if (!coordinator->current) {

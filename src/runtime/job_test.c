@@ -1,6 +1,7 @@
 /* Jobs on real threads: the same rows at every parallelism, stop, cancel, failure, checkpoints and restore. */
 #include "runtime/job.h"
 
+#include "base/env_faulty.h"
 #include "base/text.h"
 #include "tests/util/test_ops.h"
 
@@ -255,6 +256,118 @@ static void a_cancelled_job_goes_on_from_its_last_checkpoint(void **state) {
     plan_clear(&plan);
 }
 
+/* Whether the newest complete checkpoint in the folder has rows that barriers overtook. */
+static bool has_rows_in_flight(const char *dir) {
+    char **names, newest[256] = "";
+    size_t n;
+    if (env_list(env_real(), dir, &names, &n, NULL) != SABOT_OK) { return false; }
+    int most = -1;
+    for (size_t i = 0; i < n; i++) {
+        char manifest[512];
+        struct env_stat stat;
+        int id;
+        snprintf(manifest, sizeof manifest, "%s/%s/MANIFEST", dir, names[i]);
+        if (sscanf(names[i], "chk-%d", &id) != 1 || id < most) { continue; }
+        if (env_stat(env_real(), manifest, &stat, NULL) != SABOT_OK) { continue; }
+        most = id;
+        snprintf(newest, sizeof newest, "%s/%s/MANIFEST", dir, names[i]);
+    }
+    env_names_free(names, n);
+    char *text;
+    size_t size;
+    if (most < 0 || env_read_file(env_real(), newest, &text, &size, NULL) != SABOT_OK) { return false; }
+    const bool has = strstr(text, "in-flight.") != NULL;
+    free(text);
+    return has;
+}
+
+/* Full channels, slow sinks, checkpoints all the time: every restart but the last is from rows in flight. */
+static void rows_that_barriers_overtook_come_back(void **state) {
+    (void)state;
+    struct plan plan;
+    plan_init(&plan, 3, 2, 2);
+    plan.stream.rows = 40000;
+    plan.stream.batch_rows = 20;
+    plan.sink.slow = true;
+    char dir[128];
+    snprintf(dir, sizeof dir, "%s/overtaken", folder);
+    struct job_options options = {.workers = 2, .channel_batches = 4, .checkpoint_dir = dir,
+                                  .checkpoint_interval_ns = SECOND / 1000, .unaligned = true};
+    int32_t restarts = 0;
+    for (bool done = false; !done;) {
+        struct job *job = start(&plan, &options);
+        if (restarts == 3) {
+            finish(job);
+            break;
+        }
+        const int64_t before = job_checkpoints_completed(job);
+        do {
+            assert_int_equal(job_wait(job, SECOND / 500, &done, NULL), SABOT_OK);
+        } while (!done && (job_checkpoints_completed(job) == before || !has_rows_in_flight(dir)));
+        job_cancel(job);
+        job_free(job);
+        restarts += !done && has_rows_in_flight(dir);
+        options.restore_from = dir;
+    }
+    assert_true(restarts > 0);
+    assert_true(test_store_equals(&plan.store, &plan.stream, plan.window.size_ms));
+    plan_clear(&plan);
+}
+
+/* A short interval, and a long rest behind each checkpoint. */
+static void checkpoints_leave_a_pause(void **state) {
+    (void)state;
+    struct plan plan;
+    plan_init(&plan, 1, 1, 1);
+    plan.stream.rows = INT64_C(1) << 40;
+    plan.stream.pause_ns = 1000000;
+    char dir[128];
+    snprintf(dir, sizeof dir, "%s/pause", folder);
+    const struct job_options options = {.workers = 1, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 500,
+                                        .checkpoint_min_pause_ns = SECOND / 5};
+    struct job *job = start(&plan, &options);
+    const int64_t begun = env_now_ns(env_real());
+    assert_int_equal(job_wait(job, SECOND, NULL, NULL), SABOT_OK);
+    const int64_t pauses = (env_now_ns(env_real()) - begun) / (SECOND / 5);
+    assert_in_range(job_checkpoints_completed(job), 1, pauses + 1);
+    job_free(job);
+    plan_clear(&plan);
+}
+
+/* Where checkpoints can't be written any more the job goes on so long as that is tolerated, then it fails and says why;
+ * and what was complete before is enough to go on from. */
+static void a_full_disk_ends_the_job_when_it_is_not_tolerated_any_more(void **state) {
+    (void)state;
+    struct plan plan;
+    plan_init(&plan, 2, 2, 1);
+    plan.stream.rows = 400;
+    plan.stream.pause_ns = 1000000;
+    plan.stream.batch_rows = 1;
+    char dir[128];
+    snprintf(dir, sizeof dir, "%s/full", folder);
+    struct job_options options = {.workers = 2, .checkpoint_dir = dir, .checkpoint_interval_ns = SECOND / 200,
+                                  .checkpoint_failures_max = 4};
+    const struct env_fault fault = {.op = ENV_FAULT_WRITE, .kind = ENV_FAULT_KIND_FULL, .at = 60};
+    struct env *env = env_faulty_new(env_real(), &fault);
+    struct sabot_error err = {0};
+    struct job *job;
+    assert_int_equal(job_start(env, &plan.graph, &options, &job, &err), SABOT_OK);
+    bool done = false;
+    assert_int_equal(job_wait(job, 60 * SECOND, &done, &err), SABOT_ERR_STATE);
+    assert_true(done);
+    assert_int_equal(job_state(job), JOB_FAILED);
+    assert_non_null(strstr(err.message, "4 checkpoints in a row failed"));
+    assert_non_null(strstr(err.message, "No space left on device"));
+    assert_true(job_checkpoints_completed(job) > 0);
+    job_free(job);
+    env_faulty_free(env);
+    options.restore_from = dir;
+    plan.stream.pause_ns = 0;
+    finish(start(&plan, &options));
+    assert_true(test_store_equals(&plan.store, &plan.stream, plan.window.size_ms));
+    plan_clear(&plan);
+}
+
 static void a_damaged_state_file_is_refused(void **state) {
     (void)state;
     struct plan plan;
@@ -294,6 +407,9 @@ int main(void) {
         cmocka_unit_test(stop_without_checkpoints_commits_what_came_out),
         cmocka_unit_test(a_stopped_job_goes_on_at_another_parallelism),
         cmocka_unit_test(a_cancelled_job_goes_on_from_its_last_checkpoint),
+        cmocka_unit_test(rows_that_barriers_overtook_come_back),
+        cmocka_unit_test(checkpoints_leave_a_pause),
+        cmocka_unit_test(a_full_disk_ends_the_job_when_it_is_not_tolerated_any_more),
         cmocka_unit_test(a_damaged_state_file_is_refused),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

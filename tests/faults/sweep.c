@@ -689,7 +689,9 @@ static const char *point_run(const struct point *point, const struct env_fault *
     const struct env_fault none = {0};
     const int again = run_child(NULL, &none, false);
     if (!WIFEXITED(again) || WEXITSTATUS(again) != 0 || report->status != SABOT_OK) {
-        snprintf(text, sizeof text, "after (%s) the restart fails: %s: %s", why, report->message, log_tail());
+        const bool hangs = WIFSIGNALED(again) && WTERMSIG(again) == SIGALRM;
+        snprintf(text, sizeof text, "after (%s) the restart %s at %s (wait status %d): %s: %s", why,
+                 hangs ? "hangs" : "fails", report->stage, again, report->message, log_tail());
         *problem = text;
         return what;
     }
