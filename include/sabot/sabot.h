@@ -25,6 +25,7 @@
 #include "sabot/api.h"
 #include "sabot/arrow.h"
 #include "sabot/error.h"
+#include "sabot/process.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -144,6 +145,14 @@ struct sabot_function {
  * types are copied; call and user must outlive the engine. */
 SABOT_API sabot_status sabot_engine_register_function(struct sabot_engine *engine,
                                                       const struct sabot_function *function, struct sabot_error *err);
+
+/* --- process functions: C with keyed state and timers (sabot/process.h) */
+
+/* SELECT * FROM name(input => TABLE t PARTITION BY k). Visible to this engine's statements from now on, in the place of
+ * one of the same name. What it declares is copied; callbacks and user must outlive the engine. */
+SABOT_API sabot_status sabot_engine_register_process_function(struct sabot_engine *engine,
+                                                              const struct sabot_process_function *function,
+                                                              struct sabot_error *err);
 
 /* --- connectors */
 

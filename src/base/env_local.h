@@ -14,6 +14,8 @@ sabot_status env_run_dir(struct env *env, char target[ENV_PATH_MAX], struct sabo
 /* The path from the root, as seen from the current folder; nothing need be there. */
 sabot_status env_absolute(struct env *env, const char *path, char target[ENV_PATH_MAX], struct sabot_error *err);
 int32_t env_process_id(struct env *env);
+/* Where temporary files that may be large go: TMPDIR, else /var/tmp. */
+const char *env_temporary_dir(struct env *env);
 
 /* A Unix socket at `path`, mode 0600. One that nobody listens to any more is replaced. */
 sabot_status env_socket_listen(struct env *env, const char *path, struct env_socket **out, struct sabot_error *err);

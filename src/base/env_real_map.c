@@ -1,4 +1,5 @@
 /* The machine's memory with files behind it: unnamed files, mapped shared. */
+#include "base/env_local.h"
 #include "base/env_impl.h"
 
 #include <assert.h>
@@ -39,11 +40,13 @@ struct env_memory real_memory_now(struct env *env) {
 }
 
 /* /tmp may be memory; /var/tmp is a disk by convention. */
-static const char *folder_or_default(const char *folder) {
-    if (folder) { return folder; }
+const char *env_temporary_dir(struct env *env) {
+    (void)env;
     const char *wanted = getenv("TMPDIR");
     return wanted && *wanted ? wanted : "/var/tmp";
 }
+
+static const char *folder_or_default(const char *folder) { return folder ? folder : env_temporary_dir(env_real()); }
 
 static int unnamed_file(const char *folder) {
     const int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

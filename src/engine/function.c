@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "expr/function.h"
 #include "sql/bind.h"
+#include "sql/process_function.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -158,6 +159,18 @@ static sabot_status call_kernel(struct kernel_call *call, struct sabot_error *er
 
 /* --- registering */
 
+sabot_status sabot_engine_register_process_function(struct sabot_engine *engine,
+                                                    const struct sabot_process_function *function,
+                                                    struct sabot_error *err) {
+    struct process_function *made = NULL;
+    SABOT_TRY(argument_given(engine, "engine", err));
+    SABOT_TRY(argument_given(function, "function", err));
+    SABOT_TRY(process_function_new(function, function->name, &made, err));
+    struct catalog *catalog = &engine->session->catalog;
+    catalog_function_remove(catalog, made->name);
+    return catalog_process_add(catalog, made->name, made, NULL, true, err);
+}
+
 static sabot_status bind_registered(const struct function *function, struct function_binding *binding,
                                     struct sabot_error *err) {
     const struct registered_function *registered = function->user_data;
@@ -169,20 +182,6 @@ static sabot_status bind_registered(const struct function *function, struct func
     return SABOT_OK;
 }
 
-static sabot_status parse_type(struct arena *arena, const char *text, struct type *out, struct sabot_error *err) {
-    char sql[512];
-    if (!text || snprintf(sql, sizeof sql, "CAST(NULL AS %s)", text) >= (int)sizeof sql) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "a function's type is missing or too long");
-    }
-    struct sql_script *script = NULL;
-    struct sql_expr *expr = NULL;
-    sabot_status status = sql_parse_expr(sql, strlen(sql), &script, &expr, err);
-    if (status == SABOT_OK) { status = bind_type(arena, expr->cast.type, out, err); }
-    sql_script_free(script);
-    if (status != SABOT_OK) { error_context(err, "type \"%s\"", text); }
-    return status;
-}
-
 static sabot_status registered_fill(struct registered_function *made, const struct sabot_function *given,
                                     struct sabot_error *err) {
     char *name = arena_copy(&made->arena, given->name, strlen(given->name));
@@ -191,9 +190,9 @@ static sabot_status registered_fill(struct registered_function *made, const stru
     made->n_arguments = given->n_arguments;
     for (int32_t i = 0; i < given->n_arguments; i++) {
         const char *const text = given->argument_types ? given->argument_types[i] : NULL;
-        SABOT_TRY(parse_type(&made->arena, text, &made->arguments[i], err));
+        SABOT_TRY(bind_type_text(&made->arena, text, &made->arguments[i], err));
     }
-    SABOT_TRY(parse_type(&made->arena, given->return_type, &made->result, err));
+    SABOT_TRY(bind_type_text(&made->arena, given->return_type, &made->result, err));
     made->call = given->call;
     made->user = given->user;
     made->function = (struct function){

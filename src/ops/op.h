@@ -106,6 +106,7 @@ struct op_type {
     sabot_status (*on_time)(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err);
     bool wants_ticks;
     bool stateful; /* has keyed state: its input must come by hash of the key */
+    bool key_value_state; /* keeps it in state/kv.h, which may want a folder */
 };
 
 const struct op_type *op_find(const char *name); /* NULL: unknown */

@@ -5,6 +5,7 @@
 
 #include "connect/connector.h"
 #include "ops/op.h"
+#include "ops/process/process.h"
 #include "state/state.h"
 
 /* --- time */

@@ -248,6 +248,23 @@ static void explain_rank(const struct plan *node, struct text *target) {
     text_format(target, "]%s)", node->rank.output_rank ? "" : ", outputRank=[false]");
 }
 
+static void explain_process(const struct plan *node, struct text *target) {
+    const struct schema *input = node->inputs[0]->schema;
+    text_format(target, "ProcessTableFunction(invocation=[%s]", node->process.function->name);
+    if (node->process.uid) { text_format(target, ", uid=[%s]", node->process.uid); }
+    if (node->process.n_keys > 0) {
+        text_add(target, ", partitionBy=[");
+        print_columns(input, node->process.keys, node->process.n_keys, target);
+        text_add(target, "]");
+    }
+    if (node->process.time_column >= 0) {
+        text_format(target, ", onTime=[%s]", input->fields[node->process.time_column].name);
+    }
+    text_add(target, ", select=[");
+    print_names(node->schema, target);
+    text_add(target, "])");
+}
+
 /* [I], [I,UA], [I,UB,UA,D] as Flink writes it. */
 static void explain_changes(const struct plan *node, struct text *target) {
     const struct plan_changes *changes = &node->changes;
@@ -291,6 +308,7 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
         break;
     case PLAN_JOIN: explain_join(node, target); break;
     case PLAN_RANK: explain_rank(node, target); break;
+    case PLAN_PROCESS: explain_process(node, target); break;
     case PLAN_ARRIVAL:
         text_format(target, "ProcessingTime(time_col=[%s])", node->schema->fields[node->arrival.column].name);
         break;

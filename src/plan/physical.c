@@ -365,6 +365,54 @@ static sabot_status build_arrival(struct physical_plan *plan, const struct plan 
     return add_node(plan, *vertex, &op_arrival, options, node, "arrival", err);
 }
 
+/* The input with a column behind it that stands for the keys: rows are divided by it, as the state is. */
+static sabot_status build_process_key(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                      struct sabot_error *err) {
+    const struct schema *input = node->inputs[0]->schema;
+    const int32_t n_keys = node->process.n_keys, n = input->n_fields;
+    struct process_key_options *options = ARENA_NEW(arena_of(plan), struct process_key_options);
+    struct field *fields = arena_alloc(arena_of(plan), (size_t)(n + 1) * sizeof *fields);
+    int32_t *key = ARENA_NEW(arena_of(plan), int32_t);
+    struct type types[PROCESS_KEYS_MAX];
+    struct schema *output = NULL;
+    enum process_key_form form;
+    if (!options || !fields || !key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n_keys; i++) { types[i] = input->fields[node->process.keys[i]].type; }
+    SABOT_TRY(process_key_form(types, n_keys, &form, err));
+    memcpy(fields, input->fields, (size_t)n * sizeof *fields);
+    fields[n] = process_key_field(form);
+    const struct schema keyed = {.n_fields = n + 1, .fields = fields};
+    SABOT_TRY(copy_schema(plan, &keyed, &output, err));
+    *options = (struct process_key_options){.keys = node->process.keys, .n_keys = n_keys};
+    *key = n;
+    SABOT_TRY(add_op(plan, *vertex, &op_process_key, options, output, "process-key", "ProcessKey", err));
+    return hash(plan, key, 1, vertex, err);
+}
+
+static sabot_status build_process(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                  struct sabot_error *err) {
+    struct process_options *options = ARENA_NEW(arena_of(plan), struct process_options);
+    struct schema *rows = NULL, *output = NULL;
+    struct text label = {0};
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    const struct schema first = {.n_fields = node->process.n_rows, .fields = node->inputs[0]->schema->fields};
+    SABOT_TRY(copy_schema(plan, &first, &rows, err));
+    *options = (struct process_options){
+        .function = node->process.function, .uid = node->process.uid, .rows = rows, .passed = node->process.passed,
+        .n_passed = node->process.n_passed, .keys = node->process.keys, .n_keys = node->process.n_keys,
+        .time_column = node->process.time_column, .arguments = node->process.arguments};
+    if (options->n_keys > 0) { SABOT_TRY(build_process_key(plan, node, vertex, err)); }
+    const char *name = arena_format(arena_of(plan), "process.%s",
+                                    options->uid ? options->uid : options->function->name);
+    if (!name) { return PLAN_NO_MEMORY(err); }
+    if (!options->uid) { return add_node(plan, *vertex, &op_process, options, node, name, err); }
+    SABOT_TRY(copy_schema(plan, node->schema, &output, err)); /* the uid alone: the tables have no say */
+    explain_node(node, EXPLAIN_PHYSICAL, &label);
+    const sabot_status status = add_op(plan, *vertex, &op_process, options, output, name, text_string(&label), err);
+    text_clear(&label);
+    return status;
+}
+
 static sabot_status build_window(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                  struct sabot_error *err) {
     struct window_assign_options *options = ARENA_NEW(arena_of(plan), struct window_assign_options);
@@ -689,6 +737,7 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_WINDOW: return build_window(plan, node, vertex, err);
     case PLAN_ARRIVAL: return build_arrival(plan, node, vertex, err);
     case PLAN_RANK: return build_rank(plan, node, vertex, err);
+    case PLAN_PROCESS: return build_process(plan, node, vertex, err);
     case PLAN_AGGREGATE: return build_aggregate(plan, node, vertex, err);
     case PLAN_WINDOW_AGGREGATE: return build_window_aggregate(plan, node, vertex, err);
     case PLAN_SORT:

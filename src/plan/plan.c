@@ -380,6 +380,31 @@ sabot_status plan_arrival(struct plan_arena *plans, struct plan *input, int32_t 
     return SABOT_OK;
 }
 
+sabot_status plan_process(struct plan_arena *plans, struct plan *input, const struct plan *model, struct plan **out,
+                          struct sabot_error *err) {
+    const struct process_function *function = model->process.function;
+    const int32_t n_passed = model->process.n_passed, n_own = function->definition.n_columns;
+    const int32_t time_column = model->process.time_column;
+    struct draft draft;
+    SABOT_TRY(draft_new(plans, PLAN_PROCESS, &input, 1, n_passed + n_own + (time_column >= 0), &draft, err));
+    for (int32_t i = 0; i < n_passed; i++) {
+        draft_copy_column(&draft, i, input, model->process.passed[i]);
+        /* Rows of timers are about a key, not about a time; a window of the input is no window of the output. */
+        draft.columns[i] = (struct plan_column){
+            .time = function->definition.pass_columns_through ? draft.columns[i].time : TIME_NONE};
+    }
+    for (int32_t i = 0; i < n_own; i++) { draft.fields[n_passed + i] = function->columns[i]; }
+    if (time_column >= 0) {
+        const struct type type = type_nullable(input->schema->fields[time_column].type);
+        draft.fields[n_passed + n_own] = (struct field){.name = "rowtime", .type = type};
+        draft.columns[n_passed + n_own].time = TIME_ROWTIME;
+    }
+    draft.node->span = model->span;
+    draft.node->process = model->process;
+    *out = draft.node;
+    return SABOT_OK;
+}
+
 sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
                        struct plan **out, struct sabot_error *err) {
     struct draft draft;

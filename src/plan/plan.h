@@ -66,6 +66,7 @@ enum plan_kind {
     PLAN_JOIN,
     PLAN_RANK,             /* ROW_NUMBER() OVER (..): its columns, then the number */
     PLAN_ARRIVAL,          /* the clock as a time attribute: what a processing-time window stands on */
+    PLAN_PROCESS,          /* a process function */
 };
 
 /* What a window has to do with a column: set from PLAN_WINDOW or a windowed aggregate upwards through plain columns. */
@@ -192,6 +193,17 @@ struct plan {
         struct {
             int32_t column; /* gets the time of arrival and is the rowtime of what follows */
         } arrival;
+        struct {
+            const struct process_function *function;
+            const char *uid;       /* NULL: its name */
+            int32_t n_rows;        /* the first columns of the input are what the function reads */
+            const int32_t *passed; /* columns of the input that the output begins with; then come the function's, and */
+            int32_t n_passed;      /* the rowtime where there is one */
+            const int32_t *keys;
+            int32_t n_keys;
+            int32_t time_column;   /* of the input; -1: none */
+            struct expr *const *arguments;
+        } process;
     };
 };
 
@@ -245,6 +257,9 @@ sabot_status plan_join_keyed(struct plan_arena *plans, struct plan *left, struct
 int32_t plan_join_width(const struct plan *join);
 sabot_status plan_arrival(struct plan_arena *plans, struct plan *input, int32_t column, struct source_span span,
                           struct plan **out, struct sabot_error *err);
+/* The input has exactly the columns that model->process speaks of. */
+sabot_status plan_process(struct plan_arena *plans, struct plan *input, const struct plan *model, struct plan **out,
+                          struct sabot_error *err);
 /* name: of the number's column, which is there where model->rank.output_rank. */
 sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
                        struct plan **out, struct sabot_error *err);

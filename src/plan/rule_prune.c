@@ -641,6 +641,7 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     case PLAN_JOIN: return prune_join(plans, plan, usage, out, err);
     case PLAN_RANK: return prune_rank(plans, plan, usage, out, err);
     case PLAN_ARRIVAL: return prune_arrival(plans, plan, usage, out, err);
+    case PLAN_PROCESS:
     case PLAN_SINK: return prune_below(plans, plan, out, err);
     }
     return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a plan node of kind %d is not known", (int)plan->kind);
@@ -672,7 +673,8 @@ static bool is_clocked(const struct plan *plan) {
 static bool needs_watermark(const struct plan *plan) {
     const bool timed_join =
         plan->kind == PLAN_JOIN && plan->join.time != PLAN_JOIN_REGULAR && plan->join.time != PLAN_JOIN_LOOKUP;
-    const bool timed = timed_join || plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE;
+    const bool timed = timed_join || plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE ||
+                       plan->kind == PLAN_PROCESS;
     if (timed && !is_clocked(plan)) { return true; }
     for (int32_t i = 0; plan->kind == PLAN_PROJECT && i < plan->schema->n_fields; i++) {
         if (reads_watermark(plan->project.exprs[i])) { return true; }

@@ -212,6 +212,11 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
     for (int32_t v = 0; v < task->vertex_index; v++) {
         pool_index += job->graph->vertices[v].parallelism * job->graph->vertices[v].n_ops;
     }
+    char state_dir[ENV_PATH_MAX + 64] = "";
+    if (job->state_dir.path) {
+        snprintf(state_dir, sizeof state_dir, "%s/%d-%d-%d", job->state_dir.path, task->vertex_index, index,
+                 task->subtask);
+    }
     op->spec = spec;
     op->pool = job_pools_op(job->pools, pool_index + task->subtask * task->vertex->n_ops, name);
     atomic_init(&op->metrics.watermark_ms, WATERMARK_NONE);
@@ -222,6 +227,8 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .subtask = task->subtask,
         .parallelism = task->vertex->parallelism,
         .max_parallelism = options->max_parallelism,
+        .kv = {.backend = options->state_backend, .dir = state_dir[0] ? state_dir : NULL,
+               .memory_bytes = options->state_memory, .cache_rows = options->state_cache_rows},
     };
     SABOT_TRY(state_tables_new(&state, &op->state, err));
     if (restore) {
@@ -307,6 +314,24 @@ static sabot_status lease_base(struct job *job, const struct restore *restore, s
     return lease_begin(job->store, &job->lease, base, err);
 }
 
+/* A folder for RocksDB, where some operator has key-value state. */
+static sabot_status state_dir_make(struct job *job, struct sabot_error *err) {
+    const struct job_options *options = &job->options;
+    const struct job_graph *graph = job->graph;
+    bool wanted = false;
+    for (int32_t v = 0; v < graph->n_vertices; v++) {
+        for (int32_t i = 0; i < graph->vertices[v].n_ops; i++) {
+            wanted = wanted || graph->vertices[v].ops[i]->type->key_value_state;
+        }
+    }
+    if (!wanted || !options->state_backend || strcmp(options->state_backend, "rocksdb") != 0 ||
+        env_is_simulated(job->env)) {
+        return SABOT_OK;
+    }
+    return state_dir_open(job->env, options->state_dir ? options->state_dir : env_temporary_dir(job->env),
+                          &job->state_dir, err);
+}
+
 sabot_status job_build(struct job *job, struct sabot_error *err) {
     SABOT_TRY(graph_check(job, err));
     SABOT_TRY(tasks_make(job, err));
@@ -332,6 +357,7 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     }
     if (status == SABOT_OK && options->restore_from) { status = restore_begin(job, &restore, err); }
     if (status == SABOT_OK && job->lease.epoch > 0) { status = lease_base(job, restore, err); }
+    if (status == SABOT_OK) { status = state_dir_make(job, err); }
     if (status == SABOT_OK) { status = ops_open(job, restore, err); }
     if (status == SABOT_OK) { status = job_coordinator_make(job, restore ? restore_id(restore) : 0, err); }
     restore_close(restore);
@@ -360,6 +386,7 @@ static void task_clear(struct task *task) {
 void job_tear_down(struct job *job) {
     coordinator_free(job->coordinator); /* its helpers hold copies of state */
     for (int32_t t = 0; t < job->n_tasks && job->tasks; t++) { task_clear(&job->tasks[t]); }
+    state_dir_close(&job->state_dir);
     store_free(job->store);
     for (int32_t c = 0; c < job->n_channels; c++) { channel_free(job->channels[c]); }
     for (int32_t w = 0; w < job->n_workers; w++) { worker_clear(&job->workers[w]); }

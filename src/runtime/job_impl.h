@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "checkpoint/coordinator.h"
+#include "runtime/state_dir.h"
 #include "runtime/pools.h"
 #include "runtime/ledger.h"
 #include "runtime/task.h"
@@ -22,6 +23,7 @@ struct job {
     char *name;
     int64_t started_ms; /* wall clock */
     struct store *store;
+    struct state_dir state_dir; /* of key-value state on disk; zeroed: there is none */
     struct lease lease; /* of the checkpoint folder; epoch 0: there is none */
     struct job_pools *pools;
     struct memory_pool *pool; /* the job's own; operators' pools are below it */

@@ -36,6 +36,8 @@ sabot_status bind_sink(struct binder *binder, struct plan *input, struct catalog
                        struct sabot_error *err);
 
 sabot_status bind_type(struct arena *arena, const struct sql_type *type, struct type *out, struct sabot_error *err);
+/* The type that a text names: "DECIMAL(10, 2)". */
+sabot_status bind_type_text(struct arena *arena, const char *text, struct type *out, struct sabot_error *err);
 
 /* ddl.c: new objects, not yet in the catalogue. text: the script, of which views keep their query's part. */
 sabot_status bind_create_table(struct binder *binder, const struct sql_create_table *create, const char *text,

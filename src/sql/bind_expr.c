@@ -858,6 +858,10 @@ static sabot_status bind_scalar_call(const struct expr_scope *in, const struct s
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "DISTINCT, FILTER and ORDER BY are for aggregates; %s is none",
                         name);
     }
+    if (user && user->process) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is a process function: it stands in FROM, as %s(input => "
+                        "TABLE t ..)", name, name);
+    }
     struct expr **args = NULL;
     SABOT_TRY(bind_list(in, &of->args, &args, err));
     if (user) {

@@ -240,8 +240,8 @@ static const char *call_name(const struct sql_expr *call) {
     return call->call.name.items[call->call.name.count - 1].text;
 }
 
-static sabot_status find_time_column(struct binder *binder, const struct plan *input, const struct sql_expr *call,
-                                     const struct sql_name *name, int32_t *out, struct sabot_error *err) {
+sabot_status bind_time_column(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                              const struct sql_name *name, int32_t *out, struct sabot_error *err) {
     const struct schema *schema = input->schema;
     struct nearest nearest = {.wanted = name->text};
     int32_t at = -1;
@@ -304,7 +304,7 @@ sabot_status bind_window_call(struct binder *binder, const struct plan *input, c
                                               : "two intervals (step, maximum size)");
     }
     spec.kind = kind;
-    SABOT_TRY(find_time_column(binder, input, call, column, &spec.time_column, err));
+    SABOT_TRY(bind_time_column(binder, input, call, column, &spec.time_column, err));
     if (needed == 2) {
         SABOT_TRY(
             bind_interval_ms(binder, intervals[0], kind == WINDOW_HOP ? "the slide" : "the step", &spec.slide_ms, err));
@@ -426,15 +426,28 @@ static sabot_status bind_window_data(struct binder *binder, const struct sql_exp
     return SABOT_OK;
 }
 
+static sabot_status unknown_function(struct binder *binder, const struct sql_expr *call, struct sabot_error *err) {
+    struct nearest nearest = {.wanted = call_name(call)};
+    char hint[128];
+    for (size_t i = 0; i < binder->catalog->n_functions; i++) {
+        if (binder->catalog->functions[i].process) { nearest_offer(&nearest, binder->catalog->functions[i].name); }
+    }
+    return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
+                    "table function %s can't run yet; TUMBLE, HOP, CUMULATE and SESSION can, and process functions "
+                    "that were created or registered%s", call_name(call), nearest_hint(&nearest, hint, sizeof hint));
+}
+
 static sabot_status bind_function_table(struct binder *binder, const struct sql_table *table, struct plan **out,
                                         struct sabot_error *err) {
     const struct sql_expr *call = table->function;
     enum window_kind kind = 0;
     struct plan_partition partition = {0};
-    if (!window_kind_of(call_name(call), &kind)) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span,
-                        "table function %s can't run yet; TUMBLE, HOP, CUMULATE and SESSION can", call_name(call));
+    const struct catalog_function *user = catalog_function_find(binder->catalog, call_name(call));
+    if (user && user->process) { return bind_process(binder, user->process, call, out, err); }
+    if (user) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "%s is a scalar function: it gives no table", call_name(call));
     }
+    if (!window_kind_of(call_name(call), &kind)) { return unknown_function(binder, call, err); }
     struct window_args args = {0};
     struct plan *input = NULL;
     SABOT_TRY(window_args_of(call, &args, err));

@@ -98,6 +98,12 @@ sabot_status bind_table(struct binder *binder, const struct sql_table *table, st
 sabot_status bind_window_call(struct binder *binder, const struct plan *input, const struct sql_expr *call,
                               const struct sql_name *column, const struct sql_expr *const *intervals,
                               int32_t n_intervals, struct window_spec *out, struct sabot_error *err);
+/* The time attribute that a call names. */
+sabot_status bind_time_column(struct binder *binder, const struct plan *input, const struct sql_expr *call,
+                              const struct sql_name *name, int32_t *out, struct sabot_error *err);
+/* A call of a process function (bind_process.c). */
+sabot_status bind_process(struct binder *binder, const struct process_function *function, const struct sql_expr *call,
+                          struct plan **out, struct sabot_error *err);
 /* Where the column is a processing-time attribute: its input with the time of arrival in it. */
 sabot_status bind_arrival(struct binder *binder, int32_t time_column, struct source_span span, struct plan **input,
                           struct sabot_error *err);

@@ -1,6 +1,10 @@
 /* SQL types -> types. */
 #include "sql/bind_internal.h"
 
+#include <stdio.h>
+
+#include "sql/parse.h"
+
 #define CHAR_LENGTH_DEFAULT 1
 #define DECIMAL_PRECISION_DEFAULT 10
 #define DECIMAL_PRECISION_MAX 38
@@ -137,4 +141,18 @@ sabot_status bind_type(struct arena *arena, const struct sql_type *type, struct 
     }
     out->nullable = !type->not_null;
     return SABOT_OK;
+}
+
+sabot_status bind_type_text(struct arena *arena, const char *text, struct type *out, struct sabot_error *err) {
+    char sql[512];
+    if (!text || snprintf(sql, sizeof sql, "CAST(NULL AS %s)", text) >= (int)sizeof sql) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "a function's type is missing or too long");
+    }
+    struct sql_script *script = NULL;
+    struct sql_expr *expr = NULL;
+    sabot_status status = sql_parse_expr(sql, strlen(sql), &script, &expr, err);
+    if (status == SABOT_OK) { status = bind_type(arena, expr->cast.type, out, err); }
+    sql_script_free(script);
+    if (status != SABOT_OK) { error_context(err, "type \"%s\"", text); }
+    return status;
 }

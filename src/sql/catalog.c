@@ -1,6 +1,8 @@
 /* The catalogue is a list in order of creation: sessions have tens of tables. */
 #include "sql/catalog.h"
 
+#include "sql/process_function.h"
+
 #include "base/nearest.h"
 
 #include <stdlib.h>
@@ -46,6 +48,11 @@ void catalog_clear(struct catalog *catalog) {
         function_clear(&catalog->functions[i]);
     }
     free(catalog->functions);
+    while (catalog->processes) {
+        struct process_function *process = catalog->processes;
+        catalog->processes = process->next;
+        process_function_free(process);
+    }
     *catalog = (struct catalog){0};
 }
 
@@ -165,6 +172,19 @@ sabot_status catalog_function_add(struct catalog *catalog, const char *name, con
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for function \"%s\"", name);
     }
     catalog->functions[catalog->n_functions++] = added;
+    return SABOT_OK;
+}
+
+sabot_status catalog_process_add(struct catalog *catalog, const char *name, struct process_function *process,
+                                 const char *class_name, bool temporary, struct sabot_error *err) {
+    const sabot_status status = catalog_function_add(catalog, name, NULL, class_name, temporary, err);
+    if (status != SABOT_OK) {
+        process_function_free(process);
+        return status;
+    }
+    process->next = catalog->processes;
+    catalog->processes = process;
+    catalog->functions[catalog->n_functions - 1].process = process;
     return SABOT_OK;
 }
 

@@ -36,7 +36,8 @@ void catalog_object_unref(struct catalog_object *object); /* NULL is allowed */
 
 struct catalog_function {
     char *name;
-    const struct function *function; /* built in under another name, or registered through the C API */
+    const struct function *function; /* built in under another name, or registered through the C API; NULL: */
+    const struct process_function *process; /* a process function */
     char *class_name;                /* as in CREATE FUNCTION; NULL: registered */
     bool temporary;
 };
@@ -46,6 +47,7 @@ struct catalog {
     size_t n_objects, objects_capacity;
     struct catalog_function *functions;
     size_t n_functions, functions_capacity;
+    struct process_function *processes; /* all that there were: plans may use those that were dropped */
 };
 void catalog_clear(struct catalog *catalog);
 
@@ -65,6 +67,9 @@ bool catalog_remove(struct catalog *catalog, const char *name, enum catalog_kind
 const struct catalog_function *catalog_function_find(const struct catalog *catalog, const char *name);
 sabot_status catalog_function_add(struct catalog *catalog, const char *name, const struct function *function,
                                   const char *class_name, bool temporary, struct sabot_error *err);
+/* Takes over the function on every path. */
+sabot_status catalog_process_add(struct catalog *catalog, const char *name, struct process_function *process,
+                                 const char *class_name, bool temporary, struct sabot_error *err);
 bool catalog_function_remove(struct catalog *catalog, const char *name);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -54,6 +55,18 @@ static bool int_parse(const char *text, int64_t *out) {
     return errno == 0 && end != text && *end == 0;
 }
 
+static sabot_status not_listed(const struct setting_info *info, const char *value, struct sql_span span,
+                               struct sabot_error *err) {
+    struct nearest nearest = {.wanted = value};
+    char names[256], hint[128], *rest = NULL;
+    snprintf(names, sizeof names, "%s", info->fallback);
+    for (char *name = strtok_r(names, "|", &rest); name; name = strtok_r(NULL, "|", &rest)) {
+        nearest_offer(&nearest, name);
+    }
+    return SQL_FAIL(err, SABOT_ERR_PLAN, span, "'%s' takes one of %s, not '%s'%s", info->key, info->fallback, value,
+                    nearest_hint(&nearest, hint, sizeof hint));
+}
+
 static sabot_status check(enum setting setting, const char *value, struct sql_span span, struct sabot_error *err) {
     const struct setting_info *info = &setting_infos[setting];
     int64_t number = 0;
@@ -82,7 +95,7 @@ static sabot_status check(enum setting setting, const char *value, struct sql_sp
         return SQL_FAIL(err, SABOT_ERR_PLAN, span, "'%s' takes a size such as '512 mb', not '%s'", info->key, value);
     case SETTING_KIND_ENUM:
         if (is_listed(info->fallback, value)) { return SABOT_OK; }
-        return SQL_FAIL(err, SABOT_ERR_PLAN, span, "'%s' takes one of %s, not '%s'", info->key, info->fallback, value);
+        return not_listed(info, value, span, err);
     case SETTING_KIND_STRING:
     case SETTING_KIND_IGNORED: return SABOT_OK;
     }

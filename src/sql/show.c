@@ -276,6 +276,53 @@ static sabot_status describe_object(const struct statement_context *context, con
     return rows_finish(&rows, context->pool, out, err);
 }
 
+static void list_fields(const struct field *fields, int32_t n, struct text *target) {
+    char type[160];
+    for (int32_t i = 0; i < n; i++) {
+        type_print(fields[i].type, type, sizeof type);
+        text_format(target, "%s%s %s", i ? ", " : "", fields[i].name, type);
+    }
+}
+
+static sabot_status describe_process(const struct statement_context *context, const struct catalog_function *user,
+                                     struct batch **out, struct sabot_error *err) {
+    static const char *const names[] = {"info name", "info value"};
+    const struct process_function *process = user->process;
+    const struct sabot_process_function *definition = &process->definition;
+    struct text inputs = {0}, columns = {0}, arguments = {0}, state = {0};
+    struct rows rows;
+    list_fields(process->inputs, definition->n_inputs, &inputs);
+    list_fields(process->columns, definition->n_columns, &columns);
+    for (int32_t i = 0; i < definition->n_arguments; i++) {
+        const struct process_argument *argument = &process->arguments[i];
+        const struct field field = {argument->name, argument->type};
+        text_add(&arguments, i ? ", " : "");
+        list_fields(&field, 1, &arguments);
+        if (argument->otherwise) { text_format(&arguments, " DEFAULT %s", argument->otherwise); }
+    }
+    for (int32_t i = 0; i < definition->n_states; i++) {
+        static const char *const kinds[] = {"VALUE", "LIST", "MAP", "COUNTER"};
+        text_format(&state, "%s%s %s", i ? ", " : "", definition->states[i].name, kinds[definition->states[i].kind]);
+    }
+    for (int32_t i = 0; i < definition->n_timers; i++) {
+        text_format(&state, "%s%s TIMER", state.size ? ", " : "", definition->timers[i].name);
+    }
+    rows_init(&rows, names, 2);
+    rows_add(&rows, (const char *const[]){"name", user->name});
+    rows_add(&rows, (const char *const[]){"kind", "PROCESS_TABLE"});
+    rows_add(&rows, (const char *const[]){"system function", "false"});
+    rows_add(&rows, (const char *const[]){"temporary", user->temporary ? "true" : "false"});
+    rows_add(&rows, (const char *const[]){"reads", definition->n_inputs ? text_string(&inputs) : "any columns"});
+    rows_add(&rows, (const char *const[]){"gives", text_string(&columns)});
+    rows_add(&rows, (const char *const[]){"arguments", text_string(&arguments)});
+    rows_add(&rows, (const char *const[]){"state", text_string(&state)});
+    text_clear(&inputs);
+    text_clear(&columns);
+    text_clear(&arguments);
+    text_clear(&state);
+    return rows_finish(&rows, context->pool, out, err);
+}
+
 static sabot_status describe_function(const struct statement_context *context, const struct sql_describe *describe,
                                       struct batch **out, struct sabot_error *err) {
     static const char *const names[] = {"info name", "info value"};
@@ -283,6 +330,7 @@ static sabot_status describe_function(const struct statement_context *context, c
     const struct catalog_function *user = catalog_function_find(context->catalog, name->text);
     const struct function *function = user ? user->function : function_find(name->text);
     struct rows rows;
+    if (user && user->process) { return describe_process(context, user, out, err); }
     if (!function) { return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "there is no function \"%s\"", name->text); }
     rows_init(&rows, names, 2);
     rows_add(&rows, (const char *const[]){"name", user ? user->name : function->name});

@@ -7,6 +7,7 @@
 #include "plan/explain.h"
 #include "plan/rules.h"
 #include "sql/bind.h"
+#include "sql/process_function.h"
 #include "sql/show.h"
 
 #include <stdlib.h>
@@ -69,6 +70,11 @@ void statement_job_options(const struct settings *settings, struct job_options *
     const char *spill_dir = settings_text(settings, SETTING_spill_dir);
     const bool is_local = checkpoint_dir[0] && !strstr(checkpoint_dir, "://");
     options->spill_dir = spill_dir[0] ? spill_dir : is_local ? checkpoint_dir : NULL;
+    const char *state_dir = settings_text(settings, SETTING_rocksdb_dir);
+    options->state_backend = settings_is(settings, SETTING_state_backend, "rocksdb") ? "rocksdb" : "memory";
+    options->state_dir = state_dir[0] ? state_dir : options->spill_dir;
+    options->state_memory = settings_int(settings, SETTING_rocksdb_memory);
+    options->state_cache_rows = (int32_t)settings_int(settings, SETTING_rocksdb_cache_rows);
     options->memory_limit = settings_int(settings, SETTING_memory);
     options->restore_from = restore[0] ? restore : NULL;
     options->alignment_max_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
@@ -370,6 +376,23 @@ static const struct function *function_of_class(const char *class_name) {
     return NULL;
 }
 
+/* CREATE FUNCTION f AS 'symbol' LANGUAGE C USING FILE 'library.so'. */
+static sabot_status create_process_function(const struct statement_context *context,
+                                            const struct sql_create_function *create, const struct sql_name *name,
+                                            struct sabot_error *err) {
+    struct process_function *function = NULL;
+    struct sabot_error inner = {0};
+    if (create->resources.count != 1 || strcmp(create->resources.items[0].kind, "FILE") != 0) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, create->class_span,
+                        "a function in C is a symbol of one shared library: AS 'symbol' LANGUAGE C USING FILE 'f.so'");
+    }
+    const struct sql_resource *file = &create->resources.items[0];
+    if (process_function_load(file->path, create->class_name, name->text, &function, &inner) != SABOT_OK) {
+        return SQL_FAIL(err, inner.status, file->span, "%s", inner.message);
+    }
+    return catalog_process_add(context->catalog, name->text, function, create->class_name, create->temporary, err);
+}
+
 static sabot_status create_function(const struct statement_context *context, const struct sql_statement *statement,
                                     struct sabot_error *err) {
     const struct sql_create_function *create = &statement->create_function;
@@ -378,6 +401,7 @@ static sabot_status create_function(const struct statement_context *context, con
         if (create->if_not_exists) { return SABOT_OK; }
         return SQL_FAIL(err, SABOT_ERR_PLAN, name->span, "a function \"%s\" exists already", name->text);
     }
+    if (create->language == SQL_LANGUAGE_C) { return create_process_function(context, create, name, err); }
     const struct function *function = function_of_class(create->class_name);
     if (!function) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, create->class_span,

@@ -31,6 +31,7 @@ struct kv_state {
 };
 
 struct kv_store {
+    int32_t refs; /* of the owner, and of what is closed with the tables */
     struct env *env;
     struct state_tables *tables;
     const struct kv_backend *backend;
@@ -86,7 +87,8 @@ static sabot_status rocks_start(struct kv_store *store, struct sabot_error *err)
     };
     const struct kv_store_options *options = &store->options;
     if (!options->dir) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the rocksdb state backend needs a folder: SET 'state.dir'");
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the rocksdb state backend needs a folder: SET "
+                          "'state.backend.rocksdb.localdir'");
     }
     store->dir = strdup(options->dir);
     if (!store->dir) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a state store"); }
@@ -101,7 +103,9 @@ static sabot_status rocks_start(struct kv_store *store, struct sabot_error *err)
 
 sabot_status kv_store_new(const struct kv_store_options *options, struct kv_store **out, struct sabot_error *err) {
     *out = NULL;
-    const char *name = options->backend ? options->backend : state_tables_context(options->tables)->backend;
+    const struct state_context *context = state_tables_context(options->tables);
+    const char *of_context = context->kv.backend ? context->kv.backend : context->backend;
+    const char *name = options->backend ? options->backend : of_context;
     name = name ? name : "memory";
     const struct kv_backend *backend = NULL;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
@@ -112,9 +116,13 @@ sabot_status kv_store_new(const struct kv_store_options *options, struct kv_stor
     }
     struct kv_store *store = calloc(1, sizeof *store);
     if (!store) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a state store"); }
+    store->refs = 1;
     store->env = options->env;
     store->tables = options->tables;
     store->options = *options;
+    if (!store->options.dir) { store->options.dir = context->kv.dir; }
+    if (!store->options.memory_bytes) { store->options.memory_bytes = context->kv.memory_bytes; }
+    if (!store->options.cache_rows) { store->options.cache_rows = context->kv.cache_rows; }
     /* RocksDB has threads and files that the simulator does not rule: its model there is the memory backend. */
     store->backend = env_is_simulated(options->env) ? &kv_memory : backend;
     store->clock.now_ms[KV_PROCESSING_TIME] = store->clock.now_ms[KV_EVENT_TIME] = KV_TIME_UNKNOWN;
@@ -127,8 +135,10 @@ sabot_status kv_store_new(const struct kv_store_options *options, struct kv_stor
     return SABOT_OK;
 }
 
+void kv_store_ref(struct kv_store *store) { store->refs++; }
+
 void kv_store_free(struct kv_store *store) {
-    if (!store) { return; }
+    if (!store || --store->refs > 0) { return; }
     rocks_close(store->rocks);
     if (store->dir) { (void)folder_empty(store->env, store->dir, NULL); }
     free(store->dir);
@@ -181,6 +191,7 @@ static void state_close(struct state_table *state) {
     free(self->elements);
     free(self->bytes);
     free(self);
+    kv_store_free(store);
 }
 
 /* Rows of a snapshot as they are gathered, in batches. */
@@ -418,6 +429,7 @@ static sabot_status state_open(struct kv_store *store, const struct kv_spec *spe
         status = table_open(store, spec, &self->table, err);
         if (status == SABOT_OK) {
             store->states[store->n_states++] = self;
+            kv_store_ref(store);
             const struct state_spec adopted = {.name = spec->name, .kind = spec->broadcast ? STATE_LIST : STATE_KEYED,
                                                .schema = schema, .n_keys = spec->has_sub_key ? 2 : 1,
                                                .n_sub_keys = spec->has_sub_key};

@@ -13,9 +13,9 @@ struct kv_store;
 
 struct kv_store_options {
     struct env *env;
-    struct state_tables *tables;  /* of the operator: snapshots and restores go with them. Must outlive the store's use,
-                                     and is freed after the store's last use: it closes the states */
-    const char *backend;          /* "memory" or "rocksdb"; NULL: what the tables' context says */
+    struct state_tables *tables;  /* of the operator: snapshots and restores go with them; freeing them closes the
+                                     states. Must outlive the store's use */
+    const char *backend;          /* "memory" or "rocksdb"; NULL: as the tables' context says, like the next 3 */
     const char *dir;              /* rocksdb: an empty or absent folder of the store's own; emptied at open */
     int64_t memory_bytes;         /* rocksdb: its block cache and write buffers; 0 = a default */
     int32_t cache_rows;           /* rocksdb: entries of each state held in memory; 0 = a default */
@@ -26,8 +26,10 @@ struct kv_store_options {
 #define KV_CACHE_ROWS_DEFAULT (1 << 16)
 
 sabot_status kv_store_new(const struct kv_store_options *options, struct kv_store **out, struct sabot_error *err);
-/* After the tables were freed. NULL is allowed. */
+/* Its states and timers are closed with the tables, before or after this; the last one out closes the store. NULL is
+ * allowed. */
 void kv_store_free(struct kv_store *store);
+void kv_store_ref(struct kv_store *store); /* one more kv_store_free */
 /* The time that TTLs go by; told once per batch. event_ms: the watermark (INT64_MIN: none yet). Never goes back. */
 void kv_store_set_time(struct kv_store *store, int64_t processing_ms, int64_t event_ms);
 /* Looks at so many entries of each state for what is expired; without, calls do a little of it each. */

@@ -96,8 +96,8 @@ static void load(void) {
     FUNCTIONS(FIND)
     if (missing) {
         const char *why = dlerror();
-        snprintf(load_failure, sizeof load_failure, "%s: install Debian's librocksdb7.8, or use 'state.backend' = "
-                 "'memory'", why ? why : missing);
+        snprintf(load_failure, sizeof load_failure, "%s: install Debian's librocksdb7.8, or SET 'state.backend.type' "
+                 "= 'hashmap'", why ? why : missing);
     }
 }
 

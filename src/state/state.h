@@ -36,6 +36,11 @@ struct state_context {
     const char *backend; /* "memory" */
     bool snapshots;      /* there will be some: what tells changed slots apart is kept from the start */
     int32_t subtask, parallelism, max_parallelism;
+    struct { /* of key-value state (kv.h); zeroed: backend in memory */
+        const char *backend, *dir; /* dir: of this operator instance alone */
+        int64_t memory_bytes;
+        int32_t cache_rows;
+    } kv;
 };
 sabot_status state_tables_new(const struct state_context *context, struct state_tables **out, struct sabot_error *err);
 void state_tables_free(struct state_tables *tables);

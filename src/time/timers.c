@@ -719,6 +719,7 @@ static void timers_close(struct state_table *base) {
     kv_bytes_free(&timers->key);
     kv_bytes_free(&timers->key_end);
     kv_bytes_free(&timers->decoded);
+    kv_store_free(timers->options.store);
     free(timers);
 }
 
@@ -745,6 +746,7 @@ sabot_status timers_open(const struct timers_options *options, struct timers **o
         free(timers);
         return status;
     }
+    kv_store_ref(options->store);
     status = state_table_adopt(tables, &(struct state_spec){.name = options->name, .kind = STATE_KEYED,
                                                             .schema = schema, .n_keys = 4, .n_sub_keys = 3},
                                &timers->state, err);

@@ -1,0 +1,407 @@
+/* Process functions by hand: keys of all forms, state of all kinds, timers that are moved and cleared, restarts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "state/kv.h"
+#include "tests/util/op_harness.h"
+
+/* --- a function that writes what it sees into a text column "line" */
+static char lines[1 << 16];
+
+/* One row of one text: what it points to is its own. */
+struct line {
+    struct ArrowArray child, *children[1];
+    const void *text_buffers[3], *none[1];
+    int32_t offsets[2];
+    char text[512];
+};
+static void column_release(struct ArrowArray *array) { array->release = NULL; }
+static void line_release(struct ArrowArray *array) {
+    free(array->private_data);
+    array->release = NULL;
+}
+
+static sabot_status emit_line(struct sabot_process *process, const char *text, int32_t from, struct sabot_error *err) {
+    struct line *line = calloc(1, sizeof *line);
+    line->offsets[1] = snprintf(line->text, sizeof line->text, "%s", text);
+    line->text_buffers[1] = line->offsets;
+    line->text_buffers[2] = line->text;
+    line->child = (struct ArrowArray){.length = 1, .n_buffers = 3, .buffers = line->text_buffers,
+                                      .release = column_release};
+    line->children[0] = &line->child;
+    struct ArrowArray rows = {.length = 1, .n_buffers = 1, .buffers = line->none, .n_children = 1,
+                              .children = line->children, .release = line_release, .private_data = line};
+    return sabot_emit(process, &rows, &from, err);
+}
+
+enum { COUNT, LAST, ALL, BY_VALUE, TEXT };
+enum { IDLE, EACH, CLOCK };
+static const struct sabot_process_state states[] = {
+    {.name = "count", .kind = SABOT_COUNTER, .type = SABOT_BIGINT},
+    {.name = "last", .kind = SABOT_VALUE, .type = SABOT_BIGINT},
+    {.name = "all", .kind = SABOT_LIST, .type = SABOT_BIGINT},
+    {.name = "by_value", .kind = SABOT_MAP, .type = SABOT_BYTES, .map_key = SABOT_BIGINT},
+    {.name = "text", .kind = SABOT_VALUE, .type = SABOT_BYTES},
+};
+static const struct sabot_process_timer timers[] = {
+    {.name = "idle", .time = SABOT_EVENT_TIME},
+    {.name = "each", .time = SABOT_EVENT_TIME, .many = true},
+    {.name = "clock", .time = SABOT_PROCESSING_TIME},
+};
+static const struct sabot_process_column value_column[] = {{"v", "BIGINT"}}, line_column[] = {{"line", "STRING"}};
+
+/* Per row: v is added to everything; the timer `idle` moves to v + 100. v = -1 clears it, -2 clears all state. */
+static sabot_status take_row(struct sabot_process *process, int32_t key, int64_t v, struct sabot_error *err) {
+    const int64_t one = 1, idle = v + 100;
+    char bytes[64];
+    const struct sabot_bytes text = {bytes, (size_t)snprintf(bytes, sizeof bytes, "a value of more than 12 bytes: %lld",
+                                                             (long long)v)};
+    if (v == -1) { return sabot_timer_clear(process, IDLE, &key, 1, NULL, err); }
+    if (v == -2) {
+        for (int32_t s = 0; s < 5; s++) { SABOT_TRY(sabot_state_clear(process, s, &key, 1, err)); }
+        return SABOT_OK;
+    }
+    SABOT_TRY(sabot_state_add(process, COUNT, &key, 1, &one, err));
+    SABOT_TRY(sabot_state_put(process, LAST, &key, 1, &v, err));
+    SABOT_TRY(sabot_list_add(process, ALL, &key, 1, &v, err));
+    SABOT_TRY(sabot_map_put(process, BY_VALUE, &key, &v, 1, &text, err));
+    SABOT_TRY(sabot_state_put(process, TEXT, &key, 1, &text, err));
+    return sabot_timer_set(process, IDLE, &key, 1, &idle, err);
+}
+
+static sabot_status see_rows(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                             struct sabot_error *err) {
+    (void)instance;
+    const struct ArrowArray *column = call->rows->children[0];
+    const int64_t *values = (const int64_t *)column->buffers[1] + column->offset;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        for (int32_t i = call->key_starts[k]; i < call->key_starts[k + 1]; i++) {
+            SABOT_TRY(take_row(process, k, values[i], err));
+        }
+    }
+    return SABOT_OK;
+}
+
+/* "timer@time count/last/list/map/text" */
+static sabot_status see_timer(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                              struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        int64_t count = 0, last = 0, n = 0, n_entries = 0;
+        struct sabot_bytes text = {"", 0};
+        bool found;
+        const void *list, *map_keys, *map_values;
+        char line[512];
+        SABOT_TRY(sabot_state_get(process, COUNT, &k, 1, &count, &found, err));
+        if (!found) { count = 0; }
+        SABOT_TRY(sabot_state_get(process, LAST, &k, 1, &last, &found, err));
+        SABOT_TRY(sabot_list_get(process, ALL, k, &list, &n, err));
+        int at = snprintf(line, sizeof line, "%s@%lld %lld/%lld/", timers[call->timers[k]].name,
+                          (long long)call->times_ms[k], (long long)count, (long long)last);
+        for (int64_t i = 0; i < n; i++) {
+            at += snprintf(line + at, sizeof line - (size_t)at, "%s%lld", i ? "," : "",
+                           (long long)((const int64_t *)list)[i]);
+        }
+        SABOT_TRY(sabot_map_entries(process, BY_VALUE, k, &map_keys, &map_values, &n_entries, err));
+        int64_t bytes = 0;
+        for (int64_t i = 0; i < n_entries; i++) { bytes += (int64_t)((const struct sabot_bytes *)map_values)[i].size; }
+        SABOT_TRY(sabot_state_get(process, TEXT, &k, 1, &text, &found, err));
+        if (!found) { text.size = 0; }
+        snprintf(line + at, sizeof line - (size_t)at, "/%lld:%lld/%.*s", (long long)n_entries, (long long)bytes,
+                 (int)text.size, (const char *)text.data);
+        SABOT_TRY(emit_line(process, line, k, err));
+    }
+    return SABOT_OK;
+}
+
+static struct sabot_process_function definition = {
+    .size = sizeof definition, .inputs = value_column, .n_inputs = 1, .columns = line_column, .n_columns = 1,
+    .states = states, .n_states = 5, .timers = timers, .n_timers = 3, .process = see_rows, .on_timer = see_timer};
+
+/* --- the operator around it; the input is v, then the keys, then their column */
+struct rig {
+    struct process_function function;
+    struct field input_fields[1], line_fields[1];
+    struct process_options options;
+    struct process_key_options key_options;
+    struct schema *rows, *plain, *keyed, *output;
+    int32_t keys[4];
+    struct op_harness *key, *op;
+};
+
+static void rig_open(struct rig *rig, const struct field *fields /* v, keys */, int32_t n_keys) {
+    struct field all[6], out[6];
+    struct type types[4];
+    enum process_key_form form;
+    memcpy(all, fields, (size_t)(n_keys + 1) * sizeof *fields);
+    for (int32_t k = 0; k < n_keys; k++) {
+        rig->keys[k] = k + 1;
+        types[k] = fields[k + 1].type;
+        out[k] = fields[k + 1];
+    }
+    assert_int_equal(process_key_form(types, n_keys, &form, NULL), SABOT_OK);
+    rig->input_fields[0] = (struct field){"v", type_of(TYPE_INT64)};
+    rig->line_fields[0] = out[n_keys] = (struct field){"line", type_of(TYPE_STRING)};
+    rig->function = (struct process_function){.name = "see", .definition = definition, .inputs = rig->input_fields,
+                                              .columns = rig->line_fields};
+    rig->rows = test_schema(rig->input_fields, 1);
+    rig->plain = test_schema(all, n_keys + 1);
+    all[n_keys + 1] = process_key_field(form);
+    rig->keyed = test_schema(all, n_keys + 2);
+    rig->output = test_schema(out, n_keys + 1);
+    rig->key_options = (struct process_key_options){.keys = rig->keys, .n_keys = n_keys};
+    rig->options = (struct process_options){
+        .function = &rig->function, .rows = rig->rows, .passed = rig->keys, .n_passed = n_keys, .keys = rig->keys,
+        .n_keys = n_keys, .time_column = -1};
+    rig->key = calloc(1, sizeof *rig->key);
+    rig->op = calloc(1, sizeof *rig->op);
+    harness_init(rig->op, &op_process, &rig->options, rig->keyed, rig->output);
+    harness_open(rig->op);
+    harness_init(rig->key, &op_process_key, &rig->key_options, rig->plain, rig->keyed);
+    harness_open(rig->key);
+}
+
+static void rig_close(struct rig *rig) {
+    harness_forget(rig->key);
+    harness_forget(rig->op);
+    harness_close(rig->key);
+    harness_close(rig->op);
+    free(rig->key);
+    free(rig->op);
+    schema_unref(rig->rows);
+    schema_unref(rig->plain);
+    schema_unref(rig->keyed);
+    schema_unref(rig->output);
+}
+
+/* What has come out since the last time, sorted, a line each. */
+static const char *seen(struct rig *rig) {
+    int32_t n;
+    char **rows = harness_rows(rig->op, &n);
+    size_t at = 0;
+    lines[0] = 0;
+    for (int32_t i = 0; i < n; i++) { at += (size_t)snprintf(lines + at, sizeof lines - at, "%s\n", rows[i]); }
+    test_rows_free(rows, n);
+    harness_forget(rig->op);
+    return lines;
+}
+
+static void feed_numbers(struct rig *rig, const int64_t *values, const int64_t *keys, const bool *nulls, int32_t n) {
+    struct column *columns[] = {test_column_i64(&rig->key->pool, values, NULL, n),
+                                test_column_i64(&rig->key->pool, keys, nulls, n)};
+    harness_batch(rig->key, test_batch(rig->plain, columns, 2));
+    harness_batch(rig->op, batch_ref(rig->key->events[rig->key->n_events - 1].batch));
+    harness_forget(rig->key);
+}
+
+#define TEXT_OF(v) "a value of more than 12 bytes: " #v
+
+static void rows_come_sorted_by_key_and_state_lasts(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    rig_open(&rig, fields, 1);
+    feed_numbers(&rig, (int64_t[]){1, 2, 3, 4, 5}, (int64_t[]){7, 8, 7, 0, 7}, (bool[]){0, 0, 0, 1, 0}, 5);
+    feed_numbers(&rig, (int64_t[]){6, 7}, (int64_t[]){0, 0}, (bool[]){0, 1}, 2); /* 0 and NULL are two keys */
+    harness_watermark(rig.op, 104);
+    assert_string_equal(seen(&rig), "8|idle@102 1/2/2/1:32/" TEXT_OF(2) "\n"); /* the others have moved */
+    harness_restart(rig.op, 1);
+    harness_watermark(rig.op, 200);
+    assert_string_equal(seen(&rig), "0|idle@106 1/6/6/1:32/" TEXT_OF(6) "\n"
+                                    "7|idle@105 3/5/1,3,5/3:96/" TEXT_OF(5) "\n"
+                                    "NULL|idle@107 2/7/4,7/2:64/" TEXT_OF(7) "\n");
+    harness_watermark(rig.op, 1000);
+    assert_string_equal(seen(&rig), "");
+    rig_close(&rig);
+}
+
+static void timers_can_be_cleared(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    rig_open(&rig, fields, 1);
+    feed_numbers(&rig, (int64_t[]){1, 2}, (int64_t[]){1, 2}, NULL, 2);
+    feed_numbers(&rig, (int64_t[]){-1}, (int64_t[]){1}, NULL, 1);
+    feed_numbers(&rig, (int64_t[]){-2}, (int64_t[]){2}, NULL, 1); /* state without its timer */
+    harness_watermark(rig.op, 500);
+    assert_string_equal(seen(&rig), "2|idle@102 0/0//0:0/\n");
+    rig_close(&rig);
+}
+
+/* A callback of one timer of a key clears and moves others that are due with it. */
+static int64_t other_at;
+static sabot_status set_both(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                             struct sabot_error *err) {
+    (void)instance;
+    const int64_t times[] = {10, 20, 30};
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        SABOT_TRY(sabot_timer_set(process, IDLE, &k, 1, &times[1], err));
+        for (int32_t i = 0; i < 3; i++) { SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &times[i], err)); }
+    }
+    return SABOT_OK;
+}
+static sabot_status change_others(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                                  struct sabot_error *err) {
+    (void)instance;
+    const int64_t thirty = 30;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        char line[64];
+        snprintf(line, sizeof line, "%s@%lld", timers[call->timers[k]].name, (long long)call->times_ms[k]);
+        SABOT_TRY(emit_line(process, line, k, err));
+        if (call->times_ms[k] != 10) { continue; }
+        SABOT_TRY(other_at ? sabot_timer_set(process, IDLE, &k, 1, &other_at, err)
+                           : sabot_timer_clear(process, IDLE, &k, 1, NULL, err));
+        SABOT_TRY(sabot_timer_clear(process, EACH, &k, 1, &thirty, err));
+    }
+    return SABOT_OK;
+}
+
+static void what_is_due_can_still_be_changed(void **unused) {
+    (void)unused;
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    definition.process = set_both;
+    definition.on_timer = change_others;
+    for (int32_t i = 0; i < 2; i++) {
+        struct rig rig = {0};
+        other_at = i ? 25 : 0;
+        rig_open(&rig, fields, 1);
+        feed_numbers(&rig, (int64_t[]){1, 2}, (int64_t[]){1, 2}, NULL, 2);
+        harness_watermark(rig.op, 100); /* all at once */
+        assert_string_equal(seen(&rig), i ? "1|each@10\n1|each@20\n1|idle@25\n2|each@10\n2|each@20\n2|idle@25\n"
+                                          : "1|each@10\n1|each@20\n2|each@10\n2|each@20\n");
+        rig_close(&rig);
+    }
+    definition.process = see_rows;
+    definition.on_timer = see_timer;
+}
+
+static void keys_of_several_columns_and_of_text(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    const struct field fields[] = {
+        {"v", type_of(TYPE_INT64)}, {"a", type_of(TYPE_STRING)}, {"b", type_of(TYPE_INT32)},
+        {"c", type_of(TYPE_FLOAT64)}};
+    rig_open(&rig, fields, 3);
+    const int64_t values[] = {1, 2, 3, 4, 5};
+    const char *texts[] = {"x", NULL, "x", "a text of more than 12 bytes", "x"};
+    struct column *columns[] = {
+        test_column_i64(&rig.key->pool, values, NULL, 5), test_column_text(&rig.key->pool, texts, 5),
+        test_column_i32(&rig.key->pool, (int32_t[]){1, 1, 1, 0, 2}, (bool[]){0, 0, 0, 1, 0}, 5),
+        test_column_f64(&rig.key->pool, (double[]){0.0, 2, -0.0, 3, 0.0}, NULL, 5)};
+    harness_batch(rig.key, test_batch(rig.plain, columns, 4));
+    harness_batch(rig.op, batch_ref(rig.key->events[rig.key->n_events - 1].batch));
+    harness_forget(rig.key);
+    harness_restart(rig.op, 1);
+    harness_end(rig.op);
+    const char *got = seen(&rig);
+    assert_non_null(strstr(got, "x|1|0|idle@103 2/3/1,3/")); /* 0.0 and -0.0 are one key */
+    assert_non_null(strstr(got, "NULL|1|2|idle@102 1/2/2/"));
+    assert_non_null(strstr(got, "a text of more than 12 bytes|NULL|3|idle@104 1/4/4/"));
+    assert_non_null(strstr(got, "x|2|0|idle@105 1/5/5/"));
+    rig_close(&rig);
+
+    struct rig text = {0};
+    const struct field one[] = {{"v", type_of(TYPE_INT64)}, {"a", type_of(TYPE_STRING)}};
+    const char *words[] = {"", NULL, "", "a text of more than 12 bytes"};
+    rig_open(&text, one, 1);
+    struct column *both[] = {test_column_i64(&text.key->pool, values, NULL, 4),
+                             test_column_text(&text.key->pool, words, 4)};
+    harness_batch(text.key, test_batch(text.plain, both, 2));
+    harness_batch(text.op, batch_ref(text.key->events[text.key->n_events - 1].batch));
+    harness_forget(text.key);
+    harness_end(text.op);
+    got = seen(&text);
+    assert_non_null(strstr(got, "|idle@103 2/3/1,3/")); /* the empty text is not NULL */
+    assert_non_null(strstr(got, "NULL|idle@102 1/2/2/"));
+    assert_non_null(strstr(got, "a text of more than 12 bytes|idle@104 1/4/4/"));
+    rig_close(&text);
+}
+
+/* What a function gets wrong is said. */
+static sabot_status misuse(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                           struct sabot_error *err) {
+    (void)instance;
+    (void)call;
+    int64_t value = 0;
+    bool found;
+    const int32_t far = 99;
+    assert_int_equal(sabot_state_get(process, 7, NULL, 1, &value, &found, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_state_get(process, ALL, NULL, 1, &value, &found, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_state_put(process, COUNT, NULL, 1, &value, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_state_get(process, LAST, &far, 1, &value, &found, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_state_get(process, LAST, NULL, 99, &value, &found, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_timer_set(process, 3, NULL, 1, &value, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(sabot_timer_clear(process, EACH, NULL, 1, NULL, NULL), SABOT_ERR_USAGE);
+    assert_int_equal(emit_line(process, "far", 99, NULL), SABOT_ERR_USAGE);
+    snprintf(err->message, sizeof err->message, "the reason");
+    return SABOT_ERR_DATA;
+}
+
+static void misuse_is_refused_and_failures_are_named(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    struct sabot_error err = {0};
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    definition.process = misuse;
+    rig_open(&rig, fields, 1);
+    struct column *columns[] = {test_column_i64(&rig.key->pool, (int64_t[]){1}, NULL, 1),
+                                test_column_i64(&rig.key->pool, (int64_t[]){1}, NULL, 1)};
+    harness_batch(rig.key, test_batch(rig.plain, columns, 2));
+    assert_int_equal(harness_try_batch(rig.op, batch_ref(rig.key->events[0].batch), &err), SABOT_ERR_DATA);
+    assert_string_equal(err.message, "see(), process: the reason");
+    definition.process = see_rows;
+    rig_close(&rig);
+}
+
+/* Many keys, random rows, restarts: against a plain model. */
+static void many_keys_against_a_model(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    struct test_random random = {.state = 42};
+    enum { KEYS = 500, ROWS = 3000 };
+    static int64_t values[ROWS], keys[ROWS], count[KEYS], last[KEYS];
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    rig_open(&rig, fields, 1);
+    for (int32_t round = 0; round < 5; round++) {
+        for (int32_t i = 0; i < ROWS; i++) {
+            keys[i] = test_below(&random, KEYS);
+            values[i] = test_below(&random, 100000);
+            count[keys[i]]++;
+            last[keys[i]] = values[i];
+        }
+        feed_numbers(&rig, values, keys, NULL, ROWS);
+        if (round & 1) { harness_restart(rig.op, round); }
+    }
+    harness_end(rig.op);
+    int32_t n;
+    char **rows = harness_rows(rig.op, &n);
+    int32_t fired = 0;
+    for (int32_t i = 0; i < n; i++) {
+        long long key, at, got_count, got_last;
+        assert_int_equal(sscanf(rows[i], "%lld|idle@%lld %lld/%lld/", &key, &at, &got_count, &got_last), 4);
+        assert_int_equal(got_count, count[key]);
+        assert_int_equal(got_last, last[key]);
+        assert_int_equal(at, last[key] + 100);
+        fired++;
+    }
+    test_rows_free(rows, n);
+    assert_int_equal(fired, KEYS);
+    rig_close(&rig);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_come_sorted_by_key_and_state_lasts),
+        cmocka_unit_test(timers_can_be_cleared),
+        cmocka_unit_test(what_is_due_can_still_be_changed),
+        cmocka_unit_test(keys_of_several_columns_and_of_text),
+        cmocka_unit_test(misuse_is_refused_and_failures_are_named),
+        cmocka_unit_test(many_keys_against_a_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
