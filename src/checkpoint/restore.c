@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A table whose keys have another type in the job. */
+struct rekeyed {
+    struct rekeyed *next;
+    char *uid, *state;
+};
+
 struct restore {
+    struct rekeyed *rekeyed;
     struct store *store;
     struct memory_pool *pool;
     char path[STORAGE_PATH_MAX];
@@ -34,6 +41,13 @@ sabot_status restore_open(struct store *store, const char *path, struct memory_p
 
 void restore_close(struct restore *restore) {
     if (!restore) { return; }
+    while (restore->rekeyed) {
+        struct rekeyed *item = restore->rekeyed;
+        restore->rekeyed = item->next;
+        free(item->uid);
+        free(item->state);
+        free(item);
+    }
     manifest_clear(&restore->manifest);
     free(restore);
 }
@@ -41,43 +55,20 @@ void restore_close(struct restore *restore) {
 int64_t restore_id(const struct restore *restore) { return restore->manifest.checkpoint_id; }
 const char *restore_path(const struct restore *restore) { return restore->path; }
 
-/* "a, b, ... (12 in all)" */
-static const char *uids_text(const char *const *uids, int32_t n_uids, char *target, size_t size) {
-    size_t used = 0;
-    for (int32_t u = 0; u < n_uids; u++) {
-        if (used + strlen(uids[u]) + 32 > size) {
-            snprintf(target + used, size - used, " ... (%d in all)", n_uids);
-            break;
-        }
-        used += (size_t)snprintf(target + used, size - used, "%s%s", u ? ", " : "", uids[u]);
+sabot_status restore_rekey(struct restore *restore, const char *uid, const char *state, struct sabot_error *err) {
+    struct rekeyed *item = calloc(1, sizeof *item);
+    if (item) {
+        *item = (struct rekeyed){.next = restore->rekeyed, .uid = strdup(uid), .state = strdup(state)};
+        restore->rekeyed = item;
     }
-    return target;
+    return item && item->uid && item->state ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to restore");
 }
 
-sabot_status restore_check(const struct restore *restore, int32_t max_parallelism, const char *const *uids,
-                           int32_t n_uids, bool allow_non_restored, struct sabot_error *err) {
-    const struct manifest *manifest = &restore->manifest;
-    if (manifest->max_parallelism != max_parallelism) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the "
-                          "maximum parallelism to %d", restore->path, manifest->max_parallelism, max_parallelism,
-                          manifest->max_parallelism);
+static bool is_rekeyed(const struct restore *restore, const struct manifest_file *file) {
+    for (const struct rekeyed *item = restore->rekeyed; item; item = item->next) {
+        if (strcmp(item->uid, file->uid) == 0 && strcmp(item->state, file->state) == 0) { return true; }
     }
-    for (int32_t f = 0; f < manifest->n_files; f++) {
-        bool found = false;
-        for (int32_t u = 0; u < n_uids && !found; u++) { found = strcmp(manifest->files[f].uid, uids[u]) == 0; }
-        if (found) { continue; }
-        if (allow_non_restored) {
-            log_write(store_env(restore->store), LOG_WARNING, "state '%s' of operator '%s' in %s is left behind: the "
-                      "operator is not in this job", manifest->files[f].state, manifest->files[f].uid, restore->path);
-            continue;
-        }
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has state '%s' of operator '%s', which is not in "
-                          "this job (it has %s): start the old query, or leave that state behind with "
-                          "--allow-non-restored-state; `sabot checkpoints show` lists the states of a checkpoint",
-                          restore->path, manifest->files[f].state, manifest->files[f].uid,
-                          uids_text(uids, n_uids, (char[400]){0}, 400));
-    }
-    return SABOT_OK;
+    return false;
 }
 
 bool restore_ended(const struct restore *restore, const char *uid) {
@@ -160,9 +151,9 @@ sabot_status restore_load(struct restore *restore, const char *uid, int32_t subt
     const struct manifest *manifest = &restore->manifest;
     for (int32_t i = 0; i < manifest->n_files; i++) {
         const struct manifest_file *file = &manifest->files[i];
-        if (strcmp(file->uid, uid) != 0 || !concerns(file, subtask, parallelism, manifest->max_parallelism)) {
-            continue;
-        }
+        if (strcmp(file->uid, uid) != 0) { continue; }
+        const bool is_ours = concerns(file, subtask, parallelism, manifest->max_parallelism);
+        if (!is_ours && !is_rekeyed(restore, file)) { continue; }
         env_point(store_env(restore->store), ENV_POINT_RESTORE);
         struct loading loading = {.tables = tables, .file = file};
         SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, &loading, err));

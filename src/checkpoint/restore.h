@@ -13,10 +13,9 @@ sabot_status restore_open(struct store *store, const char *path, struct memory_p
 void restore_close(struct restore *restore); /* NULL is allowed */
 int64_t restore_id(const struct restore *restore);
 const char *restore_path(const struct restore *restore);
-/* The number of key groups must be that of the checkpoint; each operator that has state in it must be in `uids`, or,
- * where allow_non_restored is set, its state is left behind, which the log says. */
-sabot_status restore_check(const struct restore *restore, int32_t max_parallelism, const char *const *uids,
-                           int32_t n_uids, bool allow_non_restored, struct sabot_error *err);
+/* Rows of this table have other keys in the job: they may belong to other key groups than its files say, so every
+ * operator instance looks at all of them. */
+sabot_status restore_rekey(struct restore *restore, const char *uid, const char *state, struct sabot_error *err);
 /* All instances of the operator had given out their last row. */
 bool restore_ended(const struct restore *restore, const char *uid);
 /* Hands the operator instance what may be its own: keyed rows of its key groups, and all rows of lists. */

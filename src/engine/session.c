@@ -158,8 +158,33 @@ static sabot_status stall_rows(struct session *session, struct batch **out, stru
     return status;
 }
 
+/* A job that would be started is compared with a checkpoint instead. */
+struct against {
+    const char *path;
+    struct state_report *report;
+};
+
+static sabot_status check_job(struct session *session, const struct statement_result *made,
+                              const struct against *against, struct sabot_error *err) {
+    struct job_options options = {0};
+    statement_job_options(&session->settings, &options);
+    options.bounded = made->bounded;
+    struct store *store;
+    struct restore *restore = NULL;
+    SABOT_TRY(store_new(session->env, options.store_settings, options.n_store_settings, &store, err));
+    sabot_status status = restore_open(store, against->path, session->pool, &restore, err);
+    if (status == SABOT_OK) {
+        status = state_check(session->env, physical_graph(made->plan), &options, restore, session->pool,
+                             against->report, err);
+    }
+    restore_close(restore);
+    store_free(store);
+    return status;
+}
+
 static sabot_status next_statement(struct session *session, struct session_script *script, bool explained,
-                                   struct session_result *result, struct sabot_error *err) {
+                                   const struct against *against, struct session_result *result,
+                                   struct sabot_error *err) {
     struct sql_statement *statement = script->script->statements.items[script->next++];
     *result = (struct session_result){.outcome = STATEMENT_DONE};
     struct collect *collect = NULL;
@@ -176,7 +201,10 @@ static sabot_status next_statement(struct session *session, struct session_scrip
         made.outcome = STATEMENT_ROWS;
     }
     result->outcome = made.outcome;
-    if (status == SABOT_OK && (made.outcome == STATEMENT_JOB || made.outcome == STATEMENT_QUERY)) {
+    const bool is_job = made.outcome == STATEMENT_JOB || made.outcome == STATEMENT_QUERY;
+    if (status == SABOT_OK && is_job && against) {
+        status = check_job(session, &made, against, err);
+    } else if (status == SABOT_OK && is_job) {
         const bool query = made.outcome == STATEMENT_QUERY;
         struct collect *mine = query ? collect : NULL;
         if (query) { collect = NULL; }
@@ -192,10 +220,21 @@ static sabot_status next_statement(struct session *session, struct session_scrip
 
 sabot_status session_step(struct session *session, struct session_script *script, struct session_result *result,
                           struct sabot_error *err) {
-    return next_statement(session, script, false, result, err);
+    return next_statement(session, script, false, NULL, result, err);
 }
 
 sabot_status session_explain_step(struct session *session, struct session_script *script,
                                   struct session_result *result, struct sabot_error *err) {
-    return next_statement(session, script, true, result, err);
+    return next_statement(session, script, true, NULL, result, err);
+}
+
+sabot_status session_check_step(struct session *session, struct session_script *script, const char *path,
+                                struct state_report *report, bool *is_job, struct sabot_error *err) {
+    struct session_result result;
+    const struct against against = {.path = path, .report = report};
+    *report = (struct state_report){0};
+    SABOT_TRY(next_statement(session, script, false, &against, &result, err));
+    *is_job = result.outcome == STATEMENT_JOB || result.outcome == STATEMENT_QUERY;
+    batch_unref(result.rows);
+    return SABOT_OK;
 }

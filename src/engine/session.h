@@ -7,6 +7,7 @@
 #include "engine/job_server.h"
 #include "runtime/job.h"
 #include "runtime/pools.h"
+#include "runtime/state_check.h"
 #include "sql/parse.h"
 #include "sql/statement.h"
 
@@ -67,5 +68,10 @@ sabot_status session_step(struct session *session, struct session_script *script
 /* The same, but queries and INSERTs are explained (ROWS) instead of run. */
 sabot_status session_explain_step(struct session *session, struct session_script *script,
                                   struct session_result *result, struct sabot_error *err);
+
+/* The same, but queries and INSERTs are compared with the checkpoint or savepoint at `path` (*is_job; the report is the
+ * caller's) instead of run. */
+sabot_status session_check_step(struct session *session, struct session_script *script, const char *path,
+                                struct state_report *report, bool *is_job, struct sabot_error *err);
 
 #endif

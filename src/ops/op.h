@@ -105,6 +105,8 @@ struct op_type {
      * sets wake_at_ms again. Set where wake_at_ms is. */
     sabot_status (*on_time)(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err);
     bool wants_ticks;
+    bool declares_state; /* open() makes memory and declares its tables, nothing else: before a job is restored it is
+                            opened once without a job, and its tables are compared with the checkpoint */
     bool stateful; /* has keyed state: its input must come by hash of the key */
     bool key_value_state; /* keeps it in state/kv.h, which may want a folder */
 };

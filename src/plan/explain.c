@@ -87,18 +87,16 @@ static void explain_values(const struct plan *node, struct text *target) {
 static void explain_project(const struct plan *node, struct text *target) {
     text_add(target, "Project(");
     for (int32_t i = 0; i < node->schema->n_fields; i++) {
-        const struct expr *expr = node->project.exprs[i];
         const char *name = node->schema->fields[i].name;
+        struct text expression = {0};
+        expr_print(node->project.exprs[i], node->inputs[0]->schema, &expression);
         text_add(target, i ? ", " : "");
-        const bool same = expr_is_column(expr) &&
-                          strcmp(node->inputs[0]->schema->fields[expr->index].name, name) == 0;
-        if (same) {
+        if (strcmp(text_string(&expression), name) == 0) { /* a column, or what is named by its text */
             text_add(target, name);
         } else {
-            text_format(target, "%s=[", name);
-            expr_print(expr, node->inputs[0]->schema, target);
-            text_add(target, "]");
+            text_format(target, "%s=[%s]", name, text_string(&expression));
         }
+        text_clear(&expression);
     }
     text_add(target, ")");
 }

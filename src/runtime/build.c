@@ -2,6 +2,7 @@
 #include "checkpoint/restore.h"
 #include "ops/source.h"
 #include "runtime/job_impl.h"
+#include "runtime/state_check.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -191,11 +192,12 @@ static sabot_status workers_make(struct job *job, struct sabot_error *err) {
 
 /* --- operators */
 
-static struct schema *input_schema(const struct job *job, const struct task *task, int32_t op) {
-    if (op > 0) { return task->vertex->ops[op - 1]->output; }
-    for (int32_t e = 0; e < task->vertex->n_edges; e++) {
-        if (task->vertex->edges[e].input != 0) { continue; }
-        const struct job_vertex *from = &job->graph->vertices[task->vertex->edges[e].from];
+struct schema *job_graph_input(const struct job_graph *graph, int32_t v, int32_t op) {
+    const struct job_vertex *vertex = &graph->vertices[v];
+    if (op > 0) { return vertex->ops[op - 1]->output; }
+    for (int32_t e = 0; e < vertex->n_edges; e++) {
+        if (vertex->edges[e].input != 0) { continue; }
+        const struct job_vertex *from = &graph->vertices[vertex->edges[e].from];
         return from->ops[from->n_ops - 1]->output;
     }
     return NULL;
@@ -224,6 +226,7 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .pool = op->pool,
         .metrics = &op->metrics,
         .backend = "memory",
+        .drops_columns = options->allow_non_restored_state,
         .subtask = task->subtask,
         .parallelism = task->vertex->parallelism,
         .max_parallelism = options->max_parallelism,
@@ -240,7 +243,7 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .pool = op->pool,
         .metrics = &op->metrics,
         .spec = spec,
-        .input = input_schema(job, task, index),
+        .input = job_graph_input(job->graph, task->vertex_index, index),
         .subtask = task->subtask,
         .parallelism = task->vertex->parallelism,
         .max_parallelism = options->max_parallelism,
@@ -285,15 +288,10 @@ static sabot_status ops_open(struct job *job, struct restore *restore, struct sa
 
 static sabot_status restore_begin(struct job *job, struct restore **restore, struct sabot_error *err) {
     SABOT_TRY(restore_open(job->store, job->options.restore_from, job->pool, restore, err));
-    const char **uids = calloc((size_t)job->n_metrics + 1, sizeof *uids);
-    if (!uids) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to restore"); }
-    int32_t n = 0;
-    for (int32_t v = 0; v < job->graph->n_vertices; v++) {
-        for (int32_t i = 0; i < job->graph->vertices[v].n_ops; i++) { uids[n++] = job->graph->vertices[v].ops[i]->uid; }
-    }
-    const sabot_status status = restore_check(*restore, job->options.max_parallelism, uids, n,
-                                              job->options.allow_non_restored_state, err);
-    free(uids);
+    struct state_report report;
+    SABOT_TRY(state_check(job->env, job->graph, &job->options, *restore, job->pool, &report, err));
+    const sabot_status status = state_report_enforce(&report, job->env, restore_path(*restore), err);
+    state_report_clear(&report);
     return status;
 }
 

@@ -257,11 +257,19 @@ static int32_t inputs_add(struct inputs *inputs, struct expr *expr, const char *
     return inputs->n++;
 }
 
+#define EXPRESSION_NAME_MAX 100
+
 static const char *column_name(struct binder *binder, const struct plan *input, const struct expr *expr,
                                const char *fallback, int32_t i) {
     if (expr->kind == EXPR_COLUMN) { return input->schema->fields[expr->index].name; }
     if (expr->kind == EXPR_FIELD) { return expr->args[0]->type.fields[expr->index].name; }
-    const char *name = arena_format(arena_of(binder), "%s%d", fallback, i);
+    /* State is found by these names, so an expression's must not depend on what else the query selects. */
+    struct text text = {0};
+    expr_print(expr, input->schema, &text);
+    const bool is_short = !text.failed && text.size > 0 && text.size <= EXPRESSION_NAME_MAX;
+    const char *name = is_short ? arena_format(arena_of(binder), "%s", text_string(&text))
+                                : arena_format(arena_of(binder), "%s%d", fallback, i);
+    text_clear(&text);
     return name ? name : fallback;
 }
 

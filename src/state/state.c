@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "state/capture.h"
+#include "state/migrate.h"
 #include "state/multimap.h"
 #include "state/state_backend.h"
 
@@ -28,6 +29,7 @@ struct state_tables {
     struct loaded *loaded;
     int32_t n_loaded, loaded_capacity;
     struct state_source source; /* read NULL: none */
+    struct state_observer observer; /* declared NULL: none */
 };
 
 sabot_status state_tables_new(const struct state_context *context, struct state_tables **out,
@@ -87,25 +89,6 @@ sabot_status state_tables_load(struct state_tables *tables, const char *name, en
     struct loaded *loaded = &tables->loaded[tables->n_loaded++];
     *loaded = (struct loaded){.kind = kind, .rows = rows};
     snprintf(loaded->name, sizeof loaded->name, "%s", name);
-    return SABOT_OK;
-}
-
-/* Restored columns must lie in memory as the table's do: checked here, because a snapshot comes from elsewhere. */
-static sabot_status check_columns(const struct state_table *table, const struct schema *wanted,
-                                  const struct batch *rows, struct sabot_error *err) {
-    if (rows->n_columns != wanted->n_fields) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s has %d columns in the checkpoint and %d in this job: the job "
-                          "has changed; start it without the checkpoint or with the old query", table->name,
-                          rows->n_columns, wanted->n_fields);
-    }
-    for (int32_t i = 0; i < wanted->n_fields; i++) {
-        if (rows->columns[i]->phys == type_phys(wanted->fields[i].type)) { continue; }
-        char type[128];
-        type_print(wanted->fields[i].type, type, sizeof type);
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: column %s is %s in this job and of another type in the "
-                          "checkpoint: start the job without the checkpoint or with the old query", table->name,
-                          wanted->fields[i].name, type);
-    }
     return SABOT_OK;
 }
 
@@ -178,7 +161,6 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
 
 /* Where some keys have no say in the key group, the group is the hash of the others. */
 static sabot_status keyed_restore(struct state_table *table, struct batch *rows, struct sabot_error *err) {
-    SABOT_TRY(check_columns(table, table->snapshot, rows, err));
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
     if (n_group_keys == 0 || table->n_sub_keys == 0) { return rows_restore(table, rows, NULL, err); }
     int32_t keys[64];
@@ -193,43 +175,52 @@ static sabot_status keyed_restore(struct state_table *table, struct batch *rows,
 /* Rows that come for a table that is being opened. */
 struct taker {
     struct state_table *table;
+    struct state_shape shape;
     struct batch **lists;
     int32_t n_lists, lists_capacity;
 };
 
-static sabot_status list_take(struct taker *taker, struct batch *rows, struct sabot_error *err) {
-    sabot_status status = check_columns(taker->table, taker->table->schema, rows, err);
-    if (status == SABOT_OK && taker->n_lists == taker->lists_capacity) {
+static sabot_status list_take(struct taker *taker, struct batch *taken, struct sabot_error *err) {
+    BATCH_OWNED struct batch *rows = taken;
+    if (taker->n_lists == taker->lists_capacity) {
         const int32_t capacity = taker->lists_capacity ? taker->lists_capacity * 2 : 8;
         struct batch **lists = realloc(taker->lists, (size_t)capacity * sizeof *lists);
-        if (lists) {
-            taker->lists = lists;
-            taker->lists_capacity = capacity;
-        } else {
-            status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state");
-        }
+        if (!lists) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
+        taker->lists = lists;
+        taker->lists_capacity = capacity;
     }
-    if (status != SABOT_OK) {
-        batch_unref(rows);
-        return status;
-    }
-    taker->lists[taker->n_lists++] = rows;
+    taker->lists[taker->n_lists++] = batch_ref(rows);
     return SABOT_OK;
 }
 
-static sabot_status rows_take(void *arg, enum state_kind kind, struct batch *rows, struct sabot_error *err) {
-    struct taker *taker = arg;
-    struct state_table *table = taker->table;
-    if (kind != table->kind) {
-        batch_unref(rows);
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s is %s in the checkpoint and %s in this job: start the job "
-                          "without the checkpoint", table->name, kind == STATE_LIST ? "a list" : "keyed",
-                          table->kind == STATE_LIST ? "a list" : "keyed");
+/* The rows of a checkpoint, which comes from elsewhere, perhaps from an older version of the job, as the table's. */
+static sabot_status rows_fit(const struct taker *taker, enum state_kind kind, struct batch *rows, struct batch **out,
+                             struct sabot_error *err) {
+    const struct state_table *table = taker->table;
+    const struct state_shape from = {.name = table->name, .kind = kind, .n_keys = table->n_keys,
+                                     .schema = rows->schema};
+    struct state_migration migration;
+    struct text why = {0};
+    sabot_status status =
+        state_migration_plan(&from, &taker->shape, table->context->drops_columns, &migration, &why, err);
+    if (status == SABOT_OK && migration.verdict == STATE_INCOMPATIBLE) {
+        status = SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %s", table->name, text_string(&why));
     }
-    if (kind == STATE_LIST) { return list_take(taker, rows, err); }
-    const sabot_status status = keyed_restore(table, rows, err);
-    batch_unref(rows);
+    if (status == SABOT_OK) {
+        status = state_migrate(&migration, &taker->shape, table->context->pool, rows, out, err);
+    }
+    state_migration_clear(&migration);
+    text_clear(&why);
     return status;
+}
+
+static sabot_status rows_take(void *arg, enum state_kind kind, struct batch *taken, struct sabot_error *err) {
+    struct taker *taker = arg;
+    BATCH_OWNED struct batch *rows = taken;
+    BATCH_OWNED struct batch *fitting = NULL;
+    SABOT_TRY(rows_fit(taker, kind, rows, &fitting, err));
+    if (kind == STATE_LIST) { return list_take(taker, batch_ref(fitting), err); }
+    return keyed_restore(taker->table, fitting, err);
 }
 
 static sabot_status list_finish(struct state_table *table, struct batch *const *lists, int32_t n,
@@ -240,8 +231,9 @@ static sabot_status list_finish(struct state_table *table, struct batch *const *
     return SABOT_OK;
 }
 
-static sabot_status table_restore(struct state_tables *tables, struct state_table *table, struct sabot_error *err) {
-    struct taker taker = {.table = table};
+static sabot_status table_restore(struct state_tables *tables, struct state_table *table,
+                                  const struct state_shape *shape, struct sabot_error *err) {
+    struct taker taker = {.table = table, .shape = *shape};
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < tables->n_loaded && status == SABOT_OK; i++) {
         struct loaded *loaded = &tables->loaded[i];
@@ -257,6 +249,10 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
     for (int32_t i = 0; i < taker.n_lists; i++) { batch_unref(taker.lists[i]); }
     free(taker.lists);
     return status;
+}
+
+void state_tables_observe(struct state_tables *tables, const struct state_observer *observer) {
+    tables->observer = *observer;
 }
 
 void state_tables_restore_from(struct state_tables *tables, const struct state_source *source) {
@@ -292,6 +288,24 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     return SABOT_OK;
 }
 
+/* Its rows come from the checkpoint; or it is only declared. */
+static sabot_status table_begin(struct state_tables *tables, const struct state_spec *spec,
+                                const struct multimap_spec *multimap, struct state_table *table,
+                                struct sabot_error *err) {
+    const struct state_shape shape = {
+        .name = table->name,
+        .kind = table->kind,
+        .n_keys = table->n_keys,
+        .schema = table->kind == STATE_KEYED ? table->snapshot : table->schema,
+        .defaults = spec->defaults,
+        /* counted rows are taken away by comparing all columns: one that lacks a column would never be found */
+        .holds_nulls = spec->kind == STATE_LIST || (multimap && !multimap->counts),
+        .fixed_layout = spec->fixed_layout,
+    };
+    if (tables->observer.declared) { return tables->observer.declared(tables->observer.arg, &shape, err); }
+    return table_restore(tables, table, &shape, err);
+}
+
 static sabot_status table_add(struct state_tables *tables, const struct state_spec *spec,
                               const struct multimap_spec *multimap, struct state_table **out, struct sabot_error *err) {
     struct state_table *table = *out; /* NULL, or what is adopted */
@@ -308,7 +322,7 @@ static sabot_status table_add(struct state_tables *tables, const struct state_sp
                           "63 bytes", spec->name, TABLES_MAX);
     }
     sabot_status status = table_make(tables, spec, multimap, &table, err);
-    if (status == SABOT_OK) { status = table_restore(tables, table, err); }
+    if (status == SABOT_OK) { status = table_begin(tables, spec, multimap, table, err); }
     if (status != SABOT_OK) {
         if (table) { table_free(table); }
         return status;

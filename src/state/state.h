@@ -18,6 +18,13 @@ enum state_kind {
                     is its own */
 };
 
+/* What a value column is in rows of a checkpoint that was written before the column was there. */
+struct state_default {
+    bool known;        /* false: such rows can't be restored */
+    const void *value; /* as it lies in memory */
+    int32_t guard;     /* the BIGINT value column that is 0 while this one was never set; -1: none */
+};
+
 struct state_spec {
     const char *name;            /* "panes"; unique within the operator */
     enum state_kind kind;
@@ -25,6 +32,8 @@ struct state_spec {
     int32_t n_keys;
     int32_t n_sub_keys;          /* the last so many keys (a position, a value within a group) have no say in the key
                                     group: all rows of a group stay together at any parallelism */
+    const struct state_default *defaults; /* per value column; NULL: in lists and multimaps NULL, elsewhere none */
+    bool fixed_layout;           /* rows of a checkpoint must have these columns in this order */
 };
 
 struct state_table;
@@ -34,6 +43,7 @@ struct state_context {
     struct memory_pool *pool;
     struct metrics *metrics;
     const char *backend; /* "memory" */
+    bool drops_columns;  /* columns of a checkpoint that are not in a table any more are left behind, not refused */
     bool snapshots;      /* there will be some: what tells changed slots apart is kept from the start */
     int32_t subtask, parallelism, max_parallelism;
     struct { /* of key-value state (kv.h); zeroed: backend in memory */
@@ -48,6 +58,14 @@ void state_tables_free(struct state_tables *tables);
  * defect. */
 sabot_status state_table_open(struct state_tables *tables, const struct state_spec *spec, struct state_table **out,
                               struct sabot_error *err);
+
+/* Before open: tables are declared to somebody who compares them with a checkpoint, and nothing is restored. */
+struct state_shape; /* migrate.h */
+struct state_observer {
+    void *arg;
+    sabot_status (*declared)(void *arg, const struct state_shape *shape, struct sabot_error *err);
+};
+void state_tables_observe(struct state_tables *tables, const struct state_observer *observer);
 
 /* --- keyed access, vectorised */
 /* For n physical rows of `batch`, finds or inserts (namespace, keys of row). slots[i] gets the slot number of rows[i];

@@ -147,6 +147,22 @@ void accumulators_init(const struct accumulators *accumulators, struct state_tab
     }
 }
 
+void accumulators_defaults(const struct accumulators *accumulators, struct accumulator_defaults *out) {
+    memset(out, 0, sizeof *out);
+    for (int32_t c = 0; c <= CELLS_MAX; c++) { out->columns[c].guard = -1; }
+    for (int32_t i = 0; i < accumulators->n_calls; i++) {
+        const int32_t value = accumulators->calls[i].value, count = accumulators->calls[i].count;
+        if (count >= 0 && count != value) { out->columns[value].guard = count; }
+    }
+    for (int32_t c = 0; c < accumulators->n_cells; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (is_extreme_cell(cell)) { init_extreme(cell, out->values[c], 0, 1); }
+        out->columns[c].value = out->values[c];
+        out->columns[c].known = !(accumulators->flags & ACCUMULATE_RETRACTS) &&
+                                (!is_extreme_cell(cell) || out->columns[c].guard >= 0);
+    }
+}
+
 void accumulators_reset_extremes(const struct accumulators *accumulators, int32_t set, struct state_table *table,
                                  int64_t namespace_, const int32_t *slots, int32_t n) {
     for (int32_t c = 0; c < accumulators->n_cells; c++) {

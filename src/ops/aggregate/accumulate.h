@@ -8,6 +8,7 @@
 #define OPS_AGGREGATE_ACCUMULATE_H
 
 #include "ops/specs.h"
+#include "state/state.h"
 
 #define CELLS_MAX 48
 
@@ -48,6 +49,15 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
 /* Sets the cells of new slots first..end to what folding nothing gives. */
 void accumulators_init(const struct accumulators *accumulators, struct state_table *table, int64_t namespace_,
                        int64_t first, int64_t end);
+/* The cells' columns, for state_spec.defaults: what they are in rows of a checkpoint that was written before the query
+ * had the call. Sums and counts begin with the rows to come; MIN and MAX are NULL until then, where they can be. A call
+ * that would share a cell with one that was there, and so seem to have taken old rows, has no beginning; nor has any
+ * where rows are taken back that it never took. */
+struct accumulator_defaults {
+    struct state_default columns[CELLS_MAX + 1]; /* the last is not a cell: it has no beginning */
+    _Alignas(16) char values[CELLS_MAX][16];
+};
+void accumulators_defaults(const struct accumulators *accumulators, struct accumulator_defaults *out);
 /* Folds rows[i] of the batch (NULL = 0..n-1) into slots[i]. set -1: all cells that take every row; else those of a set.
  * partial_columns: NULL, or the column of `batch` that holds partial results of each cell, instead of raw rows. */
 sabot_status accumulators_update(const struct accumulators *accumulators, int32_t set, struct state_table *table,

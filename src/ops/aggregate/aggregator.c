@@ -4,29 +4,77 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/text.h"
 
 #define MERGE_SLOTS 4096 /* per step, so that the slot lists stay in the cache */
 
 /* --- open */
-static sabot_status open_table(struct aggregator *aggregator, const struct aggregator_options *options,
-                               struct state_tables *tables, const char *name, struct sabot_error *err) {
+/* What a cell or set takes, in words that stay the same when the query gets more calls: state is found by them. */
+static void add_taken(const struct schema *input, int32_t argument, int32_t filter, struct text *name) {
+    if (argument >= 0) { text_format(name, "_%s", input->fields[argument].name); }
+    if (filter >= 0) { text_format(name, "_if_%s", input->fields[filter].name); }
+}
+
+static void cell_name(const struct aggregator *aggregator, int32_t c, const struct schema *input, struct text *name) {
+    static const char *const ops[] = {"count", "sum", "min", "max"};
+    const struct cell *cell = &aggregator->accumulators.cells[c];
+    const char *what = cell->set >= 0 ? "_distinct" : cell->argument < 0 ? "_rows" : "";
+    text_format(name, "%s%s", ops[cell->op], what);
+    add_taken(input, cell->argument, cell->filter, name);
+}
+
+static sabot_status open_named(struct aggregator *aggregator, const struct aggregator_options *options,
+                               struct state_tables *tables, const char *name, struct text *names,
+                               struct sabot_error *err) {
     const struct schema *input = options->input;
     const struct accumulators *plan = &aggregator->accumulators;
     struct field fields[AGGREGATOR_KEYS_MAX + CELLS_MAX + 1];
-    char names[CELLS_MAX][24];
-    static const char *const ops[] = {"count", "sum", "min", "max"};
+    struct accumulator_defaults defaults;
     for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
     for (int32_t c = 0; c < plan->n_cells; c++) {
-        snprintf(names[c], sizeof names[c], "%s%d", ops[plan->cells[c].op], c);
-        fields[aggregator->n_keys + c] = (struct field){names[c], plan->cells[c].type};
+        cell_name(aggregator, c, input, &names[c]);
+        for (int32_t before = 0; before < c; before++) { /* two input columns may have one name */
+            if (strcmp(text_string(&names[before]), text_string(&names[c])) == 0) { text_format(&names[c], "_%d", c); }
+        }
+        if (names[c].failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for names of state columns"); }
+        fields[aggregator->n_keys + c] = (struct field){text_string(&names[c]), plan->cells[c].type};
     }
     const int32_t n = aggregator->n_keys + plan->n_cells;
     fields[n] = (struct field){"written", type_not_null(type_of(TYPE_INT64))};
     SABOT_TRY(schema_new(fields, n, &aggregator->schema, err));
     SABOT_TRY(schema_new(fields, options->keeps_written ? n + 1 : n, &aggregator->stored, err));
-    const struct state_spec spec = {
-        .name = name, .kind = STATE_KEYED, .schema = aggregator->stored, .n_keys = aggregator->n_keys};
+    accumulators_defaults(plan, &defaults);
+    const struct state_spec spec = {.name = name, .kind = STATE_KEYED, .schema = aggregator->stored,
+                                    .n_keys = aggregator->n_keys, .defaults = defaults.columns};
     return state_table_open(tables, &spec, &aggregator->table, err);
+}
+
+static sabot_status open_table(struct aggregator *aggregator, const struct aggregator_options *options,
+                               struct state_tables *tables, const char *name, struct sabot_error *err) {
+    struct text names[CELLS_MAX] = {0};
+    const sabot_status status = open_named(aggregator, options, tables, name, names, err);
+    for (int32_t c = 0; c < aggregator->accumulators.n_cells; c++) { text_clear(&names[c]); }
+    return status;
+}
+
+/* "panes_distinct_auction"; a long one ends with its hash. */
+static sabot_status set_name(const struct aggregator *aggregator, int32_t s, const struct schema *input,
+                             const char *table_name, char target[64], struct sabot_error *err) {
+    const struct distinct_set *set = &aggregator->accumulators.sets[s];
+    struct text name = {0};
+    text_format(&name, "%.40s_distinct", table_name);
+    add_taken(input, set->argument, set->filter, &name);
+    if (name.failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the name of a state table"); }
+    if (name.size < 64) {
+        memcpy(target, name.data, name.size + 1);
+    } else {
+        snprintf(target, 64, "%.50s_%08x", name.data, (unsigned)XXH3_64bits(name.data, name.size));
+    }
+    text_clear(&name);
+    return SABOT_OK;
 }
 
 static sabot_status open_set(struct aggregator *aggregator, int32_t s, const struct schema *input,
@@ -38,7 +86,7 @@ static sabot_status open_set(struct aggregator *aggregator, int32_t s, const str
     fields[aggregator->n_keys + 1] = (struct field){"count", type_not_null(type_of(TYPE_INT64))};
     SABOT_TRY(schema_new(fields, aggregator->n_keys + (retracts ? 2 : 1), &aggregator->sets[s].schema, err));
     char name[64];
-    snprintf(name, sizeof name, "%.40s_distinct%d", table_name, s);
+    SABOT_TRY(set_name(aggregator, s, input, table_name, name, err));
     const struct state_spec spec = {
         .name = name,
         .kind = STATE_KEYED,

@@ -110,4 +110,5 @@ const struct op_type op_group_aggregate = {
     .on_complete = op_default_on_complete,
     .close = group_close,
     .stateful = true,
+    .declares_state = true,
 };

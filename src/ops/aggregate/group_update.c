@@ -676,4 +676,5 @@ const struct op_type op_group_update = {
     .on_complete = op_default_on_complete,
     .close = update_close,
     .stateful = true,
+    .declares_state = true,
 };

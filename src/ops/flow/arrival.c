@@ -142,4 +142,5 @@ const struct op_type op_arrival = {
     .on_complete = op_default_on_complete,
     .close = arrival_close,
     .wants_ticks = true,
+    .declares_state = true,
 };

@@ -97,4 +97,5 @@ const struct op_type op_limit = {
     .before_barrier = limit_before_barrier,
     .on_complete = op_default_on_complete,
     .close = limit_close,
+    .declares_state = true,
 };

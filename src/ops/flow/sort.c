@@ -212,4 +212,5 @@ const struct op_type op_sort = {
     .before_barrier = sort_before_barrier,
     .on_complete = op_default_on_complete,
     .close = sort_close,
+    .declares_state = true,
 };

@@ -138,4 +138,5 @@ const struct op_type op_values = {
     .before_barrier = values_before_barrier,
     .on_complete = op_default_on_complete,
     .close = values_close,
+    .declares_state = true,
 };

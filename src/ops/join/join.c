@@ -962,4 +962,5 @@ const struct op_type op_join = {
     .on_complete = op_default_on_complete,
     .close = join_close,
     .stateful = true,
+    .declares_state = true,
 };

@@ -977,7 +977,8 @@ static sabot_status open_tables(struct rank *self, struct sabot_error *err) {
                                                     .kind = STATE_KEYED,
                                                     .schema = self->row_schema,
                                                     .n_keys = options->n_keys + 1,
-                                                    .n_sub_keys = 1},
+                                                    .n_sub_keys = 1,
+                                                    .fixed_layout = true /* NULLs are by place */},
                                &self->rows, err));
     return state_table_open(self->own.state,
                             &(struct state_spec){.name = "partitions",
@@ -1028,4 +1029,5 @@ const struct op_type op_rank = {
     .on_complete = op_default_on_complete,
     .close = rank_close,
     .stateful = true,
+    .declares_state = true,
 };

@@ -541,4 +541,5 @@ const struct op_type op_session_aggregate = {
     .on_complete = op_default_on_complete,
     .close = session_close,
     .stateful = true,
+    .declares_state = true,
 };

@@ -325,4 +325,5 @@ const struct op_type op_window_aggregate = {
     .on_complete = op_default_on_complete,
     .close = window_close,
     .stateful = true,
+    .declares_state = true,
 };
