@@ -1,0 +1,176 @@
+/* Leases: of two processes on one checkpoint folder the older one commits nothing more, and what it completed behind the
+ * newer one's start is not started from. In the simulated world. */
+#include "checkpoint/lease.h"
+
+#include "base/env_sim.h"
+#include "base/log.h"
+#include "checkpoint/coordinator.h"
+#include "checkpoint/storage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MILLISECOND INT64_C(1000000)
+
+static struct env *env;
+static struct store *store;
+static struct memory_pool pool;
+
+static int world_make(void **state) {
+    (void)state;
+    env = env_sim_new(&(struct env_sim_options){.seed = 3, .work_delay_max_ns = MILLISECOND});
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    log_set_level(LOG_ERROR);
+    return store_new(env, NULL, 0, &store, NULL) == SABOT_OK ? 0 : -1;
+}
+
+static int world_drop(void **state) {
+    (void)state;
+    store_free(store);
+    env_sim_free(env);
+    return 0;
+}
+
+static void take(struct lease *lease) {
+    struct sabot_error err = {0};
+    if (lease_take(store, "/c", lease, &err) != SABOT_OK) { fail_msg("%s", err.message); }
+}
+
+static void the_newest_epoch_has_the_folder(void **state) {
+    (void)state;
+    struct lease first, second, third;
+    struct sabot_error err = {0};
+    bool fenced;
+    take(&first);
+    assert_int_equal(first.epoch, 1);
+    assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
+    assert_int_equal(lease_check(store, &first, &fenced, NULL), SABOT_OK);
+    take(&second);
+    assert_int_equal(second.epoch, 2);
+    assert_true(second.lineage == first.lineage);
+    assert_int_equal(lease_check(store, &first, &fenced, &err), SABOT_ERR_STATE);
+    assert_true(fenced);
+    assert_non_null(strstr(err.message, "taken over"));
+    assert_int_equal(lease_check(store, &second, &fenced, NULL), SABOT_OK);
+    /* one that was overtaken before it began can't begin any more */
+    take(&third);
+    assert_int_equal(lease_begin(store, &second, 5, NULL), SABOT_ERR_STATE);
+    assert_int_equal(lease_begin(store, &third, 5, NULL), SABOT_OK);
+}
+
+/* Not to be able to tell is not to be fenced, and no permission either. */
+static void a_disk_that_fails_gives_no_permission(void **state) {
+    (void)state;
+    struct lease lease;
+    bool fenced;
+    take(&lease);
+    env_sim_fail(env, "list the folder", 1);
+    assert_int_equal(lease_check(store, &lease, &fenced, NULL), SABOT_ERR_IO);
+    assert_false(fenced);
+    env_sim_fail(env, NULL, 0);
+    assert_int_equal(lease_check(store, &lease, &fenced, NULL), SABOT_OK);
+}
+
+static void what_a_replaced_process_completes_is_void(void **state) {
+    (void)state;
+    struct lease first, second;
+    bool is_void;
+    take(&first);
+    assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
+    take(&second);
+    assert_int_equal(lease_begin(store, &second, 7, NULL), SABOT_OK);
+    static const struct { int64_t epoch, id; bool is_void; } cases[] = {
+        {1, 7, false}, {1, 6, false}, {1, 8, true}, {1, 100, true}, {2, 8, false}, {2, 100, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(lease_is_void(store, "/c", cases[i].epoch, cases[i].id, &is_void, NULL), SABOT_OK);
+        assert_int_equal(is_void, cases[i].is_void);
+    }
+}
+
+/* --- through the coordinator */
+
+static int64_t triggered, completed;
+static void on_trigger(void *arg, int64_t id, int64_t timestamp_ms) {
+    (void)arg;
+    (void)timestamp_ms;
+    triggered = id;
+}
+static void on_complete(void *arg, int64_t id) {
+    (void)arg;
+    completed = id;
+}
+static void on_id(void *arg, int64_t id) {
+    (void)arg;
+    (void)id;
+}
+static sabot_status on_manifest(void *arg, struct sabot_error *err) {
+    (void)arg;
+    (void)err;
+    return SABOT_OK;
+}
+static void on_wake(void *arg) { (void)arg; }
+
+static void pass(struct coordinator *coordinator, int64_t ms, struct sabot_error *fatal) {
+    const int64_t until = env_now_ns(env) + ms * MILLISECOND;
+    while (env_now_ns(env) < until) {
+        env_sim_advance(env, env_now_ns(env) + MILLISECOND / 2);
+        while (env_sim_due_work(env) > 0) { env_sim_run_work(env); }
+        coordinator_step(coordinator, true, fatal);
+    }
+}
+
+static void checkpoint_take(struct coordinator *coordinator, struct sabot_error *fatal) {
+    const int64_t before = triggered;
+    while (triggered == before && fatal->status == SABOT_OK) { pass(coordinator, 5, fatal); }
+    coordinator_acknowledge(coordinator, 0, triggered, NULL, 0, NULL);
+    pass(coordinator, 20, fatal);
+}
+
+static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **state) {
+    (void)state;
+    triggered = completed = 0;
+    struct lease first, second;
+    take(&first);
+    assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
+    const struct coordinator_options options = {
+        .env = env, .store = store, .lease = first, .pool = &pool, .job_name = "job", .dir = "/c",
+        .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3, .failures_max = 3,
+        .max_parallelism = 128, .n_tasks = 1,
+        .calls = {.trigger = on_trigger, .abort = on_id, .complete = on_complete, .prepare_manifest = on_manifest,
+                  .wake = on_wake}};
+    struct coordinator *coordinator;
+    struct sabot_error fatal = {0};
+    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    checkpoint_take(coordinator, &fatal);
+    assert_int_equal(completed, 1);
+    take(&second); /* starts from checkpoint 1 while the first still runs */
+    assert_int_equal(lease_begin(store, &second, 1, NULL), SABOT_OK);
+    checkpoint_take(coordinator, &fatal);
+    assert_int_equal(completed, 1);
+    assert_int_equal(fatal.status, SABOT_ERR_STATE);
+    assert_non_null(strstr(fatal.message, "taken over"));
+    struct env_stat stat; /* its manifest may be there: it is void */
+    assert_int_equal(env_stat(env, "/c/chk-2/MANIFEST", &stat, NULL), SABOT_OK);
+    char target[STORAGE_PATH_MAX];
+    struct manifest manifest;
+    assert_int_equal(storage_find(store, "/c", target, &manifest, NULL), SABOT_OK);
+    assert_int_equal(manifest.checkpoint_id, 1);
+    manifest_clear(&manifest);
+    coordinator_free(coordinator);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_newest_epoch_has_the_folder, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(a_disk_that_fails_gives_no_permission, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(what_a_replaced_process_completes_is_void, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(a_replaced_process_commits_nothing_and_nobody_starts_from_it, world_make,
+                                        world_drop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
