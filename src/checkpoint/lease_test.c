@@ -1,5 +1,5 @@
-/* Leases: of two processes on one checkpoint folder the older one commits nothing more, and what it completed behind the
- * newer one's start is not started from. In the simulated world. */
+/* Leases: of two processes on one checkpoint folder the older one commits nothing more, and what it completed behind
+ * the newer one's start is not started from. In the simulated world. */
 #include "checkpoint/lease.h"
 
 #include "base/env_sim.h"
