@@ -23,11 +23,13 @@ static const char savepoint_help[] =
     "                               execution.checkpointing.savepoint-dir says)\n"
     "      --path PATH              use exactly this folder, which must be empty or not there yet\n";
 static const char stop_help[] =
-    "usage: sabot stop JOB [--savepoint [--dir DIR]]        JOB: an id, a name, or a checkpoint folder\n\n"
+    "usage: sabot stop JOB [--savepoint [--dir DIR]] [--drain]        JOB: an id, a name, or a checkpoint folder\n\n"
     "Sources read no more, what is in flight is finished, a last checkpoint is taken where there are checkpoints,\n"
     "sinks commit, the job ends. Windows that are still open do not fire: they go on in the job that is started\n"
     "from there.\n\n"
     "  -s, --savepoint              take a savepoint of everything that was read, and print the path of it\n"
+    "      --drain                  the input ends for good: the watermark goes to its maximum, open windows fire,\n"
+    "                               and then comes the savepoint. Rows that a job started from it reads are late\n"
     "  -d, --dir DIR                make the savepoint's folder there\n"
     "      --path PATH              use exactly this folder\n";
 static const char cancel_help[] =
@@ -85,7 +87,8 @@ struct job_command {
 static int job_command_run(const struct job_command *command, int argc, char **argv) {
     static const struct option all[] = {
         {"dir", required_argument, NULL, 'd'},  {"path", required_argument, NULL, 'P'},
-        {"help", no_argument, NULL, 'h'},       {"savepoint", no_argument, NULL, 's'},
+        {"drain", no_argument, NULL, 'D'},      {"help", no_argument, NULL, 'h'},
+        {"savepoint", no_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
     struct job_request request = {.verb = command->verb};
@@ -101,6 +104,7 @@ static int job_command_run(const struct job_command *command, int argc, char **a
         }
         if (option == 'd') { request.dir = optarg; }
         if (option == 'P') { request.path = optarg; }
+        if (option == 'D') { request.drain = true; }
         if (option == 's') { request.savepoint = true; }
     }
     if (optind + 1 != argc) {
@@ -122,7 +126,7 @@ int command_savepoint(int argc, char **argv) {
 }
 
 int command_stop(int argc, char **argv) {
-    return job_command_run(&(struct job_command){"stop", stop_help, JOB_VERB_STOP, "dPs"}, argc, argv);
+    return job_command_run(&(struct job_command){"stop", stop_help, JOB_VERB_STOP, "dPsD"}, argc, argv);
 }
 
 int command_cancel(int argc, char **argv) {

@@ -46,7 +46,7 @@ struct connection {
 struct request {
     char verb[16];
     char job[ENV_PATH_MAX], dir[ENV_PATH_MAX], path[ENV_PATH_MAX];
-    bool savepoint;
+    bool savepoint, drain;
 };
 
 static void request_line(struct request *request, const char *line) {
@@ -60,6 +60,7 @@ static void request_line(struct request *request, const char *line) {
     if (IS("job")) { snprintf(request->job, sizeof request->job, "%s", equals + 1); }
     if (IS("dir")) { snprintf(request->dir, sizeof request->dir, "%s", equals + 1); }
     if (IS("path")) { snprintf(request->path, sizeof request->path, "%s", equals + 1); }
+    if (IS("drain")) { request->drain = equals[1] == '1'; }
     if (IS("savepoint")) { request->savepoint = equals[1] == '1'; }
 #undef IS
 }
@@ -190,8 +191,8 @@ static sabot_status job_act(struct job_server *server, struct served_job *job, c
     if (takes_savepoint) { SABOT_TRY(savepoint_path(server, job, request, path, err)); }
     if (strcmp(request->verb, "savepoint") == 0) {
         SABOT_TRY(job_checkpoint(job->job, path, NULL, err));
-    } else if (strcmp(request->verb, "stop") == 0 && request->savepoint) {
-        SABOT_TRY(job_stop_with_savepoint(job->job, path, err));
+    } else if (strcmp(request->verb, "stop") == 0 && (request->savepoint || request->drain)) {
+        SABOT_TRY(job_stop_with_savepoint(job->job, request->savepoint ? path : NULL, request->drain, err));
     } else if (strcmp(request->verb, "stop") == 0) {
         job_stop(job->job);
         SABOT_TRY(job_wait(job->job, -1, NULL, err));
@@ -490,6 +491,7 @@ sabot_status job_server_ask(struct env *env, const struct job_request *asked, st
     if (dir[0]) { text_format(&request, "dir=%s\n", dir); }
     if (path[0]) { text_format(&request, "path=%s\n", path); }
     if (asked->savepoint) { text_add(&request, "savepoint=1\n"); }
+    if (asked->drain) { text_add(&request, "drain=1\n"); }
     text_add(&request, "\n");
     const sabot_status status = exchange_texts(env, search.path, &request, answer, err);
     text_clear(&request);

@@ -28,6 +28,7 @@ struct job_request {
     const char *dir;  /* SAVEPOINT, STOP with `savepoint`: where the savepoint's folder is made; NULL: the default */
     const char *path; /* SAVEPOINT: exactly this folder; NULL: a new one in dir */
     bool savepoint;   /* STOP: with a savepoint */
+    bool drain;       /* STOP: the input comes to its end first */
 };
 /* Asks the process in which the job runs, and waits until it is done. The answer is appended to `answer`: the path of
  * a savepoint. ERR_NOT_FOUND: no such job; ERR_USAGE: several. */

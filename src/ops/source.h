@@ -18,6 +18,7 @@ struct source_op {
     struct op op;
     int64_t wake_at_ns; /* env_now_ns; INT64_MAX = only when woken */
     bool stopped;       /* set by source_stop */
+    bool drains;        /* set by source_drain */
     bool ended;         /* everything was read and `end` has gone out */
     void (*explain_stall)(const struct source_op *source, struct text *target); /* NULL: never holds the watermark */
 };
@@ -28,6 +29,12 @@ static inline struct source_op *source_op_of(struct op *op) { return (struct sou
 static inline void source_stop(struct op *op) {
     source_op_of(op)->stopped = true;
     op->busy = false;
+}
+
+/* Reads no more, as if the input had come to its end: WATERMARK_END and `end` go out. */
+static inline void source_drain(struct op *op) {
+    source_op_of(op)->drains = true;
+    op->busy = !source_op_of(op)->ended;
 }
 
 /* --- op_source only: watermark alignment across subtasks. The runtime collects source_watermark_ms() of all subtasks

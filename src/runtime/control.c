@@ -216,15 +216,8 @@ static void final_begin(struct job *job) {
     if (coordinator_request(job->coordinator, &job->final, &err) != SABOT_OK) { job_fail(job, &err); }
 }
 
-static void stop_begin(struct job *job) {
-    job->stop_begun = true;
-    atomic_store(&job->state, JOB_STOPPING);
-    for (int32_t t = 0; t < job->n_tasks; t++) {
-        atomic_store_explicit(&job->tasks[t].stop_wanted, true, memory_order_release);
-    }
-    sources_wake(job);
-    /* input that is over and committed already needs no other round */
-    if (job->final_begun) { return; }
+/* Of a job that is stopped: the savepoint where one was asked for, then the last checkpoint. */
+static void last_rounds_begin(struct job *job) {
     env_mutex_lock(job->mutex);
     job->savepoint.path = job->stop_path;
     env_mutex_unlock(job->mutex);
@@ -237,9 +230,26 @@ static void stop_begin(struct job *job) {
     if (coordinator_request(job->coordinator, &job->savepoint, &err) != SABOT_OK) { job_fail(job, &err); }
 }
 
+static void stop_begin(struct job *job) {
+    job->stop_begun = true;
+    atomic_store(&job->state, JOB_STOPPING);
+    for (int32_t t = 0; t < job->n_tasks; t++) {
+        atomic_store_explicit(&job->tasks[t].stop_wanted, true, memory_order_release);
+    }
+    sources_wake(job);
+    /* input that is over and committed already needs no other round */
+    if (job->final_begun) { return; }
+    /* what is drained goes on to its end: open windows fire, and then comes the savepoint */
+    if (!atomic_load(&job->drain_wanted)) { last_rounds_begin(job); }
+}
+
 /* The savepoint of a stop is there, or has failed. Only the checkpoint behind it commits: it holds the same rows, so a
  * job may be started from either. */
 static void savepoint_over(struct job *job) {
+    if (atomic_load(&job->drain_wanted) && !job->options.checkpoint_dir) { /* sinks have committed at the end of input */
+        job_end(job, JOB_FINISHED);
+        return;
+    }
     if (job->savepoint.error.status != SABOT_OK && !job->options.checkpoint_dir) {
         struct sabot_error err = job->savepoint.error;
         error_context(&err, "the savepoint");
@@ -261,11 +271,18 @@ int64_t job_control_step(struct job *job) {
         return INT64_MAX;
     }
     if (all_ended(job) && !job->final_begun && !job->savepoint_begun) {
-        if (!job->options.checkpoint_dir) {
+        env_mutex_lock(job->mutex);
+        const bool has_savepoint = atomic_load(&job->drain_wanted) && job->stop_path;
+        env_mutex_unlock(job->mutex);
+        if (has_savepoint) {
+            if (!job->stop_begun) { stop_begin(job); }
+            last_rounds_begin(job);
+        } else if (!job->options.checkpoint_dir) {
             job_end(job, JOB_FINISHED);
             return INT64_MAX;
+        } else {
+            final_begin(job);
         }
-        final_begin(job);
     }
     if (atomic_load(&job->stop_wanted) && !job->stop_begun) { stop_begin(job); }
     const int64_t completed = job_checkpoints_completed(job);
@@ -275,6 +292,7 @@ int64_t job_control_step(struct job *job) {
     if (fatal.status != SABOT_OK) { job_fail(job, &fatal); }
     if (job->savepoint_begun && !job->final_begun && coordinator_poll(job->coordinator, &job->savepoint)) {
         savepoint_over(job);
+        if (atomic_load(&job->over)) { return INT64_MAX; }
     }
     if (job->final_begun && coordinator_poll(job->coordinator, &job->final)) {
         if (job->final.error.status != SABOT_OK) {

@@ -161,18 +161,23 @@ void job_stop(struct job *job) {
     job_control_wake(job);
 }
 
-sabot_status job_stop_with_savepoint(struct job *job, const char *path, struct sabot_error *err) {
-    char *copy = strdup(path);
-    if (!copy) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to stop job %s", job->name); }
+sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err) {
+    char *copy = path ? strdup(path) : NULL;
+    if (path && !copy) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to stop job %s", job->name); }
     env_mutex_lock(job->mutex);
     const bool first = !job->stop_path && !atomic_load(&job->stop_wanted) && !is_over(job, NULL);
-    if (first) { job->stop_path = copy; }
+    if (first) {
+        job->stop_path = copy;
+        atomic_store(&job->drain_wanted, drain);
+        atomic_store(&job->stop_wanted, true);
+    }
     env_mutex_unlock(job->mutex);
     if (!first) {
         free(copy);
         return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s is being stopped already", job->name);
     }
-    job_stop(job);
+    job_control_wake(job);
+    if (!path) { return job_wait(job, -1, NULL, err); }
     SABOT_TRY(wait_until(job, is_over, NULL, -1, err));
     const struct checkpoint_request *savepoint = &job->savepoint;
     if (savepoint->done && savepoint->error.status == SABOT_OK) { return SABOT_OK; }

@@ -93,8 +93,11 @@ sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sa
  * commit; windows that are still open do not fire. Any thread; also from a signal handler's helper. */
 void job_stop(struct job *job);
 /* The same with a savepoint of all that was read, before the last checkpoint; waits for the end of the job. Where there
- * are no checkpoints a savepoint that fails makes the job fail, and nothing is committed. Any thread. */
-sabot_status job_stop_with_savepoint(struct job *job, const char *path, struct sabot_error *err);
+ * are no checkpoints a savepoint that fails makes the job fail, and nothing is committed. Any thread.
+ * drain: the input comes to its end as if there were no more (Flink's --drain): the watermark goes to its maximum,
+ * windows fire, results are final. A job that is started from such a savepoint takes rows as late. path NULL: no
+ * savepoint. */
+sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err);
 void job_cancel(struct job *job); /* drops what is in flight; any thread */
 void job_free(struct job *job);   /* cancels where it still runs, waits, frees; NULL is allowed */
 

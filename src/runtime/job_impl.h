@@ -38,6 +38,7 @@ struct job {
     int32_t n_metrics;
 
     _Atomic int state;           /* enum job_state */
+    _Atomic bool drain_wanted;   /* with stop_wanted: the input is to end, not only to be left */
     _Atomic bool stop_wanted, cancel_wanted, failed;
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */

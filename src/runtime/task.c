@@ -281,9 +281,14 @@ static void wishes_take(struct task *task) {
     const int64_t aborted = atomic_load_explicit(&task->barrier_aborted, memory_order_acquire);
     if (task->n_inputs > 0 && aborted > task->aligner.over) { barrier_abort(&task->aligner, aborted); }
     if (task->overtake.id != BARRIER_NONE && aborted >= task->overtake.id) { overtake_abort(task); }
-    if (task->is_source && !task->stopped && atomic_load_explicit(&task->stop_wanted, memory_order_acquire)) {
-        task->stopped = true;
-        source_stop(task->ops[0].op);
+    if (task->is_source && !task->stopped && !source_op_of(task->ops[0].op)->drains &&
+        atomic_load_explicit(&task->stop_wanted, memory_order_acquire)) {
+        if (atomic_load(&task->job->drain_wanted)) {
+            source_drain(task->ops[0].op);
+        } else {
+            task->stopped = true;
+            source_stop(task->ops[0].op);
+        }
     }
     if (task->is_source && task->barrier_id == BARRIER_NONE) {
         /* sources have no channels: their aligner only remembers what is over */

@@ -224,6 +224,7 @@ static sabot_status source_resume(struct op *op, struct op_out *out, struct sabo
     struct source_operator *self = self_of(op);
     op->busy = false;
     if (self->source.stopped || self->source.ended) { return SABOT_OK; }
+    if (self->source.drains) { return give_end(self, out, err); }
     int64_t now_ns = env_now_ns(self->own.env);
     /* Between a resume() that had more to read and this one the output was full: nobody was idle. */
     if (self->left_ns) { watermarks_blocked(&self->watermarks, now_ns - self->left_ns); }
