@@ -66,7 +66,8 @@ struct window_emit {
 };
 
 enum aggregate_kind {
-    AGGREGATE_COUNT_STAR, AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_AVG, AGGREGATE_MIN, AGGREGATE_MAX
+    AGGREGATE_COUNT_STAR, AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_AVG, AGGREGATE_MIN, AGGREGATE_MAX,
+    AGGREGATE_FIRST_VALUE, AGGREGATE_LAST_VALUE /* in the order of arrival; NULLs are passed over */
 };
 struct aggregate_call {
     enum aggregate_kind kind;
@@ -170,6 +171,31 @@ struct rank_options {
     bool input_retracts, emit_update_before;
     bool keep_last; /* limit 1, ORDER BY time DESC: among equal times the last arrival wins (Flink's deduplication) */
     int64_t ttl_ms;
+};
+
+/* over: aggregates of the rows of a partition up to each row, by event time. Output: input columns, then one per
+ * call. */
+enum over_frame {
+    OVER_UNBOUNDED,      /* RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW: peers of the row too */
+    OVER_UNBOUNDED_ROWS, /* ROWS .. */
+    OVER_RANGE,          /* RANGE BETWEEN preceding (units of the time column) PRECEDING AND CURRENT ROW */
+    OVER_ROWS            /* ROWS BETWEEN preceding PRECEDING AND CURRENT ROW */
+};
+enum over_function { OVER_AGGREGATE, OVER_ROW_NUMBER, OVER_RANK, OVER_DENSE_RANK, OVER_LAG };
+#define OVER_COLUMNS_MAX 256
+struct over_call {
+    enum over_function function;
+    struct aggregate_call aggregate; /* OVER_LAG: only the argument and the type */
+    int64_t offset;                  /* OVER_LAG: so many rows back */
+};
+struct over_options {
+    const int32_t *keys;
+    int32_t n_keys;
+    int32_t time_column;
+    enum over_frame frame; /* of the aggregates; the others look at the whole partition */
+    int64_t preceding;
+    const struct over_call *calls;
+    int32_t n_calls;
 };
 
 /* lookup: rows of the input joined with a bounded table that every subtask reads whole before the first row, and again

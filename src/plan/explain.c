@@ -18,7 +18,7 @@ static void print_columns(const struct schema *schema, const int32_t *columns, i
 }
 
 static void print_call(const struct aggregate_call *call, const struct schema *input, struct text *target) {
-    static const char *const names[] = {"COUNT", "COUNT", "SUM", "AVG", "MIN", "MAX"};
+    static const char *const names[] = {"COUNT", "COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"};
     text_format(target, "%s(%s%s)", names[call->kind], call->distinct ? "DISTINCT " : "",
                 call->argument < 0 ? "*" : input->fields[call->argument].name);
     if (call->filter >= 0) { text_format(target, " FILTER %s", input->fields[call->filter].name); }
@@ -263,6 +263,43 @@ static void explain_process(const struct plan *node, struct text *target) {
     text_add(target, "])");
 }
 
+static void explain_over(const struct plan *node, struct text *target) {
+    static const char *const functions[] = {"", "ROW_NUMBER()", "RANK()", "DENSE_RANK()", "LAG"};
+    const struct schema *input = node->inputs[0]->schema;
+    const struct over_options *over = &node->over;
+    text_add(target, "OverAggregate(");
+    if (over->n_keys > 0) {
+        text_add(target, "partitionBy=[");
+        print_columns(input, over->keys, over->n_keys, target);
+        text_add(target, "], ");
+    }
+    text_format(target, "orderBy=[%s ASC], window=[", input->fields[over->time_column].name);
+    const bool rows = over->frame == OVER_ROWS || over->frame == OVER_UNBOUNDED_ROWS;
+    text_add(target, rows ? "ROWS BETWEEN " : "RANGE BETWEEN ");
+    if (over->frame == OVER_ROWS) {
+        text_format(target, "%" PRId64, over->preceding);
+    } else if (over->frame == OVER_RANGE) {
+        duration_print(over->preceding / timestamp_units_per_ms_num(input->fields[over->time_column].type), target);
+    } else {
+        text_add(target, "UNBOUNDED");
+    }
+    text_add(target, " PRECEDING AND CURRENT ROW], select=[");
+    for (int32_t i = 0; i < over->n_calls; i++) {
+        const struct over_call *call = &over->calls[i];
+        text_add(target, i ? ", " : "");
+        if (call->function == OVER_AGGREGATE) {
+            print_call(&call->aggregate, input, target);
+        } else {
+            text_add(target, functions[call->function]);
+            if (call->function == OVER_LAG) {
+                text_format(target, "(%s, %" PRId64 ")", input->fields[call->aggregate.argument].name, call->offset);
+            }
+        }
+        text_format(target, " AS %s", node->schema->fields[input->n_fields + i].name);
+    }
+    text_add(target, "])");
+}
+
 /* [I], [I,UA], [I,UB,UA,D] as Flink writes it. */
 static void explain_changes(const struct plan *node, struct text *target) {
     const struct plan_changes *changes = &node->changes;
@@ -307,6 +344,7 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
     case PLAN_JOIN: explain_join(node, target); break;
     case PLAN_RANK: explain_rank(node, target); break;
     case PLAN_PROCESS: explain_process(node, target); break;
+    case PLAN_OVER: explain_over(node, target); break;
     case PLAN_ARRIVAL:
         text_format(target, "ProcessingTime(time_col=[%s])", node->schema->fields[node->arrival.column].name);
         break;

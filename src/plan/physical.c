@@ -427,6 +427,20 @@ static sabot_status build_window(struct physical_plan *plan, const struct plan *
     return add_node(plan, *vertex, &op_window_assign, options, node, "window-assign", err);
 }
 
+static sabot_status build_over(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                               struct sabot_error *err) {
+    struct over_options *options = ARENA_NEW(arena_of(plan), struct over_options);
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(check_time(node, node->over.time_column, err));
+    if (plan->options.state_ttl_ms) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "OVER aggregates keep what they need and no longer; unset table.exec.state.ttl");
+    }
+    *options = node->over;
+    SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+    return add_node(plan, *vertex, &op_over, options, node, "over", err);
+}
+
 /* The operator of that name, or a refusal: this build may not have it. */
 static sabot_status find_op(const struct plan *node, const char *name, const char *what, const struct op_type **out,
                             struct sabot_error *err) {
@@ -585,7 +599,10 @@ static bool may_be_two_phase(const struct physical_plan *plan, const struct plan
         return false; /* early results: partial ones would wait for the watermark */
     }
     for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
-        if (node->window_aggregate.calls[i].distinct) { return false; }
+        const struct aggregate_call *call = &node->window_aggregate.calls[i];
+        if (call->distinct || call->kind == AGGREGATE_FIRST_VALUE || call->kind == AGGREGATE_LAST_VALUE) {
+            return false;
+        }
     }
     return true;
 }
@@ -628,6 +645,11 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     options->n_properties = node->window_aggregate.n_properties;
     if (options->window.kind == WINDOW_SESSION) {
         for (int32_t i = 0; i < options->n_calls; i++) {
+            const enum aggregate_kind kind = options->calls[i].kind;
+            if (kind == AGGREGATE_FIRST_VALUE || kind == AGGREGATE_LAST_VALUE) {
+                return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                                 "FIRST_VALUE and LAST_VALUE over SESSION windows can't run yet");
+            }
             if (!options->calls[i].distinct) { continue; }
             return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
                              "DISTINCT aggregates over SESSION windows can't run yet");
@@ -735,6 +757,7 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_FILTER: return build_filter(plan, node, vertex, err);
     case PLAN_PROJECT: return build_project(plan, node, vertex, err);
     case PLAN_WINDOW: return build_window(plan, node, vertex, err);
+    case PLAN_OVER: return build_over(plan, node, vertex, err);
     case PLAN_ARRIVAL: return build_arrival(plan, node, vertex, err);
     case PLAN_RANK: return build_rank(plan, node, vertex, err);
     case PLAN_PROCESS: return build_process(plan, node, vertex, err);

@@ -422,6 +422,25 @@ sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struc
     return SABOT_OK;
 }
 
+sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struct plan *model,
+                       const char *const *names, struct plan **out, struct sabot_error *err) {
+    struct draft draft;
+    const int32_t n = input->schema->n_fields, n_calls = model->over.n_calls;
+    SABOT_TRY(draft_new(plans, PLAN_OVER, &input, 1, n + n_calls, &draft, err));
+    for (int32_t i = 0; i < n; i++) {
+        draft_copy_column(&draft, i, input, i);
+        /* Rows wait for the watermark to reach one time: of other times it says nothing any more. */
+        if (i != model->over.time_column) { draft.columns[i].time = TIME_NONE; }
+    }
+    for (int32_t i = 0; i < n_calls; i++) {
+        draft.fields[n + i] = (struct field){.name = names[i], .type = model->over.calls[i].aggregate.type};
+    }
+    draft.node->span = model->span;
+    draft.node->over = model->over;
+    *out = draft.node;
+    return SABOT_OK;
+}
+
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,
                              struct expr **out, struct sabot_error *err) {
     assert(i >= 0 && i < input->schema->n_fields);

@@ -65,6 +65,7 @@ enum plan_kind {
     PLAN_SINK,
     PLAN_JOIN,
     PLAN_RANK,             /* ROW_NUMBER() OVER (..): its columns, then the number */
+    PLAN_OVER,             /* OVER aggregates by time: its columns, then one per call */
     PLAN_ARRIVAL,          /* the clock as a time attribute: what a processing-time window stands on */
     PLAN_PROCESS,          /* a process function */
 };
@@ -190,6 +191,7 @@ struct plan {
             int64_t first, limit; /* ranks that are wanted, from 1; limit -1: no end is known */
             bool output_rank;     /* the number is the last column */
         } rank;
+        struct over_options over;
         struct {
             int32_t column; /* gets the time of arrival and is the rowtime of what follows */
         } arrival;
@@ -263,6 +265,10 @@ sabot_status plan_process(struct plan_arena *plans, struct plan *input, const st
 /* name: of the number's column, which is there where model->rank.output_rank. */
 sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struct plan *model, const char *name,
                        struct plan **out, struct sabot_error *err);
+
+/* names: one per call of model->over. */
+sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struct plan *model,
+                       const char *const *names, struct plan **out, struct sabot_error *err);
 
 /* A reference to column i of a node. */
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,

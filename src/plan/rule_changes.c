@@ -174,6 +174,9 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
     case PLAN_PROCESS:
         if (input->changes.updating) { return cannot_take(plan, input, "a process function", err); }
         break;
+    case PLAN_OVER:
+        if (input->changes.updating) { return cannot_take(plan, input, "an OVER aggregate", err); }
+        break;
     case PLAN_AGGREGATE: SABOT_TRY(aggregate_changes(plans, plan, &changes, err)); break;
     case PLAN_UNION:
         for (int32_t i = plan->n_inputs - 1; i >= 0; i--) {

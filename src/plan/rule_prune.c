@@ -619,6 +619,44 @@ static sabot_status prune_rank(struct plan_arena *plans, struct plan *plan, stru
     return plan_rank(plans, input.plan, &model, plan->schema->fields[plan->schema->n_fields - 1].name, &out->plan, err);
 }
 
+static sabot_status prune_over(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                               struct sabot_error *err) {
+    const struct over_options *over = &plan->over;
+    const int32_t n = plan->inputs[0]->schema->n_fields;
+    struct plan model = {.kind = PLAN_OVER, .span = plan->span, .over = *over};
+    int32_t *keys = arena_alloc(&plans->arena, (size_t)(over->n_keys + 1) * sizeof *keys);
+    struct over_call *calls = arena_alloc(&plans->arena, (size_t)(over->n_calls + 1) * sizeof *calls);
+    const char **names = arena_alloc(&plans->arena, (size_t)(over->n_calls + 1) * sizeof *names);
+    struct pruned input = {0};
+    if (!keys || !calls || !names) { return PLAN_NO_MEMORY(err); }
+    use_whole(&usage[over->time_column]);
+    for (int32_t i = 0; i < over->n_keys; i++) { use_whole(&usage[over->keys[i]]); }
+    for (int32_t i = 0; i < over->n_calls; i++) { /* calls that nothing reads go */
+        const struct aggregate_call *call = &over->calls[i].aggregate;
+        if (!usage[n + i].any) { continue; }
+        if (call->argument >= 0) { use_whole(&usage[call->argument]); }
+        if (call->filter >= 0) { use_whole(&usage[call->filter]); }
+    }
+    SABOT_TRY(prune(plans, plan->inputs[0], usage, &input, err));
+    for (int32_t i = 0; i < over->n_keys; i++) { keys[i] = input.map[over->keys[i]]; }
+    SABOT_TRY(map_new(plans, n + over->n_calls, &out->map, err));
+    memcpy(out->map, input.map, (size_t)n * sizeof *out->map);
+    model.over.n_calls = 0;
+    for (int32_t i = 0; i < over->n_calls; i++) {
+        if (!usage[n + i].any) { continue; }
+        struct over_call *call = &calls[model.over.n_calls];
+        *call = over->calls[i];
+        if (call->aggregate.argument >= 0) { call->aggregate.argument = input.map[call->aggregate.argument]; }
+        if (call->aggregate.filter >= 0) { call->aggregate.filter = input.map[call->aggregate.filter]; }
+        names[model.over.n_calls] = plan->schema->fields[n + i].name;
+        out->map[n + i] = input.plan->schema->n_fields + model.over.n_calls++;
+    }
+    model.over.keys = keys;
+    model.over.calls = calls;
+    model.over.time_column = input.map[over->time_column];
+    return plan_over(plans, input.plan, &model, names, &out->plan, err);
+}
+
 static sabot_status prune_below(struct plan_arena *plans, struct plan *plan, struct pruned *out,
                                 struct sabot_error *err) {
     SABOT_TRY(plan_rewrite_inputs(plans, plan, prune_exactly, &plan, err));
@@ -640,6 +678,7 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     case PLAN_VALUES: return identity(plans, plan, out, err);
     case PLAN_JOIN: return prune_join(plans, plan, usage, out, err);
     case PLAN_RANK: return prune_rank(plans, plan, usage, out, err);
+    case PLAN_OVER: return prune_over(plans, plan, usage, out, err);
     case PLAN_ARRIVAL: return prune_arrival(plans, plan, usage, out, err);
     case PLAN_PROCESS:
     case PLAN_SINK: return prune_below(plans, plan, out, err);
@@ -673,8 +712,8 @@ static bool is_clocked(const struct plan *plan) {
 static bool needs_watermark(const struct plan *plan) {
     const bool timed_join =
         plan->kind == PLAN_JOIN && plan->join.time != PLAN_JOIN_REGULAR && plan->join.time != PLAN_JOIN_LOOKUP;
-    const bool timed = timed_join || plan->kind == PLAN_WINDOW || plan->kind == PLAN_WINDOW_AGGREGATE ||
-                       plan->kind == PLAN_PROCESS;
+    const bool timed = timed_join || plan->kind == PLAN_OVER || plan->kind == PLAN_WINDOW ||
+                       plan->kind == PLAN_WINDOW_AGGREGATE || plan->kind == PLAN_PROCESS;
     if (timed && !is_clocked(plan)) { return true; }
     for (int32_t i = 0; plan->kind == PLAN_PROJECT && i < plan->schema->n_fields; i++) {
         if (reads_watermark(plan->project.exprs[i])) { return true; }

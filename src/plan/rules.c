@@ -470,6 +470,7 @@ sabot_status rule_merge_projects(struct plan_arena *plans, struct plan *plan, st
 sabot_status plan_optimize(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err) {
     SABOT_TRY(rule_fold(plans, plan, &plan, err));
     SABOT_TRY(rule_push_filters(plans, plan, &plan, err));
+    SABOT_TRY(rule_over(plans, plan, &plan, err));
     SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
     SABOT_TRY(rule_joins(plans, plan, &plan, err));
     SABOT_TRY(rule_window_aggregates(plans, plan, &plan, err));

@@ -15,6 +15,8 @@ sabot_status rule_merge_projects(struct plan_arena *plans, struct plan *plan, st
 /* AGGREGATE whose keys hold the start and end of a window -> WINDOW_AGGREGATE (rule_window.c). */
 sabot_status rule_window_aggregates(struct plan_arena *plans, struct plan *plan, struct plan **out,
                                     struct sabot_error *err);
+/* ROW_NUMBER() in the order of time that nothing limits -> OVER: rows come out once (rule_over.c). */
+sabot_status rule_over(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);
 /* Equalities of a join's condition become its keys; finds window and interval joins (rule_join.c). */
 sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);
 /* Fills in what changes come out of every node; refuses what can't take them (rule_changes.c). */

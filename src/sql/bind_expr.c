@@ -623,13 +623,14 @@ static bool is_any_of(const char *name, const char *const *names) {
 
 static const char *name_of(const struct sql_call *of) { return of->name.items[of->name.count - 1].text; }
 
-static bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
+bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
     static const struct {
         const char *name;
         enum aggregate_kind kind;
     } known[] = {
         {"COUNT", AGGREGATE_COUNT}, {"SUM", AGGREGATE_SUM}, {"AVG", AGGREGATE_AVG},
         {"MIN", AGGREGATE_MIN},     {"MAX", AGGREGATE_MAX},
+        {"FIRST_VALUE", AGGREGATE_FIRST_VALUE}, {"LAST_VALUE", AGGREGATE_LAST_VALUE},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcasecmp(known[i].name, name) == 0) {
@@ -642,9 +643,9 @@ static bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
 
 /* Flink's aggregates that have no operator here yet. */
 static const char *const aggregates_to_come[] = {
-    "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "COLLECT", "LISTAGG", "FIRST_VALUE",
-    "LAST_VALUE", "SUM0", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT", "PERCENTILE",
-    "REGR_COUNT", "COVAR_POP", "COVAR_SAMP", NULL,
+    "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "COLLECT", "LISTAGG", "SUM0", "ARRAY_AGG",
+    "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT", "PERCENTILE", "REGR_COUNT", "COVAR_POP", "COVAR_SAMP",
+    NULL,
 };
 static const char *const over_only[] = {"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "CUME_DIST",
                                         "PERCENT_RANK", NULL};
@@ -695,7 +696,7 @@ bool has_aggregate(const struct sql_expr *expr) {
 }
 
 /* Flink's result types. */
-static sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *expr, const struct expr *argument,
+sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *expr, const struct expr *argument,
                                    bool may_be_empty, struct type *out, struct sabot_error *err) {
     if (kind == AGGREGATE_COUNT || kind == AGGREGATE_COUNT_STAR) {
         *out = type_not_null(type_of(TYPE_INT64));
@@ -777,7 +778,7 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
             pending.kind = AGGREGATE_COUNT_STAR; /* COUNT(1) */
             pending.argument = NULL;
         }
-        if (kind == AGGREGATE_MIN || kind == AGGREGATE_MAX) { pending.distinct = false; }
+        if (kind != AGGREGATE_COUNT && kind != AGGREGATE_SUM && kind != AGGREGATE_AVG) { pending.distinct = false; }
     }
     SABOT_TRY(aggregate_type(pending.kind, expr, pending.argument, true, &pending.type, err));
     return add_pending(in, pending, expr->span, out, err);
@@ -833,9 +834,8 @@ static sabot_status refuse_clauses(const struct expr_scope *in, const struct sql
     const char *name = name_of(of);
     (void)in;
     if (of->over) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "%s(..) OVER (..) can't run yet%s", name,
-                        is_any_of(name, over_only) ? " (neither can Top-N and deduplication, which are written with it)"
-                                                   : "");
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "%s(..) OVER (..) can't run here: it stands in a "
+                        "select list or in QUALIFY, without GROUP BY beside it", name);
     }
     if (is_any_of(name, over_only)) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s needs OVER (..)", name);
@@ -881,8 +881,9 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     const struct sql_call *of = &expr->call;
     enum aggregate_kind kind = 0;
     bool is_property = false;
-    if (of->over && in->scope && in->scope->number == expr) {
-        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->number_column, span_of(expr->span), out,
+    for (int32_t i = 0; of->over && in->scope && i < in->scope->n_overs; i++) {
+        if (in->scope->overs[i].call != expr) { continue; }
+        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->overs[i].column, span_of(expr->span), out,
                                err);
     }
     SABOT_TRY(refuse_clauses(in, expr, err));

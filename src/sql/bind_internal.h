@@ -13,13 +13,19 @@ struct scope_table {
     const bool *merged; /* per column: it goes by the column of USING unless the table is named; NULL: none */
 };
 
+/* A call with OVER (..), and the column that holds its value. */
+struct scope_over {
+    const struct sql_expr *call;
+    int32_t column;
+};
+
 struct scope {
     struct plan *plan;
     struct scope_table *tables;
     int32_t n_tables;
     int32_t n_inner; /* the first tables, whose names hide those of the others (the query around); 0: all are equal */
-    const struct sql_expr *number; /* the ROW_NUMBER() OVER (..) of the select list; NULL: none */
-    int32_t number_column;
+    const struct scope_over *overs; /* calls with OVER (..) of the select list and QUALIFY, bound already */
+    int32_t n_overs;
 };
 
 struct cte_frame {
@@ -91,6 +97,16 @@ sabot_status bind_where(struct binder *binder, const struct sql_expr *where, str
                         struct sabot_error *err);
 /* The same columns; a name that stands there already gets a number behind it: x, x0 (bind_from.c). */
 sabot_status bind_unique_names(struct binder *binder, struct plan *plan, struct plan **out, struct sabot_error *err);
+
+struct sort_key sort_key_of(const struct sql_order *order, int32_t column);
+/* The kind of an aggregate function; false: it is none. Its result type in Flink. */
+bool aggregate_kind_of(const char *name, enum aggregate_kind *kind);
+sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *expr, const struct expr *argument,
+                            bool may_be_empty, struct type *out, struct sabot_error *err);
+/* All calls with OVER (..) of a select list and QUALIFY become columns behind those of the scope, which keep their
+ * places (bind_over.c). */
+sabot_status bind_overs(struct binder *binder, const struct sql_select *select, struct scope *scope,
+                       struct sabot_error *err);
 
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,

@@ -274,7 +274,8 @@ static const char *column_name(struct binder *binder, const struct plan *input, 
 }
 
 static const char *call_name(struct binder *binder, const struct pending_call *call, int32_t i) {
-    static const char *const names[] = {"count", "count", "sum", "avg", "min", "max"};
+    static const char *const names[] = {"count", "count", "sum", "avg", "min", "max", "first_value",
+                                        "last_value"};
     const char *name = arena_format(arena_of(binder), "%s%d", names[call->kind], i);
     return name ? name : "agg";
 }
@@ -330,7 +331,7 @@ static int32_t ordered_output(const struct outputs *outputs, const struct sql_ex
     return -1;
 }
 
-static struct sort_key sort_key_of(const struct sql_order *order, int32_t column) {
+struct sort_key sort_key_of(const struct sql_order *order, int32_t column) {
     /* Flink: NULL is the smallest value. */
     const bool nulls_first = order->nulls == SQL_NULLS_DEFAULT ? !order->descending : order->nulls == SQL_NULLS_FIRST;
     return (struct sort_key){.column = column, .descending = order->descending, .nulls_first = nulls_first};
@@ -464,94 +465,10 @@ static sabot_status bind_order_items(const struct expr_scope *in, const struct s
     return SABOT_OK;
 }
 
-static sabot_status refuse_select_clauses(const struct sql_select *select, struct sabot_error *err) {
-    if (select->qualify) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, select->qualify->span, "QUALIFY can't run yet");
-    }
-    return SABOT_OK;
-}
-
-/* ---- ROW_NUMBER -------------------------------------------------------------------------------------------------- */
-
-/* ROW_NUMBER() OVER (..) as an item of its own, and the only one; else it is refused where it is bound. */
-static const struct sql_expr *find_row_number(const struct sql_select *select) {
-    const struct sql_expr *found = NULL;
-    for (unsigned i = 0; i < select->items.count; i++) {
-        const struct sql_expr *expr = select->items.items[i].expr;
-        if (expr->kind != SQL_EXPR_CALL || !expr->call.over || expr->call.name.count != 1 ||
-            strcasecmp(expr->call.name.items[0].text, "ROW_NUMBER") != 0) {
-            continue;
-        }
-        const struct sql_window *over = expr->call.over;
-        if (found || over->base.text || over->has_frame) { return NULL; }
-        found = expr;
-    }
-    return found;
-}
-
-/* The column of the projection that an expression of OVER (..) stands for; computed ones are added behind. */
-static sabot_status over_column(const struct expr_scope *in, const struct sql_expr *written, struct inputs *inputs,
-                                int32_t *out, struct sabot_error *err) {
-    struct expr *expr = NULL;
-    SABOT_TRY(bind_expr(in, written, &expr, err));
-    *out = inputs_add(inputs, expr, "$over");
-    return SABOT_OK;
-}
-
-/* The number stands as a column behind those of the scope, which keep their places. */
-static sabot_status bind_row_number(struct binder *binder, const struct sql_expr *number, struct scope *scope,
-                                    struct sabot_error *err) {
-    const struct sql_window *over = number->call.over;
-    const struct expr_scope in = {.binder = binder, .scope = scope, .clause = "OVER"};
-    const int32_t n = scope->plan->schema->n_fields;
-    const int32_t n_keys = (int32_t)over->partition_by.count, n_order = (int32_t)over->order_by.count;
-    const size_t most = (size_t)n + (size_t)n_keys + (size_t)n_order + 1;
-    struct arena *arena = arena_of(binder);
-    struct inputs inputs = {.exprs = arena_alloc(arena, most * sizeof *inputs.exprs),
-                            .names = arena_alloc(arena, most * sizeof *inputs.names)};
-    int32_t *keys = arena_alloc(arena, most * sizeof *keys);
-    struct sort_key *order = arena_alloc(arena, most * sizeof *order);
-    if (!inputs.exprs || !inputs.names || !keys || !order) { return PLAN_NO_MEMORY(err); }
-    if (number->call.args.count > 0) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, number->span, "ROW_NUMBER takes no arguments");
-    }
-    if (n_order == 0) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, number->span, "ROW_NUMBER() OVER (..) needs an ORDER BY");
-    }
-    for (int32_t i = 0; i < n; i++) {
-        inputs.names[i] = scope->plan->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, i, span_of(number->span), &inputs.exprs[i], err));
-    }
-    inputs.n = n;
-    for (int32_t i = 0; i < n_keys; i++) {
-        SABOT_TRY(over_column(&in, over->partition_by.items[i], &inputs, &keys[i], err));
-    }
-    for (int32_t i = 0; i < n_order; i++) {
-        int32_t column = 0;
-        SABOT_TRY(over_column(&in, over->order_by.items[i].expr, &inputs, &column, err));
-        order[i] = sort_key_of(&over->order_by.items[i], column);
-    }
-    if (inputs.n > n) {
-        SABOT_TRY(plan_project(binder->plans, scope->plan, inputs.exprs, inputs.names, inputs.n, &scope->plan, err));
-    }
-    struct plan model = {.kind = PLAN_RANK, .span = span_of(number->span)};
-    model.rank.keys = keys;
-    model.rank.n_keys = n_keys;
-    model.rank.order = order;
-    model.rank.n_order = n_order;
-    model.rank.first = 1;
-    model.rank.limit = -1;
-    model.rank.output_rank = true;
-    scope->number = number;
-    scope->number_column = inputs.n;
-    return plan_rank(binder->plans, scope->plan, &model, "w0$o0", &scope->plan, err);
-}
-
 static sabot_status bind_select(struct binder *binder, const struct sql_query *query, struct plan **out,
                                 struct sabot_error *err) {
     const struct sql_select *select = &query->select;
     struct scope scope = {0};
-    SABOT_TRY(refuse_select_clauses(select, err));
     if (select->from) {
         SABOT_TRY(bind_table(binder, select->from, &scope, err));
     } else {
@@ -563,8 +480,17 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
     struct grouping grouping = {0};
     struct keys keys = {0};
     const bool grouped = select_is_grouped(select);
-    const struct sql_expr *number = grouped ? NULL : find_row_number(select);
-    if (number) { SABOT_TRY(bind_row_number(binder, number, &scope, err)); }
+    if (!grouped) { SABOT_TRY(bind_overs(binder, select, &scope, err)); }
+    if (select->qualify) {
+        if (grouped || !scope.n_overs) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, select->qualify->span,
+                            "QUALIFY needs a function with OVER (..), and no GROUP BY beside it");
+        }
+        const struct expr_scope in = {.binder = binder, .scope = &scope, .clause = "QUALIFY"};
+        struct expr *condition = NULL;
+        SABOT_TRY(bind_condition(&in, select->qualify, &condition, err));
+        SABOT_TRY(plan_filter(binder->plans, scope.plan, condition, &scope.plan, err));
+    }
     if (grouped) { SABOT_TRY(bind_keys(binder, select, &scope, &grouping, &keys, err)); }
     grouping.n_input = scope.plan->schema->n_fields;
 

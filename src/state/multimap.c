@@ -665,6 +665,12 @@ bool multimap_first_namespace(const struct state_multimap *map, int64_t *out) {
     return true;
 }
 
+bool multimap_namespace_at(const struct state_multimap *map, int32_t i, int64_t *out) {
+    if (i >= map->n_moments) { return false; }
+    *out = map->moments[i].namespace_;
+    return true;
+}
+
 int32_t multimap_namespace_slots(const struct state_multimap *map, int64_t namespace_, int32_t after, int32_t *slots,
                                  int32_t n) {
     const int32_t at = moment_position(map, namespace_);

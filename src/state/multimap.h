@@ -61,6 +61,7 @@ bool multimap_is_unique(const struct state_multimap *map); /* no key has two row
 
 /* --- by namespace */
 bool multimap_first_namespace(const struct state_multimap *map, int64_t *out); /* the least that has rows */
+bool multimap_namespace_at(const struct state_multimap *map, int32_t i, int64_t *out); /* the i-th least */
 /* Slots of a namespace, newest first: up to `n` behind slot `after` (-1 = from the start). */
 int32_t multimap_namespace_slots(const struct state_multimap *map, int64_t namespace_, int32_t after, int32_t *slots,
                                  int32_t n);

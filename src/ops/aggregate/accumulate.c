@@ -75,20 +75,30 @@ static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct
         return plan_cell(plan, count, &plan->calls[i].value, err);
     }
     struct cell value = count;
-    value.op = call->kind == AGGREGATE_MIN ? CELL_MIN : call->kind == AGGREGATE_MAX ? CELL_MAX : CELL_SUM;
+    const bool by_arrival = call->kind == AGGREGATE_FIRST_VALUE || call->kind == AGGREGATE_LAST_VALUE;
+    if (by_arrival && retracts) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "FIRST_VALUE and LAST_VALUE can't take rows that are updated "
+                          "later");
+    }
+    value.op = call->kind == AGGREGATE_MIN           ? CELL_MIN
+               : call->kind == AGGREGATE_MAX         ? CELL_MAX
+               : call->kind == AGGREGATE_FIRST_VALUE ? CELL_FIRST
+               : call->kind == AGGREGATE_LAST_VALUE  ? CELL_LAST
+                                                     : CELL_SUM;
     value.type = type_not_null(from);
     if (value.op == CELL_SUM ? !type_sum(from, &value.type)
                              : phys == PHYS_LIST || phys == PHYS_ROW || phys == PHYS_NULL) {
         char type[128];
         type_print(from, type, sizeof type);
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s of a column of type %s is not possible",
-                          value.op == CELL_SUM ? "SUM or AVG" : "MIN or MAX", type);
+                          value.op == CELL_SUM ? "SUM or AVG" : by_arrival ? "FIRST_VALUE or LAST_VALUE" : "MIN or MAX",
+                          type);
     }
     if (!from.nullable && count.set < 0) { count.argument = -1; }
     const bool needs_count = call->kind == AGGREGATE_AVG || from.nullable || call->filter >= 0 ||
-                             phys == PHYS_VIEW || (retracts && is_extreme);
+                             phys == PHYS_VIEW || (retracts && is_extreme) || by_arrival;
     if (needs_count) { SABOT_TRY(plan_cell(plan, count, &plan->calls[i].count, err)); }
-    if (is_extreme && phys == PHYS_VIEW) { value.guard = plan->calls[i].count; }
+    if ((is_extreme && phys == PHYS_VIEW) || by_arrival) { value.guard = plan->calls[i].count; }
     return plan_cell(plan, value, &plan->calls[i].value, err);
 }
 
@@ -117,6 +127,8 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
         for (int64_t s = first; s < end; s++) { values[s] = (value_); }                                                \
     } while (0)
 static bool is_extreme_cell(const struct cell *cell) { return cell->op == CELL_MIN || cell->op == CELL_MAX; }
+
+static bool is_arrival_cell(const struct cell *cell) { return cell->op == CELL_FIRST || cell->op == CELL_LAST; }
 
 static void init_extreme(const struct cell *cell, void *column, int64_t first, int64_t end) {
     const bool min = cell->op == CELL_MIN;
@@ -351,6 +363,8 @@ static sabot_status fold_cell(const struct accumulators *accumulators, bool minu
     case CELL_SUM: return fold_sum(accumulators, type_phys(cell->type), target, column, rows, slots, n, err);
     case CELL_MIN:
     case CELL_MAX: break;
+    case CELL_FIRST:
+    case CELL_LAST: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "FIRST_VALUE is folded elsewhere");
     }
     if (column->phys == PHYS_VIEW) {
         return fold_view(cell, c, table, namespace_, column, rows, slots, n, err);
@@ -389,6 +403,32 @@ static sabot_status update_cell(const struct accumulators *accumulators, bool mi
     return SABOT_OK;
 }
 
+/* FIRST and LAST: counts are folded behind them, so a guard tells what was there before this call. */
+static sabot_status fold_arrivals(const struct cell *cell, int32_t c, struct state_table *table, int64_t namespace_,
+                                  const struct batch *batch, const int32_t *rows, const int32_t *slots, int32_t n,
+                                  struct sabot_error *err) {
+    const struct column *column = batch->columns[cell->argument];
+    const size_t size = phys_size((enum phys)column->phys);
+    const int64_t *guard = state_values(table, namespace_, cell->guard);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t at = cell->op == CELL_LAST ? i : n - 1 - i; /* the last that is written stays */
+        const int32_t row = rows ? rows[at] : at;
+        int32_t kept;
+        if (cell->op == CELL_FIRST && guard[slots[at]] > 0) { continue; }
+        if (rows_qualify(batch, cell->argument, cell->filter, &row, NULL, 1, &kept, NULL) == 0) { continue; }
+        const char *source = (const char *)column->values + (size_t)column_at(column, row) * size;
+        if (column->phys == PHYS_VIEW) {
+            struct string_view view;
+            memcpy(&view, source, sizeof view);
+            SABOT_TRY(state_set_view(table, namespace_, c, slots[at], view, err));
+            guard = state_values(table, namespace_, cell->guard);
+            continue;
+        }
+        memcpy((char *)state_values(table, namespace_, c) + (size_t)slots[at] * size, source, size);
+    }
+    return SABOT_OK;
+}
+
 sabot_status accumulators_update(const struct accumulators *accumulators, int32_t set, struct state_table *table,
                                  int64_t namespace_, const struct batch *batch, const int32_t *partial_columns,
                                  const int32_t *rows, const int32_t *slots, int32_t n, struct sabot_error *err) {
@@ -398,6 +438,11 @@ sabot_status accumulators_update(const struct accumulators *accumulators, int32_
         for (int32_t c = 0; c < accumulators->n_cells; c++) {
             const struct cell *cell = &accumulators->cells[c];
             if (cell->set != set || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
+            if (is_arrival_cell(cell)) {
+                assert(!partial_columns);
+                SABOT_TRY(fold_arrivals(cell, c, table, namespace_, batch, rows, slots, n, err));
+                continue;
+            }
             SABOT_TRY(update_cell(accumulators, false, c, table, namespace_, batch,
                                   partial_columns ? partial_columns[c] : -1, rows, slots, n, err));
         }
@@ -434,6 +479,26 @@ sabot_status accumulators_refold_extremes(const struct accumulators *accumulator
 }
 
 /* --- folding namespaces */
+/* What is merged into is the earlier part. */
+static sabot_status merge_arrivals(const struct cell *cell, int32_t c, struct state_table *table, int64_t from,
+                                   int64_t first, int32_t n, int64_t into, const int32_t *slots,
+                                   struct sabot_error *err) {
+    const size_t size = phys_size(type_phys(cell->type));
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t *guard = state_values(table, from, cell->guard), *target = state_values(table, into, cell->guard);
+        if (guard[first + i] == 0 || (cell->op == CELL_FIRST && target[slots[i]] > 0)) { continue; }
+        const char *source = (const char *)state_values(table, from, c) + (size_t)(first + i) * size;
+        if (type_phys(cell->type) == PHYS_VIEW) {
+            struct string_view view;
+            memcpy(&view, source, sizeof view);
+            SABOT_TRY(state_set_view(table, into, c, slots[i], view, err));
+            continue;
+        }
+        memcpy((char *)state_values(table, into, c) + (size_t)slots[i] * size, source, size);
+    }
+    return SABOT_OK;
+}
+
 sabot_status accumulators_merge(const struct accumulators *accumulators, struct state_table *table, int64_t from,
                                 int64_t first, int32_t n, int64_t into, const int32_t *slots, struct sabot_error *err) {
     for (int32_t counts = 0; counts < 2; counts++) {
@@ -441,6 +506,10 @@ sabot_status accumulators_merge(const struct accumulators *accumulators, struct 
             const struct cell *cell = &accumulators->cells[c];
             if (cell->set >= 0 || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
             const enum phys phys = type_phys(cell->type);
+            if (is_arrival_cell(cell)) {
+                SABOT_TRY(merge_arrivals(cell, c, table, from, first, n, into, slots, err));
+                continue;
+            }
             const char *values = state_values(table, from, c);
             struct column column = {.phys = (uint8_t)phys, .length = n,
                                     .values = values + (size_t)first * phys_size(phys)};

@@ -12,13 +12,13 @@
 
 #define CELLS_MAX 48
 
-enum cell_op { CELL_COUNT, CELL_SUM, CELL_MIN, CELL_MAX };
+enum cell_op { CELL_COUNT, CELL_SUM, CELL_MIN, CELL_MAX, CELL_FIRST, CELL_LAST };
 struct cell {
     enum cell_op op;
     int32_t argument; /* input column; -1 = rows are counted */
     int32_t filter;   /* BOOLEAN input column; -1 = none */
     int32_t set;      /* DISTINCT: which set of distinct values feeds it; -1 = all rows do */
-    int32_t guard;    /* MIN, MAX of strings: the COUNT cell that tells "none yet" */
+    int32_t guard;    /* MIN, MAX of strings, FIRST, LAST: the COUNT cell that tells "none yet" */
     struct type from; /* of the argument */
     struct type type; /* of the state column */
 };

@@ -19,7 +19,7 @@ static void add_taken(const struct schema *input, int32_t argument, int32_t filt
 }
 
 static void cell_name(const struct aggregator *aggregator, int32_t c, const struct schema *input, struct text *name) {
-    static const char *const ops[] = {"count", "sum", "min", "max"};
+    static const char *const ops[] = {"count", "sum", "min", "max", "first", "last"};
     const struct cell *cell = &aggregator->accumulators.cells[c];
     const char *what = cell->set >= 0 ? "_distinct" : cell->argument < 0 ? "_rows" : "";
     text_format(name, "%s%s", ops[cell->op], what);

@@ -279,8 +279,8 @@ static sabot_status pipe_end(struct op_out *out, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-/* A changelog becomes the rows that are left of it, as one batch less what was taken back: every -U takes back a row that
- * is there, and every +U replaces one. Without -U (upserts) rows are told apart by keys and window. */
+/* A changelog becomes the rows that are left of it, as one batch less what was taken back: every -U takes back a row
+ * that is there, and every +U replaces one. Without -U (upserts) rows are told apart by keys and window. */
 struct folded {
     char *row, *key;
     struct batch *batch;

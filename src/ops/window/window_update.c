@@ -1,16 +1,17 @@
-/* Window aggregation whose results are updated: rows are taken until a window's end + lateness, and a window may also be
- * given out before its end (decision 0023).
+/* Window aggregation whose results are updated: rows are taken until a window's end + lateness, and a window may also
+ * be given out before its end (decision 0023).
  *
- * Slices are shared by windows as in window_aggregate.c, and stay until the last window that holds them is over. What was
- * given out last of each group and window is in a table of its own, so that an update can take it back. A window is
- * given out
+ * Slices are shared by windows as in window_aggregate.c, and stay until the last window that holds them is over. What
+ * was given out last of each group and window is in a table of its own, so that an update can take it back. A window
+ * is given out
  * - "early": groups that have changed, of windows whose end has not come; every early_ms, 0 = with every batch;
  * - "due": all its groups, when the watermark reaches its end;
- * - "late": groups that have changed, of windows behind their end; every late_ms, 0 = with every batch.
- * Only groups whose result differs from what was given out come out again.
+ * - "late": groups that have changed, of windows behind their end; every late_ms, 0 = with every batch. Only groups
+ * whose result differs from what was given out come out again.
  *
- * Which groups have changed is kept as slots of slices. It is worked off before a barrier, so that it is no state. State:
- * "panes" and "fired" as in window_aggregate.c, and "given" (namespace = end of a window; the cells of its groups). */
+ * Which groups have changed is kept as slots of slices. It is worked off before a barrier, so that it is no state.
+ * State: "panes" and "fired" as in window_aggregate.c, and "given" (namespace = end of a window; the cells of its
+ * groups). */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -365,7 +366,7 @@ static sabot_status results_of(struct window_update *self, const struct batch *c
     return SABOT_OK;
 }
 
-/* Emits rows: sources[i] < n is the old result of group sources[i], n + g the new one of g. old NULL: there are none. */
+/* Emits rows: sources[i] < n is the old result of group sources[i], n + g the new one of g. old NULL: there is none. */
 static sabot_status emit(struct window_update *self, const struct batch *now, struct column *const *old_results,
                          struct column *const *now_results, const int32_t *sources, const int32_t *kinds, int32_t m,
                          int32_t n, struct op_out *out, struct sabot_error *err) {
