@@ -10,6 +10,9 @@
  * error, this must say what failed, and a run without faults must make of what is there what must come out. A line for
  * each point: what became of it. The exit code is 1 if one went wrong.
  *
+ * SWEEP_MEMORY and SWEEP_ROWS are the memory limit and the rows of a file, where they are not the usual ones: with much
+ * state and little memory there are maps. SWEEP_VERBOSE shows errors that are right.
+ *
  * Files, threads and maps fail in env_faulty.c. Allocations fail here: the library of this program is linked with
  * malloc and its relatives, and the memory accountant's functions, replaced by the __wrap_ ones below. */
 #include <errno.h>
@@ -33,7 +36,6 @@
 #include "sabot/sabot.h"
 
 #define HANG_SECONDS 60
-#define ROWS_PER_FILE 300
 #define SCANS 3 /* of the files, one for each INSERT */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -382,7 +384,7 @@ static bool has_checkpoint(void) {
 
 static void stage(const char *name) { snprintf(report->stage, sizeof report->stage, "%s", name); }
 
-static int64_t memory_limit_wanted = 64 << 20;
+static int64_t memory_limit_wanted = 64 << 20, rows_per_file = 300;
 
 static sabot_status job_begin(struct env *env, bool bounded, struct session **session, struct session_job **job,
                               struct sabot_error *err) {
@@ -432,7 +434,7 @@ static sabot_status first_half(struct env *env, struct sabot_error *err) {
     for (int i = 0; i < 2 && status == SABOT_OK; i++) {
         stage(i == 0 ? "first file" : "second file");
         input_give(i);
-        status = wait_for_rows(job, SCANS * ROWS_PER_FILE * (i + 1), err);
+        status = wait_for_rows(job, SCANS * rows_per_file * (i + 1), err);
         stage(i == 0 ? "first checkpoint" : "second checkpoint");
         struct sabot_error failed = {0}; /* a checkpoint may fail, the job goes on */
         if (status == SABOT_OK) { job_checkpoint(job->job, NULL, NULL, &failed); }
@@ -743,6 +745,7 @@ int main(int argc, char **argv) {
     folder = argv[1];
     data = argv[2];
     if (getenv("SWEEP_MEMORY")) { memory_limit_wanted = strtoll(getenv("SWEEP_MEMORY"), NULL, 10); }
+    if (getenv("SWEEP_ROWS")) { rows_per_file = strtoll(getenv("SWEEP_ROWS"), NULL, 10); }
     log_set_level(LOG_ERROR);
     alloc_until = 0;
     report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
