@@ -24,7 +24,7 @@ struct checkpoint {
     bool claimed; /* the folder is ours; under the claim's mutex */
     bool stays;   /* its manifest exists: a newer process may have started from it, so nothing of it is removed */
     uint64_t *acknowledged; /* a bit per task */
-    int32_t n_acknowledged, n_writing;
+    int32_t n_acknowledged;
     struct manifest manifest;
     struct sabot_error error; /* the first failure */
     struct checkpoint_request *requests;
@@ -49,7 +49,10 @@ struct coordinator {
 };
 
 void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n) {
-    for (int32_t i = 0; i < n; i++) { state_snapshots_free(parts[i].snapshots, parts[i].n_snapshots); }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t f = 0; f < parts[i].n_files; f++) { manifest_file_clear(&parts[i].files[f]); }
+        free(parts[i].files);
+    }
     free(parts);
 }
 
@@ -59,6 +62,9 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
     int64_t last = options->restored_id;
     if (options->dir) {
         SABOT_TRY(store_make_dirs(options->store, options->dir, err));
+        char shared[STORAGE_PATH_MAX];
+        SABOT_TRY(storage_shared_path(options->dir, shared, err));
+        if (options->incremental) { SABOT_TRY(store_make_dirs(options->store, shared, err)); }
         int64_t *ids;
         int32_t n;
         SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
@@ -154,79 +160,80 @@ static void claim_main(void *arg) {
     helper_end(coordinator, checkpoint);
 }
 
-struct write_job {
+struct help {
     struct checkpoint *checkpoint;
-    struct checkpoint_part *parts;
-    int32_t n_parts;
+    void (*run)(void *arg, const struct sabot_error *refused);
+    void *arg;
 };
 
-static sabot_status part_write(struct checkpoint *checkpoint, const struct checkpoint_part *part,
-                               struct sabot_error *err) {
-    struct coordinator *coordinator = checkpoint->coordinator;
-    const struct coordinator_options *options = &coordinator->options;
-    SABOT_TRY(folder_claim(checkpoint, err));
-    const struct manifest_operator operator_= {.uid = strdup(part->uid), .subtask = part->subtask,
-                                               .parallelism = part->parallelism, .ended = part->ended};
-    env_mutex_lock(coordinator->mutex);
-    sabot_status status = manifest_add_operator(&checkpoint->manifest, &operator_, err);
-    env_mutex_unlock(coordinator->mutex);
-    SABOT_TRY(status);
-    for (int32_t i = 0; i < part->n_snapshots; i++) {
-        const struct state_snapshot *snapshot = &part->snapshots[i];
-        if (!snapshot->rows || snapshot->rows->selected == 0) { continue; }
-        env_point(options->env, ENV_POINT_STATE_WRITE);
-        struct manifest_file item = {
-            .uid = strdup(part->uid),
-            .state = strdup(snapshot->name),
-            .subtask = part->subtask,
-            .parallelism = part->parallelism,
-            .kind = snapshot->kind,
-            .n_keys = snapshot->n_keys,
-            .rows = snapshot->rows->selected,
-            .first_group = -1,
-            .last_group = -1,
-        };
-        const struct column *groups = snapshot->kind == STATE_KEYED ? snapshot->rows->columns[0] : NULL;
-        for (int32_t row = 0; groups && row < snapshot->rows->rows; row++) {
-            const int32_t group = ((const int32_t *)groups->values)[column_at(groups, row)];
-            item.first_group = row == 0 || group < item.first_group ? group : item.first_group;
-            item.last_group = group > item.last_group ? group : item.last_group;
-        }
-        status = item.uid && item.state ? storage_write_table(options->store, checkpoint->path, options->pool, snapshot,
-                                                              &item, err)
-                                        : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest");
-        if (status != SABOT_OK) {
-            free(item.uid);
-            free(item.state);
-            free(item.file);
-            return status;
-        }
-        env_mutex_lock(coordinator->mutex);
-        status = manifest_add_file(&checkpoint->manifest, &item, err);
-        env_mutex_unlock(coordinator->mutex);
-        SABOT_TRY(status);
+static void help_main(void *arg) {
+    const struct help help = *(struct help *)arg;
+    free(arg);
+    struct sabot_error refused = {0};
+    if (help.run) {
+        folder_claim(help.checkpoint, &refused);
+        help.run(help.arg, &refused);
     }
-    return SABOT_OK;
+    helper_end(help.checkpoint->coordinator, help.checkpoint);
 }
 
-static void write_main(void *arg) {
-    struct write_job *job = arg;
-    struct checkpoint *checkpoint = job->checkpoint;
+sabot_status coordinator_help(struct coordinator *coordinator, struct checkpoint *checkpoint,
+                              void (*run)(void *arg, const struct sabot_error *refused), void *arg,
+                              struct sabot_error *err) {
+    struct help *help = malloc(sizeof *help);
+    if (!help) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot"); }
+    *help = (struct help){.checkpoint = checkpoint, .run = run, .arg = arg};
+    const sabot_status status = helper_begin(coordinator, checkpoint, help_main, help, err);
+    if (status != SABOT_OK) { free(help); }
+    return status;
+}
+
+void coordinator_release(struct checkpoint_place *place) {
+    struct checkpoint *checkpoint = place->checkpoint;
     struct coordinator *coordinator = checkpoint->coordinator;
-    struct sabot_error err = {0};
+    /* the last one removes the folder of an aborted checkpoint: a helper's work */
+    (void)coordinator_help(coordinator, checkpoint, NULL, NULL, NULL);
     env_mutex_lock(coordinator->mutex);
-    const bool wanted = !checkpoint->aborted;
+    const bool last = checkpoint_drop(checkpoint);
     env_mutex_unlock(coordinator->mutex);
-    for (int32_t i = 0; wanted && i < job->n_parts && err.status == SABOT_OK; i++) {
-        part_write(checkpoint, &job->parts[i], &err);
+    if (last) { checkpoint_free(checkpoint); }
+}
+
+bool coordinator_hold(struct coordinator *coordinator, int64_t checkpoint_id, struct checkpoint_place *out) {
+    env_mutex_lock(coordinator->mutex);
+    struct checkpoint *checkpoint = coordinator->current;
+    const bool held = checkpoint && checkpoint->id == checkpoint_id && !checkpoint->aborted && checkpoint->path;
+    if (held) {
+        checkpoint->refs++;
+        *out = (struct checkpoint_place){.checkpoint = checkpoint, .store = coordinator->options.store,
+                                         .path = checkpoint->path,
+                                         .shares = coordinator->options.incremental && !checkpoint->savepoint};
     }
-    checkpoint_parts_free(job->parts, job->n_parts);
-    free(job);
-    env_mutex_lock(coordinator->mutex);
-    checkpoint->n_writing--;
-    if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
     env_mutex_unlock(coordinator->mutex);
-    helper_end(coordinator, checkpoint);
+    return held;
+}
+
+void coordinator_decline(struct coordinator *coordinator, int64_t checkpoint_id, const struct sabot_error *why) {
+    env_mutex_lock(coordinator->mutex);
+    struct checkpoint *checkpoint = coordinator->current;
+    if (checkpoint && checkpoint->id == checkpoint_id && checkpoint->error.status == SABOT_OK) {
+        checkpoint->error = *why;
+    }
+    env_mutex_unlock(coordinator->mutex);
+    coordinator->options.calls.wake(coordinator->options.calls.arg);
+}
+
+/* Under the mutex. */
+static sabot_status part_add(struct checkpoint *checkpoint, struct checkpoint_part *part, struct sabot_error *err) {
+    const struct manifest_operator operator_ = {.uid = strdup(part->uid), .subtask = part->subtask,
+                                                .parallelism = part->parallelism, .ended = part->ended};
+    SABOT_TRY(manifest_add_operator(&checkpoint->manifest, &operator_, err));
+    for (int32_t f = 0; f < part->n_files; f++) {
+        const struct manifest_file item = part->files[f];
+        part->files[f] = (struct manifest_file){0};
+        SABOT_TRY(manifest_add_file(&checkpoint->manifest, &item, err));
+    }
+    return SABOT_OK;
 }
 
 static void manifest_main(void *arg) {
@@ -268,6 +275,8 @@ static void retire_main(void *arg) {
     struct sabot_error err = {0};
     sabot_status status = storage_list(options->store, options->dir, &ids, &n, &err);
     int32_t kept = 0;
+    struct manifest *manifests = calloc((size_t)options->retained + 1, sizeof *manifests);
+    if (!manifests) { status = SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a manifest"); }
     for (int32_t i = n - 1; i >= 0 && status == SABOT_OK; i--) {
         if (ids[i] > newest) { continue; } /* under way */
         char path[STORAGE_PATH_MAX], manifest[STORAGE_PATH_MAX];
@@ -282,12 +291,19 @@ static void retire_main(void *arg) {
         status = store_look(options->store, manifest, &complete, &found, &err);
         if (status != SABOT_OK) { break; }
         if (complete && kept < options->retained) {
+            if (options->incremental) { status = storage_read_manifest(options->store, path, &manifests[kept], &err); }
             kept++;
             continue;
         }
         status = storage_remove(options->store, path, &err);
     }
     free(ids);
+    /* what no manifest that stays names goes; where one can't be read, nothing does */
+    if (status == SABOT_OK && options->incremental) {
+        status = storage_sweep(options->store, options->dir, newest, manifests, kept, &err);
+    }
+    for (int32_t m = 0; m < options->retained && manifests; m++) { manifest_clear(&manifests[m]); }
+    free(manifests);
     if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
     helper_end(coordinator, NULL);
 }
@@ -296,44 +312,28 @@ static void retire_main(void *arg) {
 
 sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t task, int64_t checkpoint_id,
                                      struct checkpoint_part *parts, int32_t n_parts, struct sabot_error *err) {
+    (void)err;
     env_mutex_lock(coordinator->mutex);
     struct checkpoint *checkpoint = coordinator->current;
     const uint64_t bit = UINT64_C(1) << (task & 63);
     const bool counts = checkpoint && checkpoint->id == checkpoint_id && !checkpoint->aborted && task >= 0 &&
                         task < coordinator->options.n_tasks && !(checkpoint->acknowledged[task >> 6] & bit);
-    const bool writes = counts && checkpoint->path;
     bool all = false;
+    struct sabot_error failed = {0};
     if (counts) {
         checkpoint->acknowledged[task >> 6] |= bit;
         all = ++checkpoint->n_acknowledged == coordinator->options.n_tasks;
-        checkpoint->n_writing += writes;
-        checkpoint->refs++; /* until the helper has its own */
+        for (int32_t i = 0; i < n_parts && checkpoint->path && failed.status == SABOT_OK; i++) {
+            part_add(checkpoint, &parts[i], &failed);
+        }
+        if (checkpoint->error.status == SABOT_OK) { checkpoint->error = failed; }
     } else {
         coordinator->counts.acks_ignored++;
     }
     env_mutex_unlock(coordinator->mutex);
-    if (!writes) { checkpoint_parts_free(parts, n_parts); }
-    if (!counts) { return SABOT_OK; }
-
-    sabot_status status = SABOT_OK;
-    if (writes) {
-        struct write_job *job = malloc(sizeof *job);
-        status = job ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
-        if (status == SABOT_OK) {
-            *job = (struct write_job){.checkpoint = checkpoint, .parts = parts, .n_parts = n_parts};
-            status = helper_begin(coordinator, checkpoint, write_main, job, err);
-        }
-        if (status != SABOT_OK) {
-            free(job);
-            checkpoint_parts_free(parts, n_parts);
-        }
-    }
-    env_mutex_lock(coordinator->mutex);
-    const bool last = checkpoint_drop(checkpoint);
-    env_mutex_unlock(coordinator->mutex);
-    if (last) { checkpoint_free(checkpoint); }
-    if (all) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
-    return status;
+    checkpoint_parts_free(parts, n_parts);
+    if (all || failed.status != SABOT_OK) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
+    return SABOT_OK;
 }
 
 sabot_status coordinator_request(struct coordinator *coordinator, struct checkpoint_request *request,
@@ -506,7 +506,7 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
     struct checkpoint *checkpoint = coordinator->current;
     env_mutex_lock(coordinator->mutex);
     struct sabot_error error = checkpoint->error;
-    const bool all = checkpoint->n_acknowledged == coordinator->options.n_tasks && checkpoint->n_writing == 0;
+    const bool all = checkpoint->n_acknowledged == coordinator->options.n_tasks;
     const bool write = all && checkpoint->path && !checkpoint->manifest_begun;
     const bool complete = all && (checkpoint->manifest_written || !checkpoint->path);
     const int32_t missing = coordinator->options.n_tasks - checkpoint->n_acknowledged;
@@ -634,7 +634,7 @@ sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabo
         if (status == SABOT_OK) { status = storage_remove(options->store, path, err); }
     }
     free(ids);
-    return status;
+    return status == SABOT_OK ? storage_sweep(options->store, options->dir, INT64_MAX, NULL, 0, err) : status;
 }
 
 void coordinator_free(struct coordinator *coordinator) {

@@ -9,15 +9,15 @@
 
 #include "base/env.h"
 #include "checkpoint/lease.h"
-#include "state/state.h"
+#include "checkpoint/manifest.h"
 
 /* The state of one operator instance at a barrier. */
 struct checkpoint_part {
     const char *uid; /* borrowed from the plan */
     int32_t subtask, parallelism;
     bool ended;      /* had given out its last row */
-    struct state_snapshot *snapshots;
-    int32_t n_snapshots;
+    struct manifest_file *files; /* written */
+    int32_t n_files;
 };
 void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n);
 
@@ -48,6 +48,7 @@ struct coordinator_options {
     bool overtakes;            /* barriers of the interval's checkpoints overtake rows, after so long: */
     int64_t overtake_after_ns;
     int64_t min_pause_ns;      /* between the end of a checkpoint and the beginning of the next one by the interval */
+    bool incremental;          /* checkpoints share files (not savepoints) */
     int32_t retained;          /* complete checkpoints to keep, at least 1 */
     int32_t failures_max;      /* so many in a row make the job fail; savepoints do not count */
     int32_t max_parallelism;
@@ -82,6 +83,24 @@ bool coordinator_poll(struct coordinator *coordinator, const struct checkpoint_r
 /* The job is over: nothing more will complete; everybody who waits gets this error. */
 void coordinator_give_up(struct coordinator *coordinator, const struct sabot_error *why);
 
+/* Where a task writes its state to. */
+struct checkpoint;
+struct checkpoint_place {
+    struct checkpoint *checkpoint;
+    struct store *store;
+    const char *path; /* its folder; until it is released */
+    bool shares;      /* files may go into the folder `shared` beside it */
+};
+/* Any thread. False: nothing is to be written for this checkpoint. Its folder stays until it is released. */
+bool coordinator_hold(struct coordinator *coordinator, int64_t checkpoint_id, struct checkpoint_place *out);
+void coordinator_release(struct checkpoint_place *place);
+/* Runs work for a held checkpoint on a helper, which the coordinator waits for before it is freed. `refused` has an error
+ * where the folder could not be made the checkpoint's own: then nothing may be written. run NULL: no work. */
+sabot_status coordinator_help(struct coordinator *coordinator, struct checkpoint *checkpoint,
+                              void (*run)(void *arg, const struct sabot_error *refused), void *arg,
+                              struct sabot_error *err);
+/* A task could not save its state: the checkpoint fails, the job goes on. */
+void coordinator_decline(struct coordinator *coordinator, int64_t checkpoint_id, const struct sabot_error *why);
 /* A task's state at the barrier. Takes over `parts`. An acknowledgement counts once per task; those of tasks that have
  * acknowledged, and for checkpoints that are not under way, are ignored and counted. */
 sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t task, int64_t checkpoint_id,

@@ -121,20 +121,33 @@ static struct state_snapshot snapshot_of(int32_t n) {
     return snapshot;
 }
 
-static void acknowledge(struct fixture *fixture, int32_t task, int64_t id, int32_t rows) {
-    struct checkpoint_part *parts = calloc(1, sizeof *parts);
-    *parts = (struct checkpoint_part){.uid = "sum/\"ü\"", .subtask = task, .parallelism = 2};
-    if (rows > 0) {
-        parts->snapshots = calloc(1, sizeof *parts->snapshots);
-        parts->snapshots[0] = snapshot_of(rows);
-        parts->n_snapshots = 1;
-    }
-    assert_int_equal(coordinator_acknowledge(fixture->coordinator, task, id, parts, 1, NULL), SABOT_OK);
-}
-
 static bool exists(struct env *env, const char *path) {
     struct env_stat found;
     return env_stat(env, path, &found, NULL) == SABOT_OK;
+}
+
+static void acknowledge(struct fixture *fixture, int32_t task, int64_t id, int32_t rows) {
+    struct checkpoint_part *parts = calloc(1, sizeof *parts);
+    *parts = (struct checkpoint_part){.uid = "sum/\"ü\"", .subtask = task, .parallelism = 2};
+    char path[64];
+    snprintf(path, sizeof path, "/c/chk-%lld", (long long)id);
+    if (rows > 0 && id == fixture->triggered) {
+        assert_int_equal(env_make_dirs(fixture->env, path, NULL), SABOT_OK);
+        const struct storage_writing writing = {.store = fixture->store, .pool = &pool, .path = path};
+        struct state_snapshot snapshot = snapshot_of(rows);
+        parts->files = calloc(1, sizeof *parts->files);
+        parts->n_files = 1;
+        parts->files[0] = (struct manifest_file){.uid = strdup(parts->uid), .state = strdup(snapshot.name),
+                                                 .subtask = task, .parallelism = 2, .n_keys = 1};
+        struct storage_writer *writer;
+        assert_int_equal(storage_writer_open(&writing, snapshot.schema, &parts->files[0], &writer, NULL), SABOT_OK);
+        assert_int_equal(storage_writer_put(writer, snapshot.rows, NULL), SABOT_OK);
+        assert_int_equal(storage_writer_finish(writer, NULL), SABOT_OK);
+        storage_writer_close(writer);
+        batch_unref(snapshot.rows);
+        schema_unref(snapshot.schema);
+    }
+    assert_int_equal(coordinator_acknowledge(fixture->coordinator, task, id, parts, 1, NULL), SABOT_OK);
 }
 
 static void a_checkpoint_is_complete_when_all_tasks_are_written(void **state) {

@@ -8,15 +8,26 @@
 
 static void operator_clear(struct manifest_operator *item) { free(item->uid); }
 
-static void file_clear(struct manifest_file *item) {
+void manifest_file_clear(struct manifest_file *item) {
     free(item->uid);
     free(item->state);
     free(item->file);
 }
 
+sabot_status manifest_file_copy(const struct manifest_file *item, struct manifest_file *out, struct sabot_error *err) {
+    *out = *item;
+    out->uid = strdup(item->uid);
+    out->state = strdup(item->state);
+    out->file = strdup(item->file);
+    if (out->uid && out->state && out->file) { return SABOT_OK; }
+    manifest_file_clear(out);
+    *out = (struct manifest_file){0};
+    return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest");
+}
+
 void manifest_clear(struct manifest *manifest) {
     for (int32_t i = 0; i < manifest->n_operators; i++) { operator_clear(&manifest->operators[i]); }
-    for (int32_t i = 0; i < manifest->n_files; i++) { file_clear(&manifest->files[i]); }
+    for (int32_t i = 0; i < manifest->n_files; i++) { manifest_file_clear(&manifest->files[i]); }
     free(manifest->operators);
     free(manifest->files);
     free(manifest->job);
@@ -57,7 +68,7 @@ sabot_status manifest_add_file(struct manifest *manifest, const struct manifest_
         status = grow((void **)&manifest->files, manifest->n_files, &manifest->files_capacity, sizeof copy, err);
     }
     if (status != SABOT_OK) {
-        file_clear(&copy);
+        manifest_file_clear(&copy);
         return status;
     }
     manifest->files[manifest->n_files++] = copy;
@@ -92,6 +103,8 @@ static void print_operator(const struct manifest_operator *item, struct text *ta
                 item->ended ? "true" : "false");
 }
 
+static const char *const form_names[STATE_FORMS] = {"rows", "base", "delta"};
+
 static void print_file(const struct manifest_file *item, struct text *target) {
     text_add(target, "{\"uid\": ");
     add_string(target, item->uid);
@@ -100,6 +113,8 @@ static void print_file(const struct manifest_file *item, struct text *target) {
     text_format(target, ", \"kind\": \"%s\", \"subtask\": %d, \"parallelism\": %d, \"keys\": %d, \"rows\": %lld",
                 item->kind == STATE_LIST ? "list" : "keyed", item->subtask, item->parallelism, item->n_keys,
                 (long long)item->rows);
+    if (item->form != STATE_FORM_ROWS) { text_format(target, ", \"form\": \"%s\"", form_names[item->form]); }
+    if (item->shared) { text_add(target, ", \"shared\": true"); }
     text_format(target, ", \"first_group\": %d, \"last_group\": %d, \"file\": ", item->first_group, item->last_group);
     add_string(target, item->file);
     text_format(target, ", \"size\": %lld, \"xxh3_128\": \"%s\"}", (long long)item->size, item->checksum);
@@ -277,11 +292,24 @@ static sabot_status file_kind(struct reader *reader, enum state_kind *out, struc
     return SABOT_OK;
 }
 
+static sabot_status file_form(struct reader *reader, enum state_form *out, struct sabot_error *err) {
+    char form[STRING_SIZE_MAX];
+    SABOT_TRY(read_string(reader, form, err));
+    for (int32_t i = 0; i < STATE_FORMS; i++) {
+        if (strcmp(form, form_names[i]) != 0) { continue; }
+        *out = (enum state_form)i;
+        return SABOT_OK;
+    }
+    return damaged(reader, "unknown form", err);
+}
+
 static sabot_status file_member(struct reader *reader, const char *key, void *target, struct sabot_error *err) {
     struct manifest_file *item = target;
     if (strcmp(key, "uid") == 0) { return read_copy(reader, &item->uid, err); }
     if (strcmp(key, "state") == 0) { return read_copy(reader, &item->state, err); }
     if (strcmp(key, "kind") == 0) { return file_kind(reader, &item->kind, err); }
+    if (strcmp(key, "form") == 0) { return file_form(reader, &item->form, err); }
+    if (strcmp(key, "shared") == 0) { return read_bool(reader, &item->shared, err); }
     if (strcmp(key, "subtask") == 0) { return read_int(reader, 0, &item->subtask, err); }
     if (strcmp(key, "parallelism") == 0) { return read_int(reader, 1, &item->parallelism, err); }
     if (strcmp(key, "keys") == 0) { return read_int(reader, 0, &item->n_keys, err); }
@@ -329,7 +357,7 @@ static sabot_status read_files(struct reader *reader, struct manifest *manifest,
         sabot_status status = read_object(reader, &item, file_member, err);
         if (status == SABOT_OK && !file_is_whole(&item)) { status = damaged(reader, "an entry lacks a field", err); }
         if (status != SABOT_OK) {
-            file_clear(&item);
+            manifest_file_clear(&item);
             return status;
         }
         SABOT_TRY(manifest_add_file(manifest, &item, err));

@@ -7,7 +7,7 @@
 #include "state/state.h"
 
 #define MANIFEST_NAME "MANIFEST"
-#define MANIFEST_VERSION 1
+#define MANIFEST_VERSION 2
 #define MANIFEST_ENTRIES_MAX 1000000
 #define CHECKSUM_SIZE 33 /* 32 hexadecimal digits of xxh3-128 and a NUL */
 
@@ -17,15 +17,17 @@ struct manifest_operator {
     int32_t subtask, parallelism;
     bool ended; /* had given out its last row */
 };
-/* One state table of one operator instance: one file. */
+/* A file of one state table of one operator instance. Those of a chain follow each other, the base first. */
 struct manifest_file {
     char *uid, *state;
     int32_t subtask, parallelism;
     enum state_kind kind;
+    enum state_form form;
+    bool shared; /* in the folder `shared` beside the checkpoint's own: other checkpoints may need it too */
     int32_t n_keys;
     int64_t rows;
     int32_t first_group, last_group; /* KEYED: the key groups of its rows, inclusive; -1 for lists */
-    char *file;                      /* name in the checkpoint's folder */
+    char *file;                      /* name in its folder */
     int64_t size;
     char checksum[CHECKSUM_SIZE];
 };
@@ -42,6 +44,8 @@ struct manifest {
 };
 
 void manifest_clear(struct manifest *manifest);
+void manifest_file_clear(struct manifest_file *item);
+sabot_status manifest_file_copy(const struct manifest_file *item, struct manifest_file *out, struct sabot_error *err);
 /* Take over the strings in what they add, on every path. */
 sabot_status manifest_add_operator(struct manifest *manifest, const struct manifest_operator *item,
                                    struct sabot_error *err);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "checkpoint/storage.h"
+#include "state/replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,17 @@ struct rekeyed {
     char *uid, *state;
 };
 
+/* What one operator instance asks a restore for. */
+struct asker {
+    struct asker *next;
+    struct restore *restore;
+    char *uid;
+    int32_t subtask, parallelism;
+};
+
 struct restore {
     struct rekeyed *rekeyed;
+    struct asker *askers;
     struct store *store;
     struct memory_pool *pool;
     char path[STORAGE_PATH_MAX];
@@ -47,6 +57,12 @@ void restore_close(struct restore *restore) {
         free(item->uid);
         free(item->state);
         free(item);
+    }
+    while (restore->askers) {
+        struct asker *asker = restore->askers;
+        restore->askers = asker->next;
+        free(asker->uid);
+        free(asker);
     }
     manifest_clear(&restore->manifest);
     free(restore);
@@ -115,27 +131,23 @@ sabot_status restore_tables(const struct restore *restore, struct restore_table 
     return SABOT_OK;
 }
 
-sabot_status restore_read(struct restore *restore, const char *uid, const char *state, int32_t subtask,
-                          sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err), void *arg,
-                          struct sabot_error *err) {
-    const struct manifest *manifest = &restore->manifest;
-    for (int32_t i = 0; i < manifest->n_files; i++) {
-        const struct manifest_file *file = &manifest->files[i];
-        if (strcmp(file->uid, uid) != 0 || strcmp(file->state, state) != 0) { continue; }
-        if (subtask >= 0 && file->subtask != subtask) { continue; }
-        SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, arg, err));
-    }
-    return SABOT_OK;
-}
-
+/* A file on its way into a table. */
 struct loading {
-    struct state_tables *tables;
     const struct manifest_file *file;
+    struct replay *replay;
+    sabot_status (*take)(void *taker, enum state_kind kind, struct batch *rows, struct sabot_error *err);
+    void *taker;
 };
 
-static sabot_status take(void *arg, struct batch *batch, struct sabot_error *err) {
+static sabot_status file_take(void *arg, struct batch *batch, struct sabot_error *err) {
     const struct loading *loading = arg;
-    return state_tables_load(loading->tables, loading->file->state, loading->file->kind, batch, err);
+    struct batch *rows;
+    SABOT_TRY(replay_rows(loading->replay, loading->file->form, batch, loading->file->file, &rows, err));
+    return rows ? loading->take(loading->taker, loading->file->kind, rows, err) : SABOT_OK;
+}
+
+static bool same_chain(const struct manifest_file *a, const struct manifest_file *b) {
+    return a->subtask == b->subtask && strcmp(a->uid, b->uid) == 0 && strcmp(a->state, b->state) == 0;
 }
 
 /* Whether a file may hold rows of this subtask. */
@@ -146,17 +158,102 @@ static bool concerns(const struct manifest_file *file, int32_t subtask, int32_t 
     return file->first_group < behind && file->last_group >= first;
 }
 
-sabot_status restore_load(struct restore *restore, const char *uid, int32_t subtask, int32_t parallelism,
-                          struct state_tables *tables, struct sabot_error *err) {
+static bool chain_concerns(const struct manifest *manifest, int32_t first, const struct asker *asker) {
+    for (int32_t i = first; i < manifest->n_files; i++) {
+        if (same_chain(&manifest->files[first], &manifest->files[i]) &&
+            concerns(&manifest->files[i], asker->subtask, asker->parallelism, manifest->max_parallelism)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A base and its deltas, or a single file: the newest first. A delta without a row of ours may still hide older ones. */
+static sabot_status chain_read(const struct restore *restore, int32_t first, struct loading *loading,
+                               struct sabot_error *err) {
     const struct manifest *manifest = &restore->manifest;
+    SABOT_TRY(replay_new(restore->pool, &loading->replay, err));
+    sabot_status status = SABOT_OK;
+    for (int32_t i = manifest->n_files - 1; i >= first && status == SABOT_OK; i--) {
+        if (!same_chain(&manifest->files[first], &manifest->files[i])) { continue; }
+        loading->file = &manifest->files[i];
+        status = storage_read_table(restore->store, restore->path, restore->pool, loading->file, file_take, loading,
+                                    err);
+        replay_end_file(loading->replay);
+    }
+    replay_free(loading->replay);
+    return status;
+}
+
+static bool is_first_of_chain(const struct manifest *manifest, int32_t at) {
+    for (int32_t i = 0; i < at; i++) {
+        if (same_chain(&manifest->files[i], &manifest->files[at])) { return false; }
+    }
+    return true;
+}
+
+/* Who reads for a tool: plain flat rows. */
+struct reading {
+    struct memory_pool *pool;
+    sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err);
+    void *arg;
+};
+
+static sabot_status reading_take(void *taker, enum state_kind kind, struct batch *given, struct sabot_error *err) {
+    (void)kind;
+    const struct reading *reading = taker;
+    BATCH_OWNED struct batch *rows = given;
+    struct batch *flat;
+    SABOT_TRY(batch_compact(reading->pool, rows, &flat, err));
+    return reading->take(reading->arg, flat, err);
+}
+
+sabot_status restore_read(struct restore *restore, const char *uid, const char *state, int32_t subtask,
+                          sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err), void *arg,
+                          struct sabot_error *err) {
+    const struct manifest *manifest = &restore->manifest;
+    struct reading reading = {.pool = restore->pool, .take = take, .arg = arg};
     for (int32_t i = 0; i < manifest->n_files; i++) {
         const struct manifest_file *file = &manifest->files[i];
-        if (strcmp(file->uid, uid) != 0) { continue; }
-        const bool is_ours = concerns(file, subtask, parallelism, manifest->max_parallelism);
-        if (!is_ours && !is_rekeyed(restore, file)) { continue; }
-        env_point(store_env(restore->store), ENV_POINT_RESTORE);
-        struct loading loading = {.tables = tables, .file = file};
-        SABOT_TRY(storage_read_table(restore->store, restore->path, restore->pool, file, take, &loading, err));
+        if (strcmp(file->uid, uid) != 0 || strcmp(file->state, state) != 0) { continue; }
+        if ((subtask >= 0 && file->subtask != subtask) || !is_first_of_chain(manifest, i)) { continue; }
+        struct loading loading = {.take = reading_take, .taker = &reading};
+        SABOT_TRY(chain_read(restore, i, &loading, err));
     }
+    return SABOT_OK;
+}
+
+static sabot_status table_read(void *arg, const char *name,
+                               sabot_status (*take)(void *taker, enum state_kind kind, struct batch *rows,
+                                                    struct sabot_error *err),
+                               void *taker, struct sabot_error *err) {
+    const struct asker *asker = arg;
+    const struct manifest *manifest = &asker->restore->manifest;
+    for (int32_t i = 0; i < manifest->n_files; i++) {
+        const struct manifest_file *file = &manifest->files[i];
+        if (strcmp(file->uid, asker->uid) != 0 || strcmp(file->state, name) != 0) { continue; }
+        if (!is_first_of_chain(manifest, i)) { continue; }
+        if (!chain_concerns(manifest, i, asker) && !is_rekeyed(asker->restore, file)) { continue; }
+        env_point(store_env(asker->restore->store), ENV_POINT_RESTORE);
+        struct loading loading = {.take = take, .taker = taker};
+        SABOT_TRY(chain_read(asker->restore, i, &loading, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status restore_load(struct restore *restore, const char *uid, int32_t subtask, int32_t parallelism,
+                          struct state_tables *tables, struct sabot_error *err) {
+    struct asker *asker = calloc(1, sizeof *asker);
+    if (asker) { asker->uid = strdup(uid); }
+    if (!asker || !asker->uid) {
+        free(asker);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to restore");
+    }
+    asker->restore = restore;
+    asker->subtask = subtask;
+    asker->parallelism = parallelism;
+    asker->next = restore->askers;
+    restore->askers = asker;
+    state_tables_restore_from(tables, &(struct state_source){.arg = asker, .read = table_read});
     return SABOT_OK;
 }

@@ -18,7 +18,8 @@ const char *restore_path(const struct restore *restore);
 sabot_status restore_rekey(struct restore *restore, const char *uid, const char *state, struct sabot_error *err);
 /* All instances of the operator had given out their last row. */
 bool restore_ended(const struct restore *restore, const char *uid);
-/* Hands the operator instance what may be its own: keyed rows of its key groups, and all rows of lists. */
+/* The operator instance's tables get, as they are opened, what may be their own: keyed rows of its key groups, and all
+ * rows of lists. Until restore_close, or until the tables are given another source. */
 sabot_status restore_load(struct restore *restore, const char *uid, int32_t subtask, int32_t parallelism,
                           struct state_tables *tables, struct sabot_error *err);
 

@@ -80,20 +80,8 @@ static sabot_status rows_write(struct ipc_writer *writer, struct memory_pool *po
     return status;
 }
 
-static sabot_status table_write(struct file_sink *sink, struct memory_pool *pool,
-                                const struct state_snapshot *snapshot, struct sabot_error *err) {
-    const struct ipc_sink to = {.context = sink, .write = sink_write};
-    struct ipc_writer *writer;
-    SABOT_TRY(ipc_writer_open(&to, pool, snapshot->schema, &writer, err));
-    sabot_status status = snapshot->rows ? rows_write(writer, pool, snapshot->rows, err) : SABOT_OK;
-    if (status == SABOT_OK) { status = ipc_writer_finish(writer, err); }
-    ipc_writer_close(writer);
-    if (status == SABOT_OK) { status = sink_flush(sink, err); }
-    return status == SABOT_OK ? store_finish(sink->file, err) : status;
-}
-
 /* A name that says what is in the file, and is unique by the hash behind it: a uid may hold any character. */
-static char *file_name(const struct manifest_file *item) {
+static char *file_name(const struct storage_writing *writing, const struct manifest_file *item) {
     char readable[96];
     size_t size = 0;
     const char *const parts[] = {item->uid, "-", item->state};
@@ -112,47 +100,133 @@ static char *file_name(const struct manifest_file *item) {
     XXH3_64bits_update(state, item->state, strlen(item->state));
     const unsigned hash = (unsigned)XXH3_64bits_digest(state);
     XXH3_freeState(state);
-    char name[160];
-    snprintf(name, sizeof name, "%s-%08x-%d.arrow", readable, hash, item->subtask);
+    char name[200];
+    int used = 0;
+    if (item->shared) { used = snprintf(name, sizeof name, "%lld-", (long long)writing->checkpoint_id); }
+    used += snprintf(name + used, sizeof name - (size_t)used, "%s-%08x-%d", readable, hash, item->subtask);
+    if (item->shared) { used += snprintf(name + used, sizeof name - (size_t)used, "-%08x", writing->nonce); }
+    snprintf(name + used, sizeof name - (size_t)used, ".arrow");
     return strdup(name);
 }
 
-sabot_status storage_write_table(struct store *store, const char *path, struct memory_pool *pool,
-                                 const struct state_snapshot *snapshot, struct manifest_file *item,
-                                 struct sabot_error *err) {
-    item->file = file_name(item);
-    struct file_sink sink = {.hash = XXH3_createState(), .buffer = malloc(CHUNK_BYTES)};
-    char file_path[STORAGE_PATH_MAX];
-    sabot_status status = SABOT_OK;
-    if (!item->file || !sink.hash || !sink.buffer) {
+sabot_status storage_shared_path(const char *dir, char target[STORAGE_PATH_MAX], struct sabot_error *err) {
+    return path_join(dir, STORAGE_SHARED, target, err);
+}
+
+/* The folder of shared files beside the checkpoint `path`. */
+static sabot_status shared_of(const char *path, char target[STORAGE_PATH_MAX], struct sabot_error *err) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') { size--; }
+    while (size > 0 && path[size - 1] != '/') { size--; }
+    const int written = snprintf(target, STORAGE_PATH_MAX, "%.*s%s", (int)size, path, STORAGE_SHARED);
+    if (written > 0 && written < STORAGE_PATH_MAX) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long: choose a shorter one", path);
+}
+
+/* Where a file of the checkpoint `path` is. */
+static sabot_status file_path(const char *path, const struct manifest_file *item, char target[STORAGE_PATH_MAX],
+                              struct sabot_error *err) {
+    if (!item->shared) { return path_join(path, item->file, target, err); }
+    char shared[STORAGE_PATH_MAX];
+    SABOT_TRY(shared_of(path, shared, err));
+    return path_join(shared, item->file, target, err);
+}
+
+struct storage_writer {
+    struct file_sink sink;
+    struct ipc_writer *rows;
+    struct memory_pool *pool;
+    struct manifest_file *item;
+    char path[STORAGE_PATH_MAX];
+};
+
+sabot_status storage_writer_open(const struct storage_writing *writing, struct schema *schema,
+                                 struct manifest_file *item, struct storage_writer **out, struct sabot_error *err) {
+    *out = NULL;
+    item->file = file_name(writing, item);
+    item->rows = 0;
+    item->first_group = item->last_group = -1;
+    struct storage_writer *writer = calloc(1, sizeof *writer);
+    if (!writer || !item->file) {
+        free(writer);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
+    }
+    writer->pool = writing->pool;
+    writer->item = item;
+    writer->sink = (struct file_sink){.hash = XXH3_createState(), .buffer = malloc(CHUNK_BYTES)};
+    sabot_status status = file_path(writing->path, item, writer->path, err);
+    if (status == SABOT_OK && (!writer->sink.hash || !writer->sink.buffer)) {
         status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
     }
-    if (status == SABOT_OK) { status = path_join(path, item->file, file_path, err); }
-    if (status == SABOT_OK) { status = store_create(store, file_path, STORE_AT_FINISH, &sink.file, err); }
     if (status == SABOT_OK) {
-        XXH3_128bits_reset(sink.hash);
-        status = table_write(&sink, pool, snapshot, err);
-        if (status != SABOT_OK) { error_context(err, "write %s", file_path); }
-        store_writer_close(sink.file);
-        checksum_print(sink.hash, item->checksum);
-        item->size = sink.size;
+        status = store_create(writing->store, writer->path, STORE_AT_FINISH, &writer->sink.file, err);
     }
-    XXH3_freeState(sink.hash);
-    free(sink.buffer);
+    if (status == SABOT_OK) {
+        XXH3_128bits_reset(writer->sink.hash);
+        const struct ipc_sink to = {.context = &writer->sink, .write = sink_write};
+        status = ipc_writer_open(&to, writing->pool, schema, &writer->rows, err);
+    }
+    if (status != SABOT_OK) {
+        storage_writer_close(writer);
+        return status;
+    }
+    *out = writer;
+    return SABOT_OK;
+}
+
+/* The least and the greatest key group of a file, so that a reader opens only what concerns it. */
+static void groups_note(struct manifest_file *item, const struct batch *rows) {
+    if (item->kind != STATE_KEYED) { return; }
+    const struct column *groups = rows->columns[item->form == STATE_FORM_DELTA ? 1 : 0];
+    for (int32_t i = 0; i < rows->selected; i++) {
+        const int32_t group = ((const int32_t *)groups->values)[column_at(groups, batch_row(rows, i))];
+        if (group < 0) { continue; } /* a mark of a delta */
+        item->first_group = item->first_group < 0 || group < item->first_group ? group : item->first_group;
+        item->last_group = group > item->last_group ? group : item->last_group;
+    }
+}
+
+sabot_status storage_writer_put(struct storage_writer *writer, struct batch *rows, struct sabot_error *err) {
+    const sabot_status status = rows_write(writer->rows, writer->pool, rows, err);
+    if (status != SABOT_OK) {
+        error_context(err, "write %s", writer->path);
+        return status;
+    }
+    writer->item->rows += rows->selected;
+    groups_note(writer->item, rows);
+    return SABOT_OK;
+}
+
+sabot_status storage_writer_finish(struct storage_writer *writer, struct sabot_error *err) {
+    sabot_status status = ipc_writer_finish(writer->rows, err);
+    if (status == SABOT_OK) { status = sink_flush(&writer->sink, err); }
+    if (status == SABOT_OK) { status = store_finish(writer->sink.file, err); }
+    if (status != SABOT_OK) { error_context(err, "write %s", writer->path); }
+    checksum_print(writer->sink.hash, writer->item->checksum);
+    writer->item->size = writer->sink.size;
     return status;
+}
+
+void storage_writer_close(struct storage_writer *writer) {
+    if (!writer) { return; }
+    ipc_writer_close(writer->rows);
+    store_writer_close(writer->sink.file);
+    XXH3_freeState(writer->sink.hash);
+    free(writer->sink.buffer);
+    free(writer);
 }
 
 sabot_status storage_write_manifest(struct store *store, const char *path, const struct manifest *manifest,
                                     struct sabot_error *err) {
-    char file_path[STORAGE_PATH_MAX];
-    SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
+    char manifest_path[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
     struct text text = {0};
     sabot_status status = manifest_print(manifest, &text, err);
     bool won = false;
-    if (status == SABOT_OK) { status = store_put_new(store, file_path, text.data, text.size, &won, err); }
+    if (status == SABOT_OK) { status = store_put_new(store, manifest_path, text.data, text.size, &won, err); }
     if (status == SABOT_OK && !won) {
         status = SABOT_FAIL(err, SABOT_ERR_STATE, "%s is there already: another process writes checkpoints into this "
-                            "folder; give every job a folder of its own", file_path);
+                            "folder; give every job a folder of its own", manifest_path);
     }
     text_clear(&text);
     return status;
@@ -167,26 +241,38 @@ static int entry_compare(const void *a, const void *b) {
 sabot_status storage_read_manifest(struct store *store, const char *path, struct manifest *out,
                                    struct sabot_error *err) {
     *out = (struct manifest){0};
-    char file_path[STORAGE_PATH_MAX];
-    SABOT_TRY(path_join(path, MANIFEST_NAME, file_path, err));
+    char target[STORAGE_PATH_MAX];
+    SABOT_TRY(path_join(path, MANIFEST_NAME, target, err));
     char *data;
     size_t size;
-    SABOT_TRY(store_read_file(store, file_path, &data, &size, err));
-    sabot_status status = manifest_parse(data, size, file_path, out, err);
+    SABOT_TRY(store_read_file(store, target, &data, &size, err));
+    sabot_status status = manifest_parse(data, size, target, out, err);
     free(data);
-    struct store_entry *entries = NULL; /* one list instead of a question per file: those are slow on S3 */
-    size_t n = 0;
-    if (status == SABOT_OK && out->n_files > 0) { status = store_list(store, path, &entries, &n, err); }
+    /* a list of each folder instead of a question per file: those are slow on S3 */
+    struct store_entry *entries[2] = {0}; /* of the checkpoint, and shared ones */
+    size_t n[2] = {0};
+    bool lists[2] = {0};
+    for (int32_t i = 0; i < out->n_files && status == SABOT_OK; i++) { lists[out->files[i].shared] = true; }
+    if (lists[0]) { status = store_list(store, path, &entries[0], &n[0], err); }
+    if (lists[1] && status == SABOT_OK) { status = shared_of(path, target, err); }
+    if (lists[1] && status == SABOT_OK) { status = store_list(store, target, &entries[1], &n[1], err); }
+    if (status == SABOT_ERR_NOT_FOUND && lists[1]) { /* a folder that is not there has no files: damage */
+        if (err) { error_clear(err); }
+        status = SABOT_OK;
+    }
     for (int32_t i = 0; i < out->n_files && status == SABOT_OK; i++) {
-        const struct store_entry key = {.name = out->files[i].file};
-        const struct store_entry *found = n > 0 ? bsearch(&key, entries, n, sizeof *entries, entry_compare) : NULL;
+        const struct manifest_file *file = &out->files[i];
+        const struct store_entry key = {.name = file->file};
+        const struct store_entry *found =
+            n[file->shared] > 0 ? bsearch(&key, entries[file->shared], n[file->shared], sizeof key, entry_compare)
+                                : NULL;
         const long long bytes = found ? (long long)found->stat.size : 0;
-        if (bytes != out->files[i].size) {
+        if (bytes != file->size) {
             status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s/%s has %lld bytes, and the manifest says %lld: restore "
-                                "from another checkpoint", path, key.name, bytes, (long long)out->files[i].size);
+                                "from another checkpoint", path, key.name, bytes, (long long)file->size);
         }
     }
-    store_entries_free(entries, n);
+    for (int32_t i = 0; i < 2; i++) { store_entries_free(entries[i], n[i]); }
     if (status != SABOT_OK) { manifest_clear(out); }
     return status;
 }
@@ -236,7 +322,10 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
     SABOT_TRY(store_look(store, manifest_path, &is_there, &found, err));
     if (is_there) {
         snprintf(target, STORAGE_PATH_MAX, "%s", path);
-        return storage_read_manifest(store, path, out, err);
+        SABOT_TRY(storage_read_manifest(store, path, out, err));
+        const sabot_status whole = storage_verify(store, path, out, err);
+        if (whole != SABOT_OK) { manifest_clear(out); }
+        return whole;
     }
     int64_t *ids;
     int32_t n;
@@ -249,13 +338,19 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
         bool is_void = false;
         if (status == SABOT_OK) { status = lease_is_void(store, path, out->epoch, ids[i], &is_void, &torn); }
         if (is_void) {
-            manifest_clear(out);
             status = SABOT_FAIL(&torn, SABOT_ERR_NOT_FOUND, "it was written by a process that had been replaced");
         }
+        if (status == SABOT_OK) { status = storage_verify(store, target, out, &torn); }
         if (status == SABOT_OK) { break; }
-        if (status == SABOT_ERR_NOT_FOUND || status == SABOT_ERR_CORRUPT) {
+        manifest_clear(out);
+        if (status == SABOT_ERR_NOT_FOUND) {
             log_write(store_env(store), LOG_WARNING, "checkpoint %s is not complete and is skipped: %s", target,
                       torn.message);
+            continue;
+        }
+        if (status == SABOT_ERR_CORRUPT) {
+            log_write(store_env(store), LOG_WARNING, "checkpoint %s is damaged, the one before it is used instead (what sinks have "
+                      "committed since then may be written again): %s", target, torn.message);
             continue;
         }
         free(ids);
@@ -328,16 +423,59 @@ sabot_status storage_read_table(struct store *store, const char *path, struct me
                                 const struct manifest_file *item,
                                 sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
                                 void *arg, struct sabot_error *err) {
-    char file_path[STORAGE_PATH_MAX];
-    SABOT_TRY(path_join(path, item->file, file_path, err));
+    char target[STORAGE_PATH_MAX];
+    SABOT_TRY(file_path(path, item, target, err));
     struct store_file *file;
-    SABOT_TRY(store_open(store, file_path, &file, err));
-    sabot_status status = checksum_check(file, file_path, item, err);
-    if (status == SABOT_OK) {
-        status = table_read(file, pool, item, take, arg, err);
-        if (status != SABOT_OK) { error_context(err, "read %s", file_path); }
-    }
+    SABOT_TRY(store_open(store, target, &file, err));
+    const sabot_status status = table_read(file, pool, item, take, arg, err);
+    if (status != SABOT_OK) { error_context(err, "read %s", target); }
     store_close(file);
+    return status;
+}
+
+sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
+                            struct sabot_error *err) {
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < manifest->n_files && status == SABOT_OK; i++) {
+        char target[STORAGE_PATH_MAX];
+        SABOT_TRY(file_path(path, &manifest->files[i], target, err));
+        struct store_file *file;
+        SABOT_TRY(store_open(store, target, &file, err));
+        status = checksum_check(file, target, &manifest->files[i], err);
+        store_close(file);
+    }
+    return status;
+}
+
+static bool is_needed(const char *name, const struct manifest *kept, int32_t n_kept) {
+    for (int32_t m = 0; m < n_kept; m++) {
+        for (int32_t f = 0; f < kept[m].n_files; f++) {
+            if (kept[m].files[f].shared && strcmp(kept[m].files[f].file, name) == 0) { return true; }
+        }
+    }
+    return false;
+}
+
+sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
+                           int32_t n_kept, struct sabot_error *err) {
+    char shared[STORAGE_PATH_MAX], target[STORAGE_PATH_MAX];
+    SABOT_TRY(storage_shared_path(dir, shared, err));
+    struct env_stat found;
+    if (store_stat(store, shared, &found, NULL) == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    struct store_entry *entries;
+    size_t n;
+    SABOT_TRY(store_list(store, shared, &entries, &n, err));
+    sabot_status status = SABOT_OK;
+    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+        char *rest;
+        const int64_t id = strtoll(entries[i].name, &rest, 10);
+        if (rest == entries[i].name || *rest != '-' || id > newest || is_needed(entries[i].name, kept, n_kept)) {
+            continue;
+        }
+        status = path_join(shared, entries[i].name, target, err);
+        if (status == SABOT_OK) { status = store_remove(store, target, err); }
+    }
+    store_entries_free(entries, n);
     return status;
 }
 

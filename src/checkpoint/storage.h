@@ -12,12 +12,29 @@
 /* "D/chk-<id>". */
 sabot_status storage_path(const char *dir, int64_t checkpoint_id, char target[STORAGE_PATH_MAX],
                           struct sabot_error *err);
-/* Writes one state table's rows as a file of the checkpoint, synced; fills in name, size, checksum of `item`. */
-sabot_status storage_write_table(struct store *store, const char *path, struct memory_pool *pool,
-                                 const struct state_snapshot *snapshot, struct manifest_file *item,
-                                 struct sabot_error *err);
-/* Checks the file against the manifest (size and checksum), then calls take() with its rows, batch by batch; take owns
- * the batch. */
+/* "D/shared" of a checkpoint_dir, or of the checkpoint D/chk-<id>: files that several checkpoints may need. */
+#define STORAGE_SHARED "shared"
+sabot_status storage_shared_path(const char *dir, char target[STORAGE_PATH_MAX], struct sabot_error *err);
+
+/* Writes a file of a state table: `item` says whose it is, and gets name, size, checksum, rows and key groups. A shared
+ * file's name begins with the checkpoint's id, and `nonce` keeps those of different runs apart. */
+struct storage_writer;
+struct storage_writing {
+    struct store *store;
+    struct memory_pool *pool;
+    const char *path;      /* of the checkpoint */
+    int64_t checkpoint_id; /* of shared files */
+    uint32_t nonce;
+};
+sabot_status storage_writer_open(const struct storage_writing *writing, struct schema *schema,
+                                 struct manifest_file *item, struct storage_writer **out, struct sabot_error *err);
+sabot_status storage_writer_put(struct storage_writer *writer, struct batch *rows, struct sabot_error *err);
+sabot_status storage_writer_finish(struct storage_writer *writer, struct sabot_error *err); /* synced */
+void storage_writer_close(struct storage_writer *writer); /* NULL is allowed */
+/* Checks every file against the manifest (size and checksum). */
+sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
+                            struct sabot_error *err);
+/* Calls take() with the rows of a file (which storage_verify has found whole), batch by batch; take owns the batch. */
 sabot_status storage_read_table(struct store *store, const char *path, struct memory_pool *pool,
                                 const struct manifest_file *item,
                                 sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
@@ -35,10 +52,13 @@ sabot_status storage_read_manifest(struct store *store, const char *path, struct
                                    struct sabot_error *err);
 /* Ids of the folders chk-<id> in `dir`, ascending; malloc'ed. A folder that is not there has none. */
 sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err);
-/* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones are reported
- * in the log and skipped. */
+/* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones, and ones with a
+ * damaged file, are reported in the log and skipped. Every file of the one that is found was verified. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
+/* Removes shared files of checkpoints up to `newest` that none of the given manifests needs. */
+sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
+                           int32_t n_kept, struct sabot_error *err);
 /* Removes a checkpoint's folder, the manifest first, so that no half of it looks complete. */
 sabot_status storage_remove(struct store *store, const char *path, struct sabot_error *err);
 

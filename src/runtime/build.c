@@ -227,6 +227,7 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .metrics = &op->metrics,
         .backend = "memory",
         .drops_columns = options->allow_non_restored_state,
+        .snapshots = options->checkpoint_dir != NULL,
         .subtask = task->subtask,
         .parallelism = task->vertex->parallelism,
         .max_parallelism = options->max_parallelism,
@@ -266,6 +267,7 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .job = job,
     };
     SABOT_TRY(spec->type->open(&op->context, &op->op, err));
+    state_tables_restore_from(op->state, &(struct state_source){0});
     assert(op->op);
     task->has_ticks |= spec->type->wants_ticks && !(index == 0 && task->is_source);
     return SABOT_OK;
@@ -369,6 +371,7 @@ static void task_clear(struct task *task) {
         struct chain_op *op = &task->ops[i];
         if (op->op) { op->spec->type->close(op->op); }
         item_queue_clear(&op->waiting);
+        snapshot_chains_free(op->chains);
         state_tables_free(op->state);
         histogram_free(op->metrics.latency);
     }
@@ -382,6 +385,10 @@ static void task_clear(struct task *task) {
 }
 
 void job_tear_down(struct job *job) {
+    for (int32_t t = 0; t < job->n_tasks && job->tasks; t++) {
+        task_snapshot_cancel(job->tasks[t].snapshot);
+        job->tasks[t].snapshot = NULL;
+    }
     coordinator_free(job->coordinator); /* its helpers hold copies of state */
     for (int32_t t = 0; t < job->n_tasks && job->tasks; t++) { task_clear(&job->tasks[t]); }
     state_dir_close(&job->state_dir);

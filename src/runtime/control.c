@@ -93,6 +93,7 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
         .overtakes = options->unaligned && may_overtake(job),
         .overtake_after_ns = options->aligned_timeout_ns,
         .min_pause_ns = options->checkpoint_min_pause_ns,
+        .incremental = !options->checkpoints_full,
         .retained = options->checkpoints_retained,
         .failures_max = options->checkpoint_failures_max,
         .max_parallelism = options->max_parallelism,
@@ -113,25 +114,36 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
 
 sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct sabot_error *err) {
     struct job *job = task->job;
-    struct checkpoint_part *parts = calloc((size_t)task->n_ops, sizeof *parts);
-    if (!parts) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot"); }
-    sabot_status status = SABOT_OK;
-    for (int32_t i = 0; i < task->n_ops && status == SABOT_OK; i++) {
-        const struct chain_op *op = &task->ops[i];
-        parts[i] = (struct checkpoint_part){
+    const bool overtakes = task->overtake.id == checkpoint_id;
+    struct snapshot_op *ops = calloc((size_t)task->n_ops, sizeof *ops);
+    if (!ops) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot"); }
+    for (int32_t i = 0; i < task->n_ops; i++) {
+        struct chain_op *op = &task->ops[i];
+        ops[i] = (struct snapshot_op){
             .uid = op->spec->uid,
             .subtask = task->subtask,
             .parallelism = task->vertex->parallelism,
             .ended = op->ended,
+            .tables = op->state,
+            .chains = &op->chains,
         };
-        status = state_tables_snapshot(op->state, &parts[i].snapshots, &parts[i].n_snapshots, err);
     }
-    if (status != SABOT_OK) {
-        checkpoint_parts_free(parts, task->n_ops);
-        return status;
-    }
-    if (task->overtake.id == checkpoint_id) { return overtake_snapshot(task, parts, task->n_ops, err); }
-    return coordinator_acknowledge(job->coordinator, task->index, checkpoint_id, parts, task->n_ops, err);
+    const struct snapshot_options options = {
+        .env = job->env,
+        .pool = job->pool,
+        .coordinator = job->coordinator,
+        .task = task->index,
+        .checkpoint_id = checkpoint_id,
+        .wake = worker_wake_task,
+        .wake_arg = task,
+        .n_extra = overtakes ? task->vertex->n_edges : 0,
+        .waits = overtakes,
+    };
+    task_snapshot_cancel(task->snapshot); /* of a checkpoint that was given up: nobody waits for it */
+    const sabot_status status = task_snapshot_begin(&options, ops, task->n_ops, &task->snapshot, err);
+    free(ops);
+    SABOT_TRY(status);
+    return overtakes ? overtake_snapshot(task, err) : SABOT_OK;
 }
 
 void job_task_ended(struct task *task) {

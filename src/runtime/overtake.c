@@ -21,9 +21,8 @@ void overtake_abort(struct task *task) {
     struct overtake *overtake = &task->overtake;
     for (int32_t i = 0; i < overtake->n_items; i++) { batch_unref(overtake->items[i].batch); }
     overtake->n_items = 0;
-    checkpoint_parts_free(overtake->parts, overtake->n_parts);
-    overtake->parts = NULL;
-    overtake->n_parts = 0;
+    if (overtake->taken && task->snapshot) { task_snapshot_release(task->snapshot); }
+    overtake->taken = false;
     overtake->id = BARRIER_NONE;
 }
 
@@ -87,15 +86,17 @@ static void input_close(struct overtake *overtake, int32_t input) {
 }
 
 void overtake_barrier(struct task *task, int32_t input, int64_t checkpoint_id) {
-    if (task->overtake.id == checkpoint_id && task->overtake.parts) { input_close(&task->overtake, input); }
+    if (task->overtake.id == checkpoint_id && task->overtake.taken) { input_close(&task->overtake, input); }
 }
 
-sabot_status overtake_snapshot(struct task *task, struct checkpoint_part *parts, int32_t n_parts,
-                               struct sabot_error *err) {
+sabot_status overtake_snapshot(struct task *task, struct sabot_error *err) {
     struct overtake *overtake = &task->overtake;
-    overtake->parts = parts;
-    overtake->n_parts = n_parts;
     announce(task, overtake->id);
+    if (!task->snapshot) { /* nobody wants it any more, or it has failed */
+        overtake_abort(task);
+        return SABOT_OK;
+    }
+    overtake->taken = true;
     for (int32_t i = overtake->next_restored; i < overtake->n_restored; i++) {
         SABOT_TRY(add(overtake, overtake->restored[i].input, overtake->restored[i].batch, err));
     }
@@ -149,8 +150,9 @@ static sabot_status with_extra(const struct task *task, struct batch *rows, stru
     return status;
 }
 
-static sabot_status edge_snapshot(const struct task *task, int32_t edge, struct batch **list,
-                                  struct checkpoint_part *part, struct sabot_error *err) {
+/* *rows stays NULL where none was overtaken. */
+static sabot_status edge_rows(const struct task *task, int32_t edge, struct batch **list, struct schema **schema,
+                              struct batch **rows, struct sabot_error *err) {
     const struct overtake *overtake = &task->overtake;
     int32_t n = 0;
     for (int32_t input = 0; input < task->n_inputs; input++) { /* rows of a channel stay in order */
@@ -159,40 +161,36 @@ static sabot_status edge_snapshot(const struct task *task, int32_t edge, struct 
         }
     }
     if (n == 0) { return SABOT_OK; }
-    struct state_snapshot *grown = realloc(part->snapshots, (size_t)(part->n_snapshots + 1) * sizeof *grown);
-    if (!grown) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot"); }
-    part->snapshots = grown;
-    struct state_snapshot snapshot = {.kind = STATE_LIST};
-    snprintf(snapshot.name, sizeof snapshot.name, STATE_NAME, edge);
-    BATCH_OWNED struct batch *rows = NULL;
-    SABOT_TRY(batch_concat(task->ops[0].pool, list, n, &rows, err));
-    SABOT_TRY(state_schema(rows->schema, &snapshot.schema, err));
-    const sabot_status status = with_extra(task, rows, snapshot.schema, &snapshot.rows, err);
-    if (status != SABOT_OK) {
-        schema_unref(snapshot.schema);
-        return status;
-    }
-    part->snapshots[part->n_snapshots++] = snapshot;
-    return SABOT_OK;
+    BATCH_OWNED struct batch *plain = NULL;
+    SABOT_TRY(batch_concat(task->ops[0].pool, list, n, &plain, err));
+    SABOT_TRY(state_schema(plain->schema, schema, err));
+    return with_extra(task, plain, *schema, rows, err);
 }
 
-static sabot_status acknowledge(struct task *task, struct sabot_error *err) {
+static sabot_status edge_snapshot(struct task *task, int32_t edge, struct batch **list, struct sabot_error *err) {
+    char name[64];
+    snprintf(name, sizeof name, STATE_NAME, edge);
+    struct schema *schema = NULL;
+    struct batch *rows = NULL;
+    sabot_status status = edge_rows(task, edge, list, &schema, &rows, err);
+    if (status == SABOT_OK && rows) { status = task_snapshot_add(task->snapshot, 0, name, schema, rows, err); }
+    schema_unref(schema);
+    return status;
+}
+
+/* Everything is known: what was overtaken goes into the snapshot, which waits for nothing more. */
+static sabot_status finish(struct task *task, struct sabot_error *err) {
     struct overtake *overtake = &task->overtake;
     struct batch **list = malloc((size_t)(overtake->n_items + 1) * sizeof(struct batch *));
     sabot_status status = list ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot");
     for (int32_t e = 0; e < task->vertex->n_edges && status == SABOT_OK; e++) {
-        status = edge_snapshot(task, e, list, &overtake->parts[0], err);
+        status = edge_snapshot(task, e, list, err);
     }
     free(list);
     SABOT_TRY(status);
     atomic_fetch_add_explicit(&task->job->batches_overtaken, overtake->n_items, memory_order_relaxed);
-    struct checkpoint_part *parts = overtake->parts;
-    const int32_t n_parts = overtake->n_parts;
-    const int64_t id = overtake->id;
-    overtake->parts = NULL;
-    overtake->n_parts = 0;
-    overtake_abort(task); /* what it held is in the parts now */
-    return coordinator_acknowledge(task->job->coordinator, task->index, id, parts, n_parts, err);
+    overtake_abort(task); /* what it held is in the snapshot now */
+    return SABOT_OK;
 }
 
 sabot_status overtake_go_on(struct task *task, struct sabot_error *err) {
@@ -211,7 +209,7 @@ sabot_status overtake_go_on(struct task *task, struct sabot_error *err) {
             }
         }
     }
-    return overtake->n_closed == task->n_inputs ? acknowledge(task, err) : SABOT_OK;
+    return overtake->n_closed == task->n_inputs ? finish(task, err) : SABOT_OK;
 }
 
 /* --- restore */

@@ -7,7 +7,6 @@
 
 struct task;
 struct restore;
-struct checkpoint_part;
 
 struct overtaken {
     struct batch *batch; /* owned */
@@ -17,8 +16,7 @@ struct overtaken {
 struct overtake {
     int64_t id;    /* under way; BARRIER_NONE: none */
     int64_t told;  /* the newest that this task has been told of */
-    struct checkpoint_part *parts; /* the operators' state; NULL until the barrier is through the chain */
-    int32_t n_parts;
+    bool taken;    /* the barrier is through the chain: the operators' state is in task->snapshot */
     bool *closed;  /* per input: where its rows end is known */
     int32_t n_closed;
     struct overtaken *items;
@@ -32,10 +30,9 @@ sabot_status overtake_init(struct task *task, struct sabot_error *err);
 void overtake_clear(struct task *task);
 /* The coordinator has said that barriers overtake: begins, or announces a barrier that has gone out already. */
 sabot_status overtake_begin(struct task *task, int64_t checkpoint_id, int64_t timestamp_ms, struct sabot_error *err);
-/* The barrier is through the chain, behind everything that was given out. Takes over `parts`. */
-sabot_status overtake_snapshot(struct task *task, struct checkpoint_part *parts, int32_t n_parts,
-                               struct sabot_error *err);
-/* Looks where the rows of inputs end; acknowledges when all are known. */
+/* The barrier is through the chain, behind everything that was given out; task->snapshot waits for the rows. */
+sabot_status overtake_snapshot(struct task *task, struct sabot_error *err);
+/* Looks where the rows of inputs end; when all are known they are added to the snapshot. */
 sabot_status overtake_go_on(struct task *task, struct sabot_error *err);
 /* An item that was taken from an input whose end is not known yet. */
 sabot_status overtake_record(struct task *task, int32_t input, struct batch *batch, struct sabot_error *err);

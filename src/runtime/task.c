@@ -267,7 +267,7 @@ static sabot_status barrier_go_on(struct task *task, struct sabot_error *err) {
     const struct channel_item barrier = {
         .kind = CHANNEL_BARRIER, .value = task->barrier_id, .timestamp_ms = task->barrier_timestamp_ms};
     SABOT_TRY(outputs_put(task, &barrier, err));
-    /* Rows go on behind the barrier as soon as the copies are made; the files are written by helpers. */
+    /* Rows go on behind the barrier at once; the state of this moment is copied between them. */
     const int64_t id = task->barrier_id;
     task->barrier_id = BARRIER_NONE;
     task->barrier_passed = id;
@@ -316,7 +316,7 @@ static sabot_status overtake_take(struct task *task, struct sabot_error *err) {
             task->overtake.told = wanted;
         }
     }
-    return task->overtake.parts ? overtake_go_on(task, err) : SABOT_OK;
+    return task->overtake.taken ? overtake_go_on(task, err) : SABOT_OK;
 }
 
 /* Tells the operators that a checkpoint is complete. Only between two barriers and while nobody is busy. */
@@ -376,7 +376,7 @@ static sabot_status input_take(struct task *task, int32_t index, struct channel_
     switch (item->kind) {
     case CHANNEL_BATCH:
         watermark_combine_active(&task->combine, index);
-        if (task->overtake.parts && !task->overtake.closed[index]) {
+        if (task->overtake.taken && !task->overtake.closed[index]) {
             const sabot_status status = overtake_record(task, index, item->batch, err);
             if (status != SABOT_OK) {
                 batch_unref(item->batch);
@@ -523,7 +523,7 @@ static void end_report(struct task *task) {
 }
 
 /* One thing at a time. *more: there is (or may be) another. */
-static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, bool *more, struct sabot_error *err) {
+static sabot_status work_once(struct task *task, int64_t now, int32_t *budget, bool *more, struct sabot_error *err) {
     *more = false;
     wishes_take(task);
     SABOT_TRY(overtake_take(task, err));
@@ -553,6 +553,7 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
         SABOT_TRY(commit_look(task, err));
     }
     if (!room || outputs_full(task)) { return SABOT_OK; } /* the channel wakes us */
+    if (task->snapshot && task_snapshot_is_full(task->snapshot)) { return SABOT_OK; } /* a helper wakes us */
     SABOT_TRY(ticks(task, now, err));
     SABOT_TRY(alarms(task, err));
     if (task->is_source) {
@@ -575,6 +576,16 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
         }
     }
     end_report(task);
+    return SABOT_OK;
+}
+
+static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, bool *more, struct sabot_error *err) {
+    bool copies = false;
+    if (task->snapshot) { task_snapshot_step(&task->snapshot, &copies); }
+    const int32_t before = *budget;
+    SABOT_TRY(work_once(task, now, budget, more, err));
+    if (copies && *budget == before) { --*budget; }
+    *more |= copies;
     return SABOT_OK;
 }
 

@@ -7,6 +7,7 @@
 #define RUNTIME_TASK_H
 
 #include "checkpoint/barrier.h"
+#include "checkpoint/snapshot.h"
 #include "ops/op.h"
 #include "runtime/exchange.h"
 #include "runtime/job.h"
@@ -28,6 +29,7 @@ struct chain_op {
     struct metrics metrics;
     struct memory_pool *pool; /* of the job's pools */
     struct state_tables *state;
+    struct snapshot_chains *chains; /* files that earlier checkpoints have of it */
     struct item_queue waiting; /* for this operator, while it is busy */
     bool ended;                /* its `end` has gone out */
     bool end_done_before;      /* restored from a checkpoint behind its end: gives out nothing more */
@@ -71,6 +73,7 @@ struct task {
 
     int64_t barrier_passed; /* the last one that went out */
     struct overtake overtake;
+    struct task_snapshot *snapshot; /* behind the last barrier: its state is still being copied or written */
 
     int64_t completed_id; /* the last one that on_complete was called for */
     bool commit_pending;  /* on_complete was called; an operator may still be busy with it */

@@ -59,6 +59,7 @@ void statement_job_options(const struct settings *settings, struct job_options *
     options->checkpoints_retained = (int32_t)settings_int(settings, SETTING_checkpoints_retained);
     options->unaligned = settings_int(settings, SETTING_unaligned) != 0;
     options->aligned_timeout_ns = settings_int(settings, SETTING_aligned_timeout);
+    options->checkpoints_full = settings_int(settings, SETTING_checkpoint_incremental) == 0;
     options->checkpoint_min_pause_ns = settings_int(settings, SETTING_checkpoint_min_pause);
     options->checkpoint_failures_max = (int32_t)settings_int(settings, SETTING_checkpoint_failures) + 1;
     options->checkpoint_retention =
