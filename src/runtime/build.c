@@ -267,7 +267,6 @@ static sabot_status op_open(struct job *job, struct task *task, int32_t index, s
         .job = job,
     };
     SABOT_TRY(spec->type->open(&op->context, &op->op, err));
-    state_tables_restore_from(op->state, &(struct state_source){0});
     assert(op->op);
     task->has_ticks |= spec->type->wants_ticks && !(index == 0 && task->is_source);
     return SABOT_OK;
@@ -284,6 +283,10 @@ static sabot_status ops_open(struct job *job, struct restore *restore, struct sa
             return status;
         }
         if (restore && !task->is_source) { SABOT_TRY(overtake_restore(task, restore, err)); }
+        /* what is opened later begins empty */
+        for (int32_t i = 0; i < task->n_ops; i++) {
+            state_tables_restore_from(task->ops[i].state, &(struct state_source){0});
+        }
     }
     return SABOT_OK;
 }

@@ -65,7 +65,7 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between
      * leaves
      * arrays that are larger than said, so their sizes are put right before it is passed on. */
-    if (pane->watch.flags || table->table.context->snapshots) {
+    if (pane->watch.flags || pane->watch.on || table->table.context->snapshots) {
         SABOT_TRY(slot_watch_fit(&pane->watch, table->pool, slots, err));
     }
     const int32_t old = pane->slots;

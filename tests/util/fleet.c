@@ -149,6 +149,7 @@ void fleet_rescale(struct fleet *fleet, int32_t n_members) {
         old[m] = fleet->members[m];
         ok(fleet->type->before_barrier(old[m]->op, 1, &old[m]->out, &err), &err);
         harness_resume(old[m]);
+        harness_check_end(old[m]);
     }
     fleet_apply(fleet);
     for (int32_t m = 0; m < n_old; m++) {

@@ -87,6 +87,28 @@ void harness_open(struct op_harness *harness) {
     assert_ptr_equal(harness->op->type, harness->spec.type);
 }
 
+/* --- snapshots: pieces of one between any two calls, at random sizes */
+static void snapshot_step(struct op_harness *harness) {
+    if (!harness->check) {
+        memory_pool_init(&harness->check_pool, "check", NULL, INT64_MAX);
+        harness->check = chain_check_new(&harness->check_pool, harness->tables);
+    }
+    const int32_t n = harness->n_given++;
+    if (harness->is_frozen) {
+        harness->is_frozen = !chain_check_copy(harness->check, n % 3 ? 10 << n % 11 : INT32_MAX);
+    } else if (n < 20 || n % 7 == 0) { /* the cost of each grows with the state */
+        chain_check_freeze(harness->check, false);
+        harness->is_frozen = true;
+    }
+}
+
+void harness_check_end(struct op_harness *harness) {
+    while (harness->is_frozen) { harness->is_frozen = !chain_check_copy(harness->check, 100); }
+    if (harness->check) { chain_check_step(harness->check); }
+    chain_check_free(harness->check);
+    harness->check = NULL;
+}
+
 void harness_resume(struct op_harness *harness) {
     struct sabot_error err = {0};
     while (harness->op->busy) {
@@ -99,11 +121,13 @@ sabot_status harness_try_batch(struct op_harness *harness, struct batch *batch, 
 }
 void harness_batch(struct op_harness *harness, struct batch *batch) {
     struct sabot_error err = {0};
+    snapshot_step(harness);
     check(harness_try_batch(harness, batch, &err), &err);
     harness_resume(harness);
 }
 void harness_watermark(struct op_harness *harness, int64_t watermark_ms) {
     struct sabot_error err = {0};
+    snapshot_step(harness);
     check(harness->spec.type->on_watermark(harness->op, watermark_ms, &harness->out, &err), &err);
     harness_resume(harness);
 }
@@ -123,6 +147,7 @@ void harness_restart(struct op_harness *harness, int64_t checkpoint_id) {
     struct sabot_error err = {0};
     check(harness->spec.type->before_barrier(harness->op, checkpoint_id, &harness->out, &err), &err);
     harness_resume(harness);
+    harness_check_end(harness);
     struct state_snapshot *snapshots;
     int32_t n;
     check(state_tables_snapshot(harness->tables, &snapshots, &n, &err), &err);
@@ -146,6 +171,7 @@ void harness_forget(struct op_harness *harness) {
 
 void harness_close(struct op_harness *harness) {
     harness_forget(harness);
+    harness_check_end(harness);
     if (harness->op) { harness->spec.type->close(harness->op); }
     state_tables_free(harness->tables);
     schema_unref(harness->spec.output);

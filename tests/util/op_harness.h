@@ -4,6 +4,7 @@
 #define TESTS_UTIL_OP_HARNESS_H
 
 #include "ops/specs.h"
+#include "tests/util/chain_check.h"
 
 #define HARNESS_EVENTS_MAX 65536
 
@@ -25,6 +26,11 @@ struct op_harness {
     int32_t room;        /* batches until is_full() says so; negative: never */
     int32_t input;       /* of the operator, that harness_batch feeds */
     struct op_out *next; /* where events go instead of the list, or NULL */
+    /* Between what the operator is given, snapshots of its tables are taken and compared with what was there. */
+    struct memory_pool check_pool;
+    struct chain_check *check;
+    int32_t n_given;
+    bool is_frozen;
 };
 
 /* The schema references are the caller's. */
@@ -40,6 +46,8 @@ void harness_end(struct op_harness *harness); /* WATERMARK_END and the end */
 void harness_resume(struct op_harness *harness);
 /* Barrier, snapshot, close, restore into a new operator. */
 void harness_restart(struct op_harness *harness, int64_t checkpoint_id);
+/* Before its tables are freed. */
+void harness_check_end(struct op_harness *harness);
 void harness_forget(struct op_harness *harness); /* empties the list of events */
 void harness_close(struct op_harness *harness);  /* checks that nothing leaked */
 
