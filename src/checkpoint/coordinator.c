@@ -480,9 +480,12 @@ static void checkpoint_complete(struct coordinator *coordinator) {
     if (!savepoint) { coordinator->failures = 0; }
     struct coordinator_counts *counts = &coordinator->counts;
     counts->completed += checkpoint->path != NULL;
-    counts->last_bytes = 0;
+    counts->last_bytes = counts->last_full_bytes = 0;
     for (int32_t i = 0; i < checkpoint->manifest.n_files; i++) {
-        counts->last_bytes += checkpoint->manifest.files[i].size;
+        const struct manifest_file *file = &checkpoint->manifest.files[i];
+        const bool written = !file->shared || storage_shared_id(file->file) == id;
+        counts->last_bytes += written ? file->size : 0;
+        counts->last_full_bytes += file->size;
     }
     counts->last_duration_ns = now - checkpoint->started_ns;
     if (in_folder) { counts->last_id = id; }

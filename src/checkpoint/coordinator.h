@@ -108,7 +108,8 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
 
 struct coordinator_counts {
     int64_t completed, failed, acks_ignored;
-    int64_t last_id, last_bytes, last_duration_ns; /* of the newest complete one; last_id -1: none */
+    int64_t last_id, last_duration_ns;    /* of the newest complete one; last_id -1: none */
+    int64_t last_bytes, last_full_bytes;  /* that it has written, and with the files that it shares with others */
     int64_t in_progress_id;                        /* -1: none */
 };
 /* After the end of the job: removes all checkpoints of its folder. */

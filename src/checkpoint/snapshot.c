@@ -322,6 +322,7 @@ sabot_status task_snapshot_begin(const struct snapshot_options *options, const s
     memcpy(snapshot->ops, ops, (size_t)n_ops * sizeof *ops);
     snapshot->n_ops = n_ops;
     snapshot->options = *options;
+    if (options->step_slots == 0) { snapshot->options.step_slots = STEP_SLOTS; }
     snapshot->place = place;
     snapshot->writing = (struct storage_writing){.store = place.store, .pool = options->pool, .path = place.path,
                                                  .checkpoint_id = options->checkpoint_id};
@@ -473,7 +474,7 @@ void task_snapshot_step(struct task_snapshot **at, bool *more) {
     for (int32_t i = 0; i < snapshot->n_streams; i++) {
         struct stream *stream = &snapshot->streams[i];
         if (stream->copied) { continue; }
-        stream_copy(snapshot, stream, pauses || current ? 0 : STEP_SLOTS);
+        stream_copy(snapshot, stream, pauses || current ? 0 : snapshot->options.step_slots);
         current = current ? current : stream;
     }
     if (current) {

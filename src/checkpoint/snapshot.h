@@ -24,6 +24,7 @@ struct snapshot_options {
     int64_t checkpoint_id;
     void (*wake)(void *arg); /* any thread: step() has something to do */
     void *wake_arg;
+    int32_t step_slots;      /* looked at between two batches; 0: a number that takes little time */
     int32_t n_extra;         /* task_snapshot_add is called so many times at most */
     bool waits;              /* not acknowledged before task_snapshot_release */
 };

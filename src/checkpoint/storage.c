@@ -113,6 +113,12 @@ sabot_status storage_shared_path(const char *dir, char target[STORAGE_PATH_MAX],
     return path_join(dir, STORAGE_SHARED, target, err);
 }
 
+int64_t storage_shared_id(const char *file) {
+    char *rest;
+    const int64_t id = strtoll(file, &rest, 10);
+    return rest != file && *rest == '-' && id >= 0 ? id : -1;
+}
+
 /* The folder of shared files beside the checkpoint `path`. */
 static sabot_status shared_of(const char *path, char target[STORAGE_PATH_MAX], struct sabot_error *err) {
     size_t size = strlen(path);
@@ -467,9 +473,8 @@ sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest,
     SABOT_TRY(store_list(store, shared, &entries, &n, err));
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-        char *rest;
-        const int64_t id = strtoll(entries[i].name, &rest, 10);
-        if (rest == entries[i].name || *rest != '-' || id > newest || is_needed(entries[i].name, kept, n_kept)) {
+        const int64_t id = storage_shared_id(entries[i].name);
+        if (id < 0 || id > newest || is_needed(entries[i].name, kept, n_kept)) {
             continue;
         }
         status = path_join(shared, entries[i].name, target, err);

@@ -16,6 +16,8 @@ sabot_status storage_path(const char *dir, int64_t checkpoint_id, char target[ST
 #define STORAGE_SHARED "shared"
 sabot_status storage_shared_path(const char *dir, char target[STORAGE_PATH_MAX], struct sabot_error *err);
 
+int64_t storage_shared_id(const char *file); /* the checkpoint that wrote a shared file; -1: it is none */
+
 /* Writes a file of a state table: `item` says whose it is, and gets name, size, checksum, rows and key groups. A shared
  * file's name begins with the checkpoint's id, and `nonce` keeps those of different runs apart. */
 struct storage_writer;

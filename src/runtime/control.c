@@ -136,6 +136,7 @@ sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct 
         .checkpoint_id = checkpoint_id,
         .wake = worker_wake_task,
         .wake_arg = task,
+        .step_slots = job->options.checkpoint_step_slots,
         .n_extra = overtakes ? task->vertex->n_edges : 0,
         .waits = overtakes,
     };

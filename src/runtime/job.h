@@ -66,6 +66,7 @@ struct job_options {
     bool unaligned;                /* barriers of the interval's checkpoints overtake rows ... */
     int64_t aligned_timeout_ns;    /* ... once a checkpoint takes longer than this */
     bool checkpoints_full;         /* every checkpoint writes all state, not only what has changed */
+    int32_t checkpoint_step_slots; /* of a table, copied between two batches; 0 = a number that takes little time */
     int32_t checkpoints_retained;  /* 0 = 2 */
     int32_t checkpoint_failures_max; /* so many in a row make the job fail; 0 = 3 */
     enum {

@@ -217,15 +217,21 @@ static void crashes_run(uint64_t seed, bool late) {
     world.options.unaligned = draw(&world, 0, 2) > 0;
     world.options.aligned_timeout_ns = draw(&world, 0, 1) * draw(&world, 0, 200) * MICROSECOND;
     if (draw(&world, 0, 1) == 0) { world.options.batch_rows = draw(&world, 1, 20); }
+    world.options.checkpoints_full = draw(&world, 0, 4) == 0;
+    world.options.checkpoint_step_slots = draw(&world, 0, 2) ? draw(&world, 1, 20) : 0;
+    world.options.checkpoint_failures_max = INT32_MAX;
     const int32_t crashes = draw(&world, 1, 4);
     for (int32_t i = 0; i < crashes; i++) {
         struct sabot_error err = {0};
         struct job *job;
+        const bool stops = draw(&world, 0, 3) == 0;
+        /* some are given up while they are copied or written: the next barrier finds them so */
+        world.options.checkpoint_timeout_ns = stops || draw(&world, 0, 1) ? 0 : draw(&world, 50, 1000) * MICROSECOND;
         check(&world, job_start(world.env, &world.graph, &world.options, &job, &err) == SABOT_OK, "start", &err);
         bool done = false;
         const int64_t until_ns = draw(&world, 5, 3000) * MICROSECOND;
         check(&world, job_wait(job, until_ns, &done, &err) == SABOT_OK, "before a crash", &err);
-        if (draw(&world, 0, 3) == 0) {
+        if (stops) {
             job_stop(job);
             check(&world, job_wait(job, VIRTUAL_HOUR, &done, &err) == SABOT_OK, "while it stopped", &err);
             check(&world, done, "the job did not stop within an hour of virtual time", NULL);
@@ -291,6 +297,7 @@ static void faulty_run(uint64_t seed) {
         restore_choose(&world, completed);
         parallelism_draw(&world);
     }
+    world.options.checkpoint_timeout_ns = 0;
     run_to_the_end(&world);
     check_rows(&world);
     world_clear(&world);
