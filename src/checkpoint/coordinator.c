@@ -22,6 +22,7 @@ struct checkpoint {
     bool may_overtake, overtakes;
     bool aborted, manifest_begun, manifest_written;
     bool claimed; /* the folder is ours; under the claim's mutex */
+    struct sabot_error refused; /* why it is not: a second try would find what the first has left; as above */
     bool stays;   /* its manifest exists: a newer process may have started from it, so nothing of it is removed */
     uint64_t *acknowledged; /* a bit per task */
     int32_t n_acknowledged;
@@ -138,14 +139,14 @@ static void helper_end(struct coordinator *coordinator, struct checkpoint *check
 static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     env_mutex_lock(coordinator->claims);
-    sabot_status status = SABOT_OK;
-    if (!checkpoint->claimed) {
-        status = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
-                               coordinator->options.lease.epoch, err);
-        checkpoint->claimed = status == SABOT_OK;
+    if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) {
+        checkpoint->claimed = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
+                                            coordinator->options.lease.epoch, &checkpoint->refused) == SABOT_OK;
     }
+    const struct sabot_error refused = checkpoint->refused;
     env_mutex_unlock(coordinator->claims);
-    return status;
+    if (refused.status != SABOT_OK && err && err->status == SABOT_OK) { *err = refused; }
+    return refused.status;
 }
 
 /* While the barriers are on their way. */

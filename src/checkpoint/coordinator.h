@@ -94,8 +94,8 @@ struct checkpoint_place {
 /* Any thread. False: nothing is to be written for this checkpoint. Its folder stays until it is released. */
 bool coordinator_hold(struct coordinator *coordinator, int64_t checkpoint_id, struct checkpoint_place *out);
 void coordinator_release(struct checkpoint_place *place);
-/* Runs work for a held checkpoint on a helper, which the coordinator waits for before it is freed. `refused` has an error
- * where the folder could not be made the checkpoint's own: then nothing may be written. run NULL: no work. */
+/* Runs work for a held checkpoint on a helper, which the coordinator waits for before it is freed. `refused` has an
+ * error where the folder could not be made the checkpoint's own: then nothing may be written. run NULL: no work. */
 sabot_status coordinator_help(struct coordinator *coordinator, struct checkpoint *checkpoint,
                               void (*run)(void *arg, const struct sabot_error *refused), void *arg,
                               struct sabot_error *err);

@@ -168,7 +168,7 @@ static bool chain_concerns(const struct manifest *manifest, int32_t first, const
     return false;
 }
 
-/* A base and its deltas, or a single file: the newest first. A delta without a row of ours may still hide older ones. */
+/* A base and its deltas, or a single file: the newest first. A delta without a row of ours may hide older ones. */
 static sabot_status chain_read(const struct restore *restore, int32_t first, struct loading *loading,
                                struct sabot_error *err) {
     const struct manifest *manifest = &restore->manifest;

@@ -1,5 +1,5 @@
-/* One stream per table and checkpoint: the task puts chunks into its queue, a helper at a time takes them out and writes
- * them. */
+/* One stream per table and checkpoint: the task puts chunks into its queue, a helper at a time takes them out and
+ * writes them. */
 #include "checkpoint/snapshot.h"
 
 #include "checkpoint/storage.h"

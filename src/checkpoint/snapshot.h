@@ -1,5 +1,5 @@
-/* The snapshot of one task at a barrier, taken while the task goes on (decision 0010): the state tables are frozen, then
- * copied some thousand slots at a time between batches; helpers write the chunks. And the chains of files that its
+/* The snapshot of one task at a barrier, taken while the task goes on (decision 0010): the state tables are frozen,
+ * then copied some thousand slots at a time between batches; helpers write the chunks. And the chains of files that its
  * tables have from earlier checkpoints. All calls are the task's own thread's. */
 #ifndef CHECKPOINT_SNAPSHOT_H
 #define CHECKPOINT_SNAPSHOT_H

@@ -355,8 +355,8 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
             continue;
         }
         if (status == SABOT_ERR_CORRUPT) {
-            log_write(store_env(store), LOG_WARNING, "checkpoint %s is damaged, the one before it is used instead (what sinks have "
-                      "committed since then may be written again): %s", target, torn.message);
+            log_write(store_env(store), LOG_WARNING, "checkpoint %s is damaged, the one before it is used instead "
+                      "(what sinks have committed since then may be written again): %s", target, torn.message);
             continue;
         }
         free(ids);

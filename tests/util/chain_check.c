@@ -109,8 +109,8 @@ static int32_t replayed(struct chain_check *check, const struct chain *chain, st
     for (int32_t f = chain->n - 1; f >= 0; f--) {
         for (int32_t b = 0; b < chain->files[f]->n; b++) {
             struct batch *rows;
-            ok(replay_rows(replay, chain->files[f]->form, batch_ref(chain->files[f]->batches[b]), "a file", &rows, &err),
-               &err);
+            ok(replay_rows(replay, chain->files[f]->form, batch_ref(chain->files[f]->batches[b]), "a file", &rows,
+                           &err), &err);
             if (rows) { out[n++] = without_selection(check, rows); }
         }
         replay_end_file(replay);
