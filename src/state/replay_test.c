@@ -1,6 +1,7 @@
 /* Snapshots of tables that go on changing: freeze, copy, deltas and replay against what stood in the table at the
  * freeze. Random operations between the pieces of the copy; a run prints its seed when it fails, SABOT_SEED=n runs it
  * alone. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
