@@ -192,6 +192,14 @@ static bool passes_share(const struct memory_pool *pool, size_t bytes, int64_t e
 
 bool memory_is_short(const struct memory_pool *pool) { return passes_share(pool, 0, 7); }
 
+bool memory_is_spilled(const struct memory_pool *pool) { return pool->spill && spill_bytes(pool->spill) > 0; }
+
+int64_t memory_limit(const struct memory_pool *pool) {
+    int64_t limit = INT64_MAX;
+    for (; pool; pool = pool->parent) { limit = pool->limit < limit ? pool->limit : limit; }
+    return limit;
+}
+
 static bool goes_to_disk(const struct memory_pool *pool, size_t size) {
     return pool->spill && size >= SPILL_BLOCK_MIN && size <= (size_t)INT64_MAX / 2 && passes_share(pool, size, 4);
 }

@@ -53,6 +53,10 @@ void memory_relax(const struct memory_pool *pool);
 /* Whether who makes more work should wait until what is in flight is done: less than an eighth of a limit is left. */
 bool memory_is_short(const struct memory_pool *pool);
 
+/* Whether some of the state of the pool's process is on disk. */
+bool memory_is_spilled(const struct memory_pool *pool);
+int64_t memory_limit(const struct memory_pool *pool); /* the least, up to the root; INT64_MAX = none */
+
 /* A reference-counted block of bytes, immutable once it is shared. */
 struct buffer {
     _Atomic int32_t refs;

@@ -100,17 +100,19 @@ static sabot_status index_reserve(struct state_multimap *map, struct index *inde
     struct array grown = {0};
     SABOT_TRY(array_fit(map, &grown, (size_t)capacity * sizeof(struct entry), err));
     struct entry *entries = grown.data; /* zero bytes */
+    const int32_t shift = 32 - __builtin_ctz(capacity);
     for (uint32_t i = 0; i < index->capacity; i++) {
         const struct entry *entry = &ENTRIES(index)[i];
         if (i % RELAX_ENTRIES == 0) { memory_relax(map->pool); }
         if (!entry->slot1) { continue; }
-        uint32_t at = (uint32_t)entry->hash & (capacity - 1);
+        uint32_t at = (uint32_t)entry->hash >> shift;
         while (entries[at].slot1) { at = (at + 1) & (capacity - 1); }
         entries[at] = *entry;
     }
     array_free(map, &index->entries);
     index->entries = grown;
     index->capacity = capacity;
+    index->shift = shift;
     return SABOT_OK;
 }
 
@@ -120,7 +122,7 @@ static void index_remove(struct index *index, uint32_t at) {
     const uint32_t mask = index->capacity - 1;
     uint32_t hole = at;
     for (uint32_t i = (at + 1) & mask; entries[i].slot1; i = (i + 1) & mask) {
-        const uint32_t home = (uint32_t)entries[i].hash & mask;
+        const uint32_t home = home_of(index, entries[i].hash);
         if (((i - home) & mask) < ((i - hole) & mask)) { continue; }
         entries[hole] = entries[i];
         hole = i;
@@ -165,7 +167,7 @@ static int32_t find_slowly(const struct state_multimap *map, const struct multim
     const uint64_t hash = rows->batch->hashes[row];
     const struct entry *entries = ENTRIES(&map->keys);
     const uint32_t mask = map->keys.capacity - 1;
-    for (uint32_t at = (uint32_t)hash & mask; entries[at].slot1; at = (at + 1) & mask) {
+    for (uint32_t at = home_of(&map->keys, hash); entries[at].slot1; at = (at + 1) & mask) {
         const int32_t slot = (int32_t)entries[at].slot1 - 1;
         if (entries[at].hash == hash && row_equal(map, slot, rows, row, map->n_keys)) { return slot; }
     }
@@ -174,15 +176,18 @@ static int32_t find_slowly(const struct state_multimap *map, const struct multim
 
 /* Where the hashes of rows first..end stand. In rounds over what is not found yet instead of a loop per row: how long a
  * probe is can't be predicted, and each wrong guess would cost more than the probe. */
-static void block_find(const struct entry *entries, uint32_t mask, const uint64_t *hashes,
-                       const struct multimap_rows *rows, int32_t first, int32_t end, int32_t *heads) {
+static void block_find(const struct index *index, const struct multimap_rows *rows, int32_t first, int32_t end,
+                       int32_t *heads) {
+    const struct entry *entries = ENTRIES(index);
+    const uint32_t mask = index->capacity - 1;
+    const uint64_t *hashes = rows->batch->hashes;
     uint64_t wanted[BLOCK_ROWS];
     uint32_t at[BLOCK_ROWS];
     int32_t left[BLOCK_ROWS];
     const int32_t n = end - first;
     for (int32_t i = 0; i < n; i++) {
         wanted[i] = hashes[row_at(rows, first + i)];
-        at[i] = (uint32_t)wanted[i] & mask;
+        at[i] = home_of(index, wanted[i]);
         left[i] = i;
         __builtin_prefetch(&entries[at[i]]);
     }
@@ -204,14 +209,11 @@ void multimap_find(const struct state_multimap *map, const struct multimap_rows 
         for (int32_t i = 0; i < rows->n; i++) { heads[i] = -1; }
         return;
     }
-    const struct entry *entries = ENTRIES(&map->keys);
-    const uint32_t mask = map->keys.capacity - 1;
-    const uint64_t *hashes = rows->batch->hashes;
     const bool exact = hash_is_key(map, rows);
     for (int32_t first = 0; first < rows->n; first += BLOCK_ROWS) {
         const int32_t end = rows->n - first < BLOCK_ROWS ? rows->n : first + BLOCK_ROWS;
         memory_relax(map->pool);
-        block_find(entries, mask, hashes, rows, first, end, heads);
+        block_find(&map->keys, rows, first, end, heads);
         if (exact) { continue; }
         for (int32_t i = first; i < end; i++) {
             if (heads[i] >= 0 && !row_equal(map, heads[i], rows, row_at(rows, i), map->n_keys)) {
@@ -387,7 +389,7 @@ static void chain_append(struct state_multimap *map, const struct multimap_rows 
     const uint64_t hash = HASHES(map)[slot];
     struct entry *entries = ENTRIES(&map->keys);
     const uint32_t mask = map->keys.capacity - 1;
-    uint32_t at = (uint32_t)hash & mask;
+    uint32_t at = home_of(&map->keys, hash);
     int32_t *next = NEXT(map), *prev = PREV(map);
     for (; entries[at].slot1; at = (at + 1) & mask) {
         const int32_t head = (int32_t)entries[at].slot1 - 1;
@@ -408,7 +410,7 @@ static void chain_append(struct state_multimap *map, const struct multimap_rows 
 static void row_index_add(struct state_multimap *map, int32_t slot) {
     const uint64_t hash = ROW_HASHES(map)[slot];
     const uint32_t mask = map->rows.capacity - 1;
-    uint32_t at = (uint32_t)hash & mask;
+    uint32_t at = home_of(&map->rows, hash);
     while (ENTRIES(&map->rows)[at].slot1) { at = (at + 1) & mask; }
     ENTRIES(&map->rows)[at] = (struct entry){.hash = hash, .slot1 = (uint32_t)slot + 1};
     map->rows.used++;
@@ -420,7 +422,7 @@ static int32_t row_find(const struct state_multimap *map, const struct multimap_
     if (map->live == 0) { return -1; }
     const struct entry *entries = ENTRIES(&map->rows);
     const uint32_t mask = map->rows.capacity - 1;
-    for (uint32_t at = (uint32_t)hash & mask; entries[at].slot1; at = (at + 1) & mask) {
+    for (uint32_t at = home_of(&map->rows, hash); entries[at].slot1; at = (at + 1) & mask) {
         const int32_t slot = (int32_t)entries[at].slot1 - 1;
         if (entries[at].hash == hash && row_equal(map, slot, rows, row, map->n_columns)) { return slot; }
     }
@@ -439,7 +441,7 @@ static void chain_remove(struct state_multimap *map, int32_t slot) {
     const uint64_t hash = HASHES(map)[slot];
     struct entry *entries = ENTRIES(&map->keys);
     const uint32_t mask = map->keys.capacity - 1;
-    uint32_t at = (uint32_t)hash & mask;
+    uint32_t at = home_of(&map->keys, hash);
     while (entries[at].hash != hash || (is_head ? (int32_t)entries[at].slot1 - 1 != slot
                                                 : prev[(int32_t)entries[at].slot1 - 1] != slot)) {
         assert(entries[at].slot1);
@@ -461,7 +463,7 @@ static void row_remove(struct state_multimap *map, int32_t slot) {
     chain_remove(map, slot);
     if (map->has_counts) {
         const uint32_t mask = map->rows.capacity - 1;
-        uint32_t at = (uint32_t)ROW_HASHES(map)[slot] & mask;
+        uint32_t at = home_of(&map->rows, ROW_HASHES(map)[slot]);
         while (ENTRIES(&map->rows)[at].slot1 != (uint32_t)slot + 1) { at = (at + 1) & mask; }
         index_remove(&map->rows, at);
     }
@@ -497,11 +499,10 @@ static sabot_status block_insert(struct state_multimap *map, const struct multim
         slots_release(map, slots, n);
         return status;
     }
-    const uint32_t mask = map->keys.capacity - 1;
     const bool exact = hash_is_key(map, rows);
     for (int32_t i = 0; i < n; i++) {
         HASHES(map)[slots[i]] = rows->batch->hashes[at[i]];
-        __builtin_prefetch(&ENTRIES(&map->keys)[(uint32_t)rows->batch->hashes[at[i]] & mask], 1);
+        __builtin_prefetch(&ENTRIES(&map->keys)[home_of(&map->keys, rows->batch->hashes[at[i]])], 1);
     }
     for (int32_t i = 0; i < n; i++) {
         chain_append(map, rows, at[i], slots[i], exact);

@@ -17,10 +17,14 @@ struct entry {
     uint32_t slot1; /* slot + 1; 0 = empty */
     uint32_t unused;
 };
+/* An entry's home are the highest bits of the lower half of its hash (the upper half decides the key group): so that
+ * rows that come in the order of multimap_order() walk through the index, at any capacity. */
 struct index {
     struct array entries;
     uint32_t capacity, used; /* entries */
+    int32_t shift;           /* 32 - log2(capacity) */
 };
+static inline uint32_t home_of(const struct index *index, uint64_t hash) { return (uint32_t)hash >> index->shift; }
 struct moment { /* a namespace */
     int64_t namespace_;
     int32_t head; /* newest row */

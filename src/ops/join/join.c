@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "ops/join/held.h"
 #include "ops/services.h"
 #include "ops/specs.h"
 #include "state/multimap.h"
@@ -33,6 +34,8 @@ struct side {
     bool pads;             /* its rows come out with NULLs where nothing matches */
     bool tracks;           /* its rows know how many matches they have */
     bool ended;            /* no more rows come: those of the other side need not be kept for them */
+    bool ending;           /* the same, but for rows that are held */
+    struct held held;      /* rows that have come, but were not looked at yet */
     int32_t time_column;   /* rowtime or window_end, -1 = none */
     int64_t units_per_ms;
 };
@@ -82,6 +85,9 @@ struct join {
     int32_t advance_side, after; /* -1 = a namespace has not been begun */
     int64_t namespace_;
     int64_t granule_ms, delay_ms;
+    bool releasing;                            /* what is held is on its way */
+    int64_t release_began_ns, release_took_ns; /* the last time */
+    int64_t held_watermark_ms;                 /* waits for the rows before it; WATERMARK_NONE: none does */
 };
 
 static bool keeps_left_only(const struct join *self) {
@@ -92,6 +98,8 @@ static bool keeps_left_only(const struct join *self) {
 static void join_close(struct op *op) {
     struct join *self = (struct join *)op;
     batch_unref(self->probe.batch);
+    held_clear(&self->sides[0].held);
+    held_clear(&self->sides[1].held);
     memory_free(self->own.pool, self->probe.memory, self->probe.memory_size);
     memory_free(self->own.pool, self->memory, self->memory_size);
     program_free(self->condition);
@@ -225,7 +233,8 @@ static sabot_status join_open(const struct op_context *context, struct op **out,
     self->options = context->spec->options;
     self->mode = self->options->interval ? MODE_INTERVAL
                  : self->options->left_window_end >= 0 ? MODE_WINDOW : MODE_REGULAR;
-    self->watermark_ms = WATERMARK_NONE;
+    self->watermark_ms = self->held_watermark_ms = WATERMARK_NONE;
+    self->sides[0].held.pool = self->sides[1].held.pool = context->pool;
     const sabot_status status = open_join(self, err);
     if (status != SABOT_OK) {
         join_close(&self->op);
@@ -878,30 +887,31 @@ static sabot_status advance(struct join *self, struct op_out *out, bool *done, s
     return SABOT_OK;
 }
 
-/* --- events of the task */
-static sabot_status drive(struct join *self, struct op_out *out, struct sabot_error *err) {
-    self->op.busy = true;
-    for (;;) {
-        bool done = true;
-        if (self->probe.batch) { SABOT_TRY(probe_run(self, out, &done, err)); }
-        if (!done) { return SABOT_OK; }
-        if (!self->advancing) { break; }
-        SABOT_TRY(advance(self, out, &done, err));
-        if (self->probe.batch) { continue; }
-        if (!done) { return SABOT_OK; }
-        self->advancing = false;
-        self->watermark_ms = self->to_ms;
-        const bool is_delayed = self->mode == MODE_INTERVAL && self->to_ms != WATERMARK_END;
-        self->op.busy = false;
-        return out->watermark(out, is_delayed ? self->to_ms - self->delay_ms : self->to_ms, err);
-    }
-    self->op.busy = false;
-    return SABOT_OK;
+/* --- rows that wait: where state is on disk, many rows share a walk through it */
+#define HELD_SHARE 2048     /* of the memory limit in bytes: so many rows at most */
+#define HELD_BYTES_SHARE 16 /* ... and so much of it */
+#define HELD_ROWS_MAX (INT64_C(1) << 20)
+
+static int64_t rows_held(const struct join *self) { return self->sides[0].held.rows + self->sides[1].held.rows; }
+
+static bool holds(const struct join *self) {
+    return self->mode == MODE_REGULAR && (rows_held(self) > 0 || memory_is_spilled(self->own.pool));
 }
 
-static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
-                                  struct sabot_error *err) {
-    struct join *self = (struct join *)op;
+static bool held_enough(const struct join *self) {
+    const int64_t limit = memory_limit(self->own.pool), rows = rows_held(self);
+    return rows > HELD_ROWS_MAX || rows > limit / HELD_SHARE || memory_is_short(self->own.pool) ||
+           self->sides[0].held.bytes + self->sides[1].held.bytes > limit / HELD_BYTES_SHARE;
+}
+
+static void release_begin(struct join *self) {
+    if (self->releasing || rows_held(self) == 0) { return; }
+    self->releasing = true;
+    self->release_began_ns = env_now_ns(self->own.env);
+}
+
+/* A batch is on its way through the other side's map. */
+static sabot_status probe_begin(struct join *self, int32_t input, struct batch *taken, struct sabot_error *err) {
     BATCH_OWNED struct batch *batch = taken;
     struct probe *probe = &self->probe;
     SABOT_TRY(prepare(self, input, &batch, err));
@@ -928,13 +938,106 @@ static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *ta
         }
     }
     if (self->mode == MODE_INTERVAL) { interval_namespaces(self); }
-    return drive(self, out, err);
+    return SABOT_OK;
+}
+
+/* Makes the next of the rows that were held the probe; leaves probe.batch NULL where none is left. */
+static sabot_status release_next(struct join *self, struct sabot_error *err) {
+    while (self->releasing) {
+        for (int32_t s = 0; s < 2; s++) {
+            struct held *held = &self->sides[s].held;
+            struct batch *batch;
+            if (!held_is_going(held)) { continue; }
+            SABOT_TRY(held_next(held, self->block, &batch, err));
+            if (batch) { return probe_begin(self, s, batch, err); }
+        }
+        const int32_t s = self->sides[0].held.rows > 0 ? 0 : 1;
+        if (self->sides[s].held.rows > 0) {
+            SABOT_TRY(held_begin(&self->sides[s].held, self->sides[s].keys, self->options->n_keys, err));
+            continue;
+        }
+        self->releasing = false;
+        self->release_took_ns = env_now_ns(self->own.env) - self->release_began_ns;
+        self->sides[0].ended |= self->sides[0].ending;
+        self->sides[1].ended |= self->sides[1].ending;
+    }
+    return SABOT_OK;
+}
+
+/* --- events of the task */
+static sabot_status drive(struct join *self, struct op_out *out, struct sabot_error *err) {
+    self->op.busy = true;
+    for (;;) {
+        bool done = true;
+        if (self->probe.batch) { SABOT_TRY(probe_run(self, out, &done, err)); }
+        if (!done) { return SABOT_OK; }
+        if (self->releasing) { SABOT_TRY(release_next(self, err)); }
+        if (self->probe.batch) { continue; }
+        if (!self->advancing) { break; }
+        SABOT_TRY(advance(self, out, &done, err));
+        if (self->probe.batch) { continue; }
+        if (!done) { return SABOT_OK; }
+        self->advancing = false;
+        self->watermark_ms = self->to_ms;
+        const bool is_delayed = self->mode == MODE_INTERVAL && self->to_ms != WATERMARK_END;
+        self->op.busy = false;
+        return out->watermark(out, is_delayed ? self->to_ms - self->delay_ms : self->to_ms, err);
+    }
+    self->op.busy = false;
+    if (self->held_watermark_ms == WATERMARK_NONE || rows_held(self) > 0) { return SABOT_OK; }
+    const int64_t watermark_ms = self->held_watermark_ms;
+    self->held_watermark_ms = WATERMARK_NONE;
+    return out->watermark(out, watermark_ms, err);
+}
+
+static sabot_status hold(struct join *self, int32_t input, struct batch *batch, struct op_out *out,
+                         struct sabot_error *err) {
+    SABOT_TRY(held_add(&self->sides[input].held, batch, err));
+    if (held_enough(self)) {
+        release_begin(self);
+        return drive(self, out, err);
+    }
+    if (!self->own.bounded && !self->op.wake_at_ms) { /* as long as they take, so that at most half of the time is lost */
+        const int64_t target_ns = self->own.latency_target_ns;
+        const int64_t wait_ns = self->release_took_ns > target_ns ? self->release_took_ns : target_ns;
+        self->op.wake_at_ms = env_wall_ms(self->own.env) + wait_ns / 1000000 + 1;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
+                                  struct sabot_error *err) {
+    struct join *self = (struct join *)op;
+    if (taken->selected > 0 && holds(self)) { return hold(self, input, taken, out, err); }
+    SABOT_TRY(probe_begin(self, input, taken, err));
+    return self->probe.batch ? drive(self, out, err) : SABOT_OK;
+}
+
+/* What is held goes on before whatever is behind it. */
+static sabot_status release_all(struct join *self, struct op_out *out, struct sabot_error *err) {
+    release_begin(self);
+    return self->releasing ? drive(self, out, err) : SABOT_OK;
+}
+
+static sabot_status join_on_time(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err) {
+    (void)now_ms;
+    return release_all((struct join *)op, out, err);
+}
+
+static sabot_status join_before_barrier(struct op *op, int64_t checkpoint_id, struct op_out *out,
+                                        struct sabot_error *err) {
+    (void)checkpoint_id;
+    return release_all((struct join *)op, out, err);
 }
 
 static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
                                       struct sabot_error *err) {
     struct join *self = (struct join *)op;
     if (self->condition) { program_set_watermark(self->condition, watermark_ms); }
+    if (self->mode == MODE_REGULAR && rows_held(self) > 0) {
+        self->held_watermark_ms = watermark_ms;
+        return watermark_ms == WATERMARK_END ? release_all(self, out, err) : SABOT_OK;
+    }
     if (self->mode == MODE_REGULAR) { return out->watermark(out, watermark_ms, err); }
     self->advancing = true;
     self->advance_side = -1;
@@ -942,7 +1045,11 @@ static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struc
     return drive(self, out, err);
 }
 
-static void join_on_input_end(struct op *op, int32_t input) { ((struct join *)op)->sides[input].ended = true; }
+static void join_on_input_end(struct op *op, int32_t input) {
+    struct join *self = (struct join *)op;
+    self->sides[input].ending = true;
+    if (rows_held(self) == 0) { self->sides[input].ended = true; }
+}
 
 static sabot_status join_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
     return op->busy ? drive((struct join *)op, out, err) : SABOT_OK;
@@ -958,7 +1065,8 @@ const struct op_type op_join = {
     .on_end = op_default_on_end,
     .on_input_end = join_on_input_end,
     .resume = join_resume,
-    .before_barrier = op_default_before_barrier,
+    .before_barrier = join_before_barrier,
+    .on_time = join_on_time,
     .on_complete = op_default_on_complete,
     .close = join_close,
     .stateful = true,
