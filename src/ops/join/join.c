@@ -997,7 +997,7 @@ static sabot_status hold(struct join *self, int32_t input, struct batch *batch, 
         release_begin(self);
         return drive(self, out, err);
     }
-    if (!self->own.bounded && !self->op.wake_at_ms) { /* as long as they take, so that at most half of the time is lost */
+    if (!self->own.bounded && !self->op.wake_at_ms) { /* as long as they take: at most half of the time is lost */
         const int64_t target_ns = self->own.latency_target_ns;
         const int64_t wait_ns = self->release_took_ns > target_ns ? self->release_took_ns : target_ns;
         self->op.wake_at_ms = env_wall_ms(self->own.env) + wait_ns / 1000000 + 1;
