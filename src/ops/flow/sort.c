@@ -2,11 +2,13 @@
  * offset + limit rows are kept: whenever twice as many have come, the rest is thrown away. Equal rows keep the order in
  * which they came. What is kept is state (a list), so that a restored job need not read everything again. */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "ops/specs.h"
 
 #define COMPACT_ROWS_MIN 65536
+#define TOO_MUCH "ORDER BY keeps all rows in memory (add a LIMIT, select fewer columns, or raise the memory limit)"
 
 struct sort {
     struct op op;
@@ -140,6 +142,18 @@ static sabot_status compact(struct sort *sort, struct sabot_error *err) {
     return sorted ? add_batch(sort, sorted, err) : SABOT_OK;
 }
 
+/* The rows do not spill: before memory ends elsewhere, in a source perhaps, it is said what to do. */
+static sabot_status check_memory(const struct sort *sort, struct sabot_error *err) {
+    int64_t row_bytes = 0;
+    for (int32_t c = 0; c < sort->own.input->n_fields; c++) {
+        row_bytes += (int64_t)phys_size(type_phys(sort->own.input->fields[c].type));
+    }
+    const int64_t limit = memory_limit(sort->own.pool);
+    if (!memory_is_short(sort->own.pool) || sort->n_rows < limit / 8 / (row_bytes + 1)) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_MEMORY, TOO_MUCH ": after %" PRId64 " rows the limit of %" PRId64 " bytes is near",
+                      sort->n_rows, limit);
+}
+
 /* --- events */
 static sabot_status sort_on_batch(struct op *op, int32_t input, struct batch *batch, struct op_out *out,
                                   struct sabot_error *err) {
@@ -152,7 +166,7 @@ static sabot_status sort_on_batch(struct op *op, int32_t input, struct batch *ba
     }
     SABOT_TRY(add_batch(sort, batch, err));
     const bool full = sort->keep < INT64_MAX / 2 && sort->n_rows > 2 * sort->keep && sort->n_rows > COMPACT_ROWS_MIN;
-    return full ? compact(sort, err) : SABOT_OK;
+    return full ? compact(sort, err) : check_memory(sort, err);
 }
 
 static sabot_status give_sorted(struct sort *sort, struct op_out *out, struct sabot_error *err) {
@@ -180,7 +194,9 @@ static sabot_status give_sorted(struct sort *sort, struct op_out *out, struct sa
 
 static sabot_status sort_on_end(struct op *op, struct op_out *out, struct sabot_error *err) {
     struct sort *sort = (struct sort *)op;
-    SABOT_TRY(sort_all(sort, &sort->sorted, err));
+    const sabot_status status = sort_all(sort, &sort->sorted, err);
+    if (status == SABOT_ERR_MEMORY) { error_context(err, TOO_MUCH); }
+    if (status != SABOT_OK) { return status; }
     sort->given = sort->options->offset > 0 ? sort->options->offset : 0;
     return give_sorted(sort, out, err);
 }
