@@ -141,6 +141,7 @@ struct sink_type {
     uint32_t accepts; /* enum sink_accepts, or'ed */
     bool takes_format;
     bool is_internal; /* the engine makes its tables; WITH can't name it */
+    bool one_task;    /* takes the rows of all tasks in one, at any parallelism */
     sabot_status (*open)(const struct connector_context *context, struct sink **out, struct sabot_error *err);
     /* Pending commits of all subtasks (STATE_LIST rows: pending BINARY): finish those of a completed checkpoint
      * (`subtask` 0 does it), remove what was left by others. */

@@ -13,10 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct connector_option savepoint_options[] = {
-    {"path", OPTION_STRING, OPTION_REQUIRED, NULL, "a checkpoint, a savepoint, or a folder with checkpoints (newest)"},
+const struct connector_option savepoint_options[] = {
+    {"path", OPTION_STRING, OPTION_REQUIRED, NULL, "a checkpoint, a savepoint, or a folder with checkpoints (newest); "
+                                                   "of a sink: the new savepoint"},
     {"operator", OPTION_STRING, OPTION_REQUIRED, NULL, "uid of the operator, as `sabot checkpoints show` prints it"},
     {"state", OPTION_STRING, OPTION_REQUIRED, NULL, "name of the state"},
+    {"base", OPTION_STRING, NULL, NULL, "of a sink: the checkpoint or savepoint that the new one is made from"},
+    {"mode", OPTION_ENUM, "replace", "replace|add", "of a sink: what becomes of the rows that the state has in the base"},
+    {"keys", OPTION_INT, NULL, NULL, "of a sink, for a state that the base does not have: how many of its columns are "
+                                     "keys; 0 makes it a list"},
     {0},
 };
 
@@ -61,9 +66,9 @@ static sabot_status savepoint_schema(const struct connector_table *table, struct
     struct store *store = NULL;
     struct restore *restore = NULL;
     sabot_status result = store_new(env_real(), NULL, 0, &store, err);
-    if (result == SABOT_OK) {
-        result = restore_open(store, option_text(table, savepoint_options, "path"), &pool, &restore, err);
-    }
+    const char *base = option_text(table, savepoint_options, "base"); /* a sink's columns are those of what it changes */
+    const char *path = base ? base : option_text(table, savepoint_options, "path");
+    if (result == SABOT_OK) { result = restore_open(store, path, &pool, &restore, err); }
     if (result != SABOT_OK) {
         store_free(store);
         return result;
@@ -298,7 +303,8 @@ static const struct source_type savepoint_source = {
     .on_complete = savepoint_on_complete,
     .close = savepoint_close,
 };
-static const struct connector savepoint_connector = {.name = "savepoint", .source = &savepoint_source};
+static const struct connector savepoint_connector = {.name = "savepoint", .source = &savepoint_source,
+                                                    .sink = &savepoint_sink};
 
 sabot_status savepoint_register(struct sabot_error *err) {
     static _Atomic bool begun;

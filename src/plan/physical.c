@@ -312,7 +312,8 @@ static sabot_status build_sink(struct physical_plan *plan, const struct plan *no
     SABOT_TRY(connector_view(plan, table, node->sink.picked, NULL, node->schema->n_fields, &options->table, err));
     options->connector = table->connector;
     options->not_null_enforced = node->sink.not_null_enforced;
-    if (table->memory) { SABOT_TRY(gather(plan, vertex, err)); } /* one reader */
+    const bool one_task = table->connector->sink && table->connector->sink->one_task;
+    if (table->memory || one_task) { SABOT_TRY(gather(plan, vertex, err)); } /* one reader */
     const char *name = arena_format(arena_of(plan), "sink.%s", table->name);
     return name ? add_node(plan, *vertex, &op_sink, options, node, name, err) : PLAN_NO_MEMORY(err);
 }
