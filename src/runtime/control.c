@@ -259,7 +259,8 @@ static void stop_begin(struct job *job) {
 /* The savepoint of a stop is there, or has failed. Only the checkpoint behind it commits: it holds the same rows, so a
  * job may be started from either. */
 static void savepoint_over(struct job *job) {
-    if (atomic_load(&job->drain_wanted) && !job->options.checkpoint_dir) { /* sinks have committed at the end of input */
+    if (atomic_load(&job->drain_wanted) && !job->options.checkpoint_dir) {
+        /* sinks have committed at the end of input */
         job_end(job, JOB_FINISHED);
         return;
     }
