@@ -13,7 +13,7 @@ struct rewrite_options {
     const char *uid, *state; /* the table */
     struct schema *schema;  /* of the caller's rows: namespace (may be left out), keys, values; key_group is passed
                                over. A list: its columns */
-    bool keeps_rows;        /* the base's rows of the table stay, the caller's are added; of one key the caller's wins */
+    bool keeps_rows;        /* the base's rows of the table stay; of one key the caller's wins */
     int32_t n_keys;         /* of a table that the base does not have; -1: a list; KEYS_OF_BASE: there must be one */
 };
 #define REWRITE_KEYS_OF_BASE INT32_MIN

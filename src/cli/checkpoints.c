@@ -8,19 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char help[] =
     "usage: sabot checkpoints list DIR       checkpoints of a folder, and the savepoints in it\n"
     "       sabot checkpoints show PATH      operators and state tables of one (of the newest of a folder)\n"
     "       sabot checkpoints verify PATH    reads every file of it (of all in a folder) and compares checksums\n";
-
-static void time_text(int64_t ms, char *target, size_t size) {
-    const time_t seconds = (time_t)(ms / 1000);
-    struct tm parts;
-    target[0] = '\0';
-    if (gmtime_r(&seconds, &parts)) { strftime(target, size, "%Y-%m-%d %H:%M:%S", &parts); }
-}
 
 static int64_t bytes_of(const struct manifest *manifest) {
     int64_t bytes = 0;
@@ -73,7 +65,7 @@ static void list_one(const char *path, void *arg) {
         return;
     }
     char when[32];
-    time_text(manifest.timestamp_ms, when, sizeof when);
+    console_time(manifest.timestamp_ms, when, sizeof when);
     printf("%-32s %6lld  %-20s %12lld %14lld  %s\n", slash ? slash + 1 : path, (long long)manifest.checkpoint_id, when,
            (long long)rows_of(&manifest), (long long)bytes_of(&manifest), manifest.job);
     manifest_clear(&manifest);
@@ -114,7 +106,7 @@ static int command_show(const char *path) {
     if (status == SABOT_OK) {
         const struct manifest *manifest = restore_manifest(restore);
         char when[32];
-        time_text(manifest->timestamp_ms, when, sizeof when);
+        console_time(manifest->timestamp_ms, when, sizeof when);
         printf("%s\njob %s, checkpoint %lld, taken %s UTC, %d key groups\n", restore_path(restore), manifest->job,
                (long long)manifest->checkpoint_id, when, manifest->max_parallelism);
         show_operators(manifest);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define READ_BYTES ((size_t)64 << 10)
 #define SCRIPT_BYTES_MAX ((size_t)64 << 20)
@@ -55,6 +56,13 @@ sabot_status console_read(struct env *env, const char *path, char **data, size_t
     *size = text.size - 1;
     *data = text.data;
     return SABOT_OK;
+}
+
+void console_time(int64_t ms, char *target, size_t size) {
+    const time_t seconds = (time_t)(ms / 1000);
+    struct tm parts;
+    target[0] = '\0';
+    if (gmtime_r(&seconds, &parts)) { strftime(target, size, "%Y-%m-%d %H:%M:%S", &parts); }
 }
 
 struct store *console_store(struct sabot_error *err) {

@@ -46,6 +46,8 @@ struct job_totals {
 };
 void job_totals(const struct session_job *job, struct job_totals *out);
 void job_totals_clear(struct job_totals *totals);
+/* "2026-11-22 21:47:38", UTC */
+void console_time(int64_t ms, char *target, size_t size);
 /* "1.23 M" */
 void console_number(double value, char *target, size_t size);
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { COLUMNS = 9 };
 
@@ -44,10 +43,8 @@ static void print_job(char *line) {
         line += strcspn(line, "\t");
         if (*line) { *line++ = '\0'; }
     }
-    const time_t started = (time_t)(strtoll(columns[3], NULL, 10) / 1000);
-    struct tm parts;
-    char when[32] = "";
-    if (gmtime_r(&started, &parts)) { strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &parts); }
+    char when[32];
+    console_time(strtoll(columns[3], NULL, 10), when, sizeof when);
     printf("%-9s %-20s %-9s %-20s %11s %6s  %s\n", columns[0], columns[1], columns[2], when, columns[4], columns[5],
            columns[8]);
 }

@@ -1,5 +1,5 @@
 /* sabot state tables|query: the state of a checkpoint, a savepoint or a running job as tables. A running job is asked
- * for a savepoint, which is removed afterwards. */
+ * for a savepoint, which is removed afterwards, unless its newest checkpoint will do. */
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/run.h"
@@ -15,19 +15,84 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: sabot state tables PATH|JOB                     the tables that can be queried, with their columns\n"
-    "       sabot state query PATH|JOB SQL [RUN OPTIONS]    runs SQL over them, as `sabot run -e SQL` does\n\n"
+    "usage: sabot state tables PATH|JOB [--max-age T]               the tables, with their columns\n"
+    "       sabot state query PATH|JOB SQL [--max-age T] [RUN OPTIONS]\n"
+    "                                                               runs SQL over them, as `sabot run -e SQL` does\n\n"
     "PATH is a checkpoint, a savepoint, or a checkpoint folder (its newest). JOB is a running job, which is asked for\n"
-    "a savepoint, removed afterwards. Each state is a table named by its operator and its name; a window's panes have\n"
-    "columns key_group, namespace (the end of the pane), the keys, and the accumulators.\n";
+    "a savepoint, removed afterwards; standard error says of when the state is. Each state is a table named by its\n"
+    "operator and its name; a window's panes have columns key_group, namespace (the end of the pane), the keys, and\n"
+    "the accumulators.\n\n"
+    "      --max-age T              of a JOB: its newest checkpoint will do where it is not older than T (10s), which\n"
+    "                               costs the job nothing\n";
+
+#define JOB_COLUMN_CHECKPOINT 6 /* of a line of job_server_list */
+#define JOB_COLUMN_FOLDER 8
+
+static void column_of(const char *line, int column, char *target, size_t size) {
+    for (; column > 0; column--) {
+        line += strcspn(line, "\t\n");
+        line += *line == '\t';
+    }
+    snprintf(target, size, "%.*s", (int)strcspn(line, "\t\n"), line);
+}
+
+/* The newest complete checkpoint of the only running job of that name; false: there is none, or it is too old. */
+static bool newest_checkpoint(const char *job, int64_t max_age_ns, char target[ENV_PATH_MAX]) {
+    struct text list = {0};
+    char found[ENV_PATH_MAX], folder[ENV_PATH_MAX] = "", id[32] = "";
+    int32_t n = 0;
+    if (job_server_list(env_real(), &list, NULL) != SABOT_OK) { return false; }
+    for (const char *line = text_string(&list); *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        bool is = false;
+        static const int names[] = {0, 1, JOB_COLUMN_FOLDER};
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            column_of(line, names[i], found, sizeof found);
+            is = is || strcmp(found, job) == 0;
+        }
+        if (!is) { continue; }
+        n++;
+        column_of(line, JOB_COLUMN_FOLDER, folder, sizeof folder);
+        column_of(line, JOB_COLUMN_CHECKPOINT, id, sizeof id);
+    }
+    text_clear(&list);
+    const int64_t number = strtoll(id, NULL, 10);
+    struct manifest manifest;
+    if (n != 1 || !folder[0] || number < 0 || storage_path(folder, number, target, NULL) != SABOT_OK ||
+        storage_read_manifest(console_store(NULL), target, &manifest, NULL) != SABOT_OK) {
+        return false;
+    }
+    const int64_t age_ms = env_wall_ms(env_real()) - manifest.timestamp_ms;
+    manifest_clear(&manifest);
+    return age_ms <= max_age_ns / 1000000;
+}
+
+static void say_when(const char *job, const char *path, bool is_checkpoint) {
+    struct manifest manifest;
+    struct sabot_error err = {0};
+    char when[32];
+    if (storage_read_manifest(console_store(&err), path, &manifest, &err) != SABOT_OK) { return; }
+    console_time(manifest.timestamp_ms, when, sizeof when);
+    if (is_checkpoint) {
+        fprintf(stderr, "sabot: state of job %s as of %s UTC, checkpoint %lld\n", job, when,
+                (long long)manifest.checkpoint_id);
+    } else {
+        fprintf(stderr, "sabot: state of job %s as of %s UTC\n", job, when);
+    }
+    manifest_clear(&manifest);
+}
 
 /* Where the state is: the path itself, or a savepoint of the running job of that name. */
-static sabot_status path_of(const char *given, char target[ENV_PATH_MAX], bool *temporary, struct sabot_error *err) {
+static sabot_status path_of(const char *given, int64_t max_age_ns, char target[ENV_PATH_MAX], bool *temporary,
+                            struct sabot_error *err) {
     struct env *env = env_real();
     struct env_stat found;
     *temporary = false;
     if (store_is_remote(given) || env_stat(env, given, &found, NULL) == SABOT_OK) {
         snprintf(target, ENV_PATH_MAX, "%s", given);
+        return SABOT_OK;
+    }
+    if (max_age_ns >= 0 && newest_checkpoint(given, max_age_ns, target)) {
+        say_when(given, target, true);
         return SABOT_OK;
     }
     char folder[ENV_PATH_MAX];
@@ -41,6 +106,7 @@ static sabot_status path_of(const char *given, char target[ENV_PATH_MAX], bool *
     text_clear(&answer);
     if (status == SABOT_ERR_NOT_FOUND) { error_context(err, "%s is neither a path nor a job", given); }
     *temporary = status == SABOT_OK;
+    if (*temporary) { say_when(given, target, false); }
     return status;
 }
 
@@ -108,11 +174,25 @@ static int query(const char *path, const char *sql, int n_options, char **option
     return code;
 }
 
+/* Takes --max-age T out of the arguments. */
+static bool take_max_age(int *argc, char **argv, int64_t *max_age_ns) {
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--max-age") != 0) { continue; }
+        if (i + 1 == *argc || duration_parse(argv[i + 1], max_age_ns, NULL) != SABOT_OK) { return false; }
+        memmove(argv + i, argv + i + 2, (size_t)(*argc - i - 2) * sizeof *argv);
+        *argc -= 2;
+        return true;
+    }
+    return true;
+}
+
 int command_state(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(help, stdout);
         return 0;
     }
+    int64_t max_age_ns = -1;
+    if (!take_max_age(&argc, argv, &max_age_ns)) { return console_usage("state", "--max-age T: a time such as 10s"); }
     const bool tables = argc == 3 && strcmp(argv[1], "tables") == 0;
     if (!tables && (argc < 4 || strcmp(argv[1], "query") != 0)) {
         return console_usage("state", "what is to be done: tables PATH, or query PATH SQL?");
@@ -120,7 +200,7 @@ int command_state(int argc, char **argv) {
     struct sabot_error err = {0};
     char path[ENV_PATH_MAX];
     bool temporary;
-    if (path_of(argv[2], path, &temporary, &err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
+    if (path_of(argv[2], max_age_ns, path, &temporary, &err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
     int code = 0;
     if (!tables) {
         code = query(path, argv[3], argc - 4, argv + 4);

@@ -19,7 +19,7 @@ const struct connector_option savepoint_options[] = {
     {"operator", OPTION_STRING, OPTION_REQUIRED, NULL, "uid of the operator, as `sabot checkpoints show` prints it"},
     {"state", OPTION_STRING, OPTION_REQUIRED, NULL, "name of the state"},
     {"base", OPTION_STRING, NULL, NULL, "of a sink: the checkpoint or savepoint that the new one is made from"},
-    {"mode", OPTION_ENUM, "replace", "replace|add", "of a sink: what becomes of the rows that the state has in the base"},
+    {"mode", OPTION_ENUM, "replace", "replace|add", "of a sink: in place of the base's rows or beside them"},
     {"keys", OPTION_INT, NULL, NULL, "of a sink, for a state that the base does not have: how many of its columns are "
                                      "keys; 0 makes it a list"},
     {0},
@@ -66,7 +66,8 @@ static sabot_status savepoint_schema(const struct connector_table *table, struct
     struct store *store = NULL;
     struct restore *restore = NULL;
     sabot_status result = store_new(env_real(), NULL, 0, &store, err);
-    const char *base = option_text(table, savepoint_options, "base"); /* a sink's columns are those of what it changes */
+    /* a sink's columns are those of what it changes */
+    const char *base = option_text(table, savepoint_options, "base");
     const char *path = base ? base : option_text(table, savepoint_options, "path");
     if (result == SABOT_OK) { result = restore_open(store, path, &pool, &restore, err); }
     if (result != SABOT_OK) {
