@@ -643,10 +643,12 @@ bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
 
 /* Flink's aggregates that have no operator here yet. */
 static const char *const aggregates_to_come[] = {
-    "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "COLLECT", "LISTAGG", "SUM0", "ARRAY_AGG",
-    "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT", "PERCENTILE", "REGR_COUNT", "COVAR_POP", "COVAR_SAMP",
-    NULL,
+    "COLLECT", "LISTAGG", "SUM0", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT",
+    "PERCENTILE", "REGR_COUNT", "COVAR_POP", "COVAR_SAMP", NULL,
 };
+/* Made of sums. */
+static const char *const deviations[] = {"VAR_POP",  "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP",
+                                         "VARIANCE", "STDDEV",   NULL};
 static const char *const over_only[] = {"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "CUME_DIST",
                                         "PERCENT_RANK", NULL};
 static const char *const grouping_functions[] = {"GROUPING", "GROUPING_ID", "GROUP_ID", NULL};
@@ -661,7 +663,8 @@ static bool has_aggregate_in(const struct sql_exprs *list) {
 static bool call_is_aggregate(const struct sql_call *of) {
     enum aggregate_kind kind = 0;
     return !of->over && of->name.count == 1 &&
-           (aggregate_kind_of(name_of(of), &kind) || is_any_of(name_of(of), aggregates_to_come));
+           (aggregate_kind_of(name_of(of), &kind) || is_any_of(name_of(of), aggregates_to_come) ||
+            is_any_of(name_of(of), deviations));
 }
 
 bool has_aggregate(const struct sql_expr *expr) {
@@ -784,6 +787,64 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
     return add_pending(in, pending, expr->span, out, err);
 }
 
+static sabot_status binary(const struct expr_scope *in, const char *name, struct expr *a, struct expr *b,
+                           struct sql_span span, struct expr **out, struct sabot_error *err) {
+    return call(in, name, (struct expr *[]){a, b}, 2, span, out, err);
+}
+
+/* VAR_POP(x) is (SUM(x * x) - SUM(x) * SUM(x) / n) / n in DOUBLE; VAR_SAMP divides by n - 1, and of one row is NULL. */
+static sabot_status bind_deviation(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                   struct sabot_error *err) {
+    const struct sql_call *of = &expr->call;
+    const char *name = name_of(of);
+    const bool is_root = strncasecmp(name, "STDDEV", 6) == 0;
+    const bool is_sample = !(strlen(name) > 4 && strcasecmp(name + strlen(name) - 4, "_POP") == 0);
+    const struct type real = type_not_null(type_of(TYPE_FLOAT64));
+    if (in->in_aggregate || !in->grouping) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s", name,
+                        in->clause);
+    }
+    if (of->args.count != 1 || of->distinct || of->order_by.count) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "%s takes one argument, without DISTINCT and ORDER BY",
+                        name);
+    }
+    struct expr_scope inner = *in;
+    inner.in_aggregate = true;
+    inner.clause = "an aggregate";
+    struct pending_call sum = {.kind = AGGREGATE_SUM};
+    if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &sum.filter, err)); }
+    struct expr *value = NULL, *total = NULL, *squares = NULL, *count = NULL, *spread = NULL, *one = NULL, *zero = NULL;
+    SABOT_TRY(bind_expr(&inner, of->args.items[0], &value, err));
+    SABOT_TRY(aggregate_type(AGGREGATE_SUM, expr, value, true, &sum.type, err));
+    struct type type = real;
+    type.nullable = value->type.nullable;
+    SABOT_TRY(expr_cast(arena_of(in), value, type, false, span_of(expr->span), &sum.argument, err));
+    struct pending_call number = sum;
+    number.kind = AGGREGATE_COUNT;
+    number.type = type_not_null(type_of(TYPE_INT64));
+    sum.type = type_nullable(real);
+    struct pending_call square = sum;
+    SABOT_TRY(binary(in, "*", sum.argument, sum.argument, expr->span, &square.argument, err));
+    SABOT_TRY(add_pending(in, sum, expr->span, &total, err));
+    SABOT_TRY(add_pending(in, square, expr->span, &squares, err));
+    SABOT_TRY(add_pending(in, number, expr->span, &count, err));
+    SABOT_TRY(expr_cast(arena_of(in), count, real, false, span_of(expr->span), &count, err));
+    SABOT_TRY(expr_literal(arena_of(in), real, &(double){1}, span_of(expr->span), &one, err));
+    SABOT_TRY(expr_literal(arena_of(in), real, &(double){0}, span_of(expr->span), &zero, err));
+    SABOT_TRY(binary(in, "*", total, total, expr->span, &spread, err));
+    SABOT_TRY(binary(in, "/", spread, count, expr->span, &spread, err));
+    SABOT_TRY(binary(in, "-", squares, spread, expr->span, &spread, err));
+    /* rounding may leave less than nothing */
+    SABOT_TRY(binary(in, "GREATEST", spread, zero, expr->span, &spread, err));
+    if (is_sample) {
+        SABOT_TRY(binary(in, "-", count, one, expr->span, &count, err));
+        SABOT_TRY(binary(in, "NULLIF", count, zero, expr->span, &count, err));
+    }
+    SABOT_TRY(binary(in, "/", spread, count, expr->span, &spread, err));
+    *out = spread;
+    return is_root ? call(in, "SQRT", &spread, 1, expr->span, out, err) : SABOT_OK;
+}
+
 /* TUMBLE_START(ts, size) and so on: columns of the window that GROUP BY TUMBLE(ts, size) made. */
 static sabot_status bind_window_property(const struct expr_scope *in, const struct sql_expr *expr, bool *is_one,
                                          struct expr **out, struct sabot_error *err) {
@@ -890,6 +951,9 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     const bool is_user = catalog_function_find(in->binder->catalog, name_of(of)) != NULL;
     if (!is_user && of->name.count == 1 && aggregate_kind_of(name_of(of), &kind)) {
         return bind_aggregate(in, expr, kind, out, err);
+    }
+    if (!is_user && of->name.count == 1 && is_any_of(name_of(of), deviations)) {
+        return bind_deviation(in, expr, out, err);
     }
     SABOT_TRY(bind_window_property(in, expr, &is_property, out, err));
     if (is_property) { return SABOT_OK; }

@@ -621,16 +621,6 @@ static sabot_status fill_result(const struct accumulators *accumulators, int32_t
             }
             return SABOT_OK;
         }
-        if (cell->op == CELL_SUM) {
-            const __int128 limit = power_of_ten(38);
-            for (int32_t i = 0; i < n; i++) {
-                const __int128 sum = ((const __int128 *)value->values)[i];
-                if (sum <= -limit || sum >= limit) {
-                    return SABOT_FAIL(err, SABOT_ERR_DATA, "a SUM passes the range of DECIMAL(38, %d)",
-                                      cell->type.scale);
-                }
-            }
-        }
         break;
     case PHYS_F64:
         if (cell->op != CELL_SUM) { break; }
@@ -658,6 +648,16 @@ static sabot_status fill_result(const struct accumulators *accumulators, int32_t
     return SABOT_OK;
 }
 
+static bool is_wide_sum(const struct accumulators *accumulators, int32_t call, const struct column *value) {
+    return value->phys == PHYS_I128 && accumulators->specs[call].kind == AGGREGATE_SUM;
+}
+/* A SUM beyond DECIMAL(38) is NULL, as in Flink. */
+static bool passes_decimal(const struct column *sums, int32_t i) {
+    static const unsigned __int128 limit = (unsigned __int128)10000000000000000000u * 10000000000000000000u;
+    const __int128 sum = ((const __int128 *)sums->values)[i];
+    return (sum < 0 ? -(unsigned __int128)sum : (unsigned __int128)sum) >= limit;
+}
+
 sabot_status accumulators_result(const struct accumulators *accumulators, int32_t call, const struct batch *rows,
                                  int32_t first_cell, struct memory_pool *pool, struct type type, struct column **out,
                                  struct sabot_error *err) {
@@ -670,6 +670,8 @@ sabot_status accumulators_result(const struct accumulators *accumulators, int32_
     const int64_t *counts = count >= 0 ? rows->columns[first_cell + count]->values : NULL;
     bool any_null = false;
     for (int32_t i = 0; counts && i < rows->rows && !any_null; i++) { any_null = counts[i] == 0; }
+    const bool wide = is_wide_sum(accumulators, call, value);
+    for (int32_t i = 0; wide && i < rows->rows && !any_null; i++) { any_null = passes_decimal(value, i); }
     if (same_values && !any_null) {
         *out = column_ref(value);
         return SABOT_OK;
@@ -678,6 +680,9 @@ sabot_status accumulators_result(const struct accumulators *accumulators, int32_
     SABOT_TRY(column_builder_init(&builder, pool, type_phys(type), rows->rows, any_null, err));
     sabot_status status = fill_result(accumulators, call, value, counts, rows->rows, type, &builder, err);
     if (any_null) { null_where_none(&builder, counts, rows->rows); }
+    for (int32_t i = 0; any_null && wide && i < rows->rows; i++) {
+        if (passes_decimal(value, i)) { column_builder_set_null(&builder, i); }
+    }
     if (status == SABOT_OK) { status = column_builder_finish(&builder, out, err); }
     column_builder_clear(&builder);
     return status;

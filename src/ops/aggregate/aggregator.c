@@ -18,12 +18,18 @@ static void add_taken(const struct schema *input, int32_t argument, int32_t filt
     if (filter >= 0) { text_format(name, "_if_%s", input->fields[filter].name); }
 }
 
-static void cell_name(const struct aggregator *aggregator, int32_t c, const struct schema *input, struct text *name) {
+sabot_status aggregator_cell_name(const struct accumulators *plan, int32_t c, const struct schema *input,
+                                  struct text *names, struct sabot_error *err) {
+    struct text *name = &names[c];
     static const char *const ops[] = {"count", "sum", "min", "max", "first", "last"};
-    const struct cell *cell = &aggregator->accumulators.cells[c];
+    const struct cell *cell = &plan->cells[c];
     const char *what = cell->set >= 0 ? "_distinct" : cell->argument < 0 ? "_rows" : "";
     text_format(name, "%s%s", ops[cell->op], what);
     add_taken(input, cell->argument, cell->filter, name);
+    for (int32_t before = 0; before < c; before++) { /* two input columns may have one name */
+        if (strcmp(text_string(&names[before]), text_string(name)) == 0) { text_format(name, "_%d", c); }
+    }
+    return name->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for names of state columns") : SABOT_OK;
 }
 
 static sabot_status open_named(struct aggregator *aggregator, const struct aggregator_options *options,
@@ -35,11 +41,7 @@ static sabot_status open_named(struct aggregator *aggregator, const struct aggre
     struct accumulator_defaults defaults;
     for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
     for (int32_t c = 0; c < plan->n_cells; c++) {
-        cell_name(aggregator, c, input, &names[c]);
-        for (int32_t before = 0; before < c; before++) { /* two input columns may have one name */
-            if (strcmp(text_string(&names[before]), text_string(&names[c])) == 0) { text_format(&names[c], "_%d", c); }
-        }
-        if (names[c].failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for names of state columns"); }
+        SABOT_TRY(aggregator_cell_name(plan, c, input, names, err));
         fields[aggregator->n_keys + c] = (struct field){text_string(&names[c]), plan->cells[c].type};
     }
     const int32_t n = aggregator->n_keys + plan->n_cells;

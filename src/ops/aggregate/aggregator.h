@@ -35,6 +35,10 @@ struct aggregator {
     int32_t scratch_rows;
 };
 
+/* The name of a cell's state column, by what it takes: names[c], other than names[0..c). */
+struct text;
+sabot_status aggregator_cell_name(const struct accumulators *plan, int32_t c, const struct schema *input,
+                                  struct text *names, struct sabot_error *err);
 /* Opens the table `name` (and name_distinct0, ...) in `tables`. */
 sabot_status aggregator_open(struct aggregator *aggregator, const struct aggregator_options *options,
                              struct state_tables *tables, const char *name, struct memory_pool *pool,

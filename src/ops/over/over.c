@@ -11,10 +11,10 @@
  *
  * A row whose time the watermark has reached already is late. State: "pending", "past", "groups", and the list
  * "progress": the watermark handled and the number of the last row. */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "ops/aggregate/accumulate.h"
+#include "base/text.h"
+#include "ops/aggregate/aggregator.h"
 #include "ops/over/frames.h"
 #include "ops/window/slices.h"
 #include "ops/window/window_rows.h"
@@ -104,18 +104,17 @@ static sabot_status open_rows(struct over *self, struct sabot_error *err) {
 }
 
 /* Keys, cells, then how many rows and different times the partition had. */
-static sabot_status open_groups(struct over *self, struct sabot_error *err) {
+static sabot_status open_named_groups(struct over *self, struct text *names, struct sabot_error *err) {
     const struct over_options *options = self->options;
     struct field fields[KEYS_MAX + CELLS_MAX + 2];
-    char names[CELLS_MAX][16];
     int32_t at = 0;
     for (int32_t k = 0; k < options->n_keys; k++) {
         fields[at++] = self->own.input->fields[options->keys[k]];
         self->group_keys[k] = options->keys[k];
     }
     for (int32_t c = 0; c < self->plan.n_cells; c++) {
-        snprintf(names[c], sizeof names[c], "cell%d", c);
-        fields[at++] = (struct field){names[c], self->plan.cells[c].type};
+        SABOT_TRY(aggregator_cell_name(&self->plan, c, self->own.input, names, err));
+        fields[at++] = (struct field){text_string(&names[c]), self->plan.cells[c].type};
     }
     fields[at++] = (struct field){"rows", type_not_null(type_of(TYPE_INT64))};
     fields[at++] = (struct field){"times", type_not_null(type_of(TYPE_INT64))};
@@ -123,6 +122,13 @@ static sabot_status open_groups(struct over *self, struct sabot_error *err) {
     const struct state_spec spec = {
         .name = "groups", .kind = STATE_KEYED, .schema = self->groups_schema, .n_keys = options->n_keys};
     return state_table_open(self->own.state, &spec, &self->groups, err);
+}
+
+static sabot_status open_groups(struct over *self, struct sabot_error *err) {
+    struct text names[CELLS_MAX] = {0};
+    const sabot_status status = open_named_groups(self, names, err);
+    for (int32_t c = 0; c < CELLS_MAX; c++) { text_clear(&names[c]); }
+    return status;
 }
 
 static sabot_status open_progress(struct over *self, struct sabot_error *err) {
