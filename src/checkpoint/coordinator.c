@@ -333,6 +333,8 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
     }
     env_mutex_unlock(coordinator->mutex);
     checkpoint_parts_free(parts, n_parts);
+    const struct coordinator_calls *calls = &coordinator->options.calls;
+    if (counts && calls->acknowledged) { calls->acknowledged(calls->arg, task, checkpoint_id); }
     if (all || failed.status != SABOT_OK) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
     return SABOT_OK;
 }

@@ -32,6 +32,7 @@ struct coordinator_calls {
     /* Last work before the manifest: side outputs are made durable. */
     sabot_status (*prepare_manifest)(void *arg, struct sabot_error *err);
     void (*wake)(void *arg); /* step() has something to do */
+    void (*acknowledged)(void *arg, int32_t task, int64_t checkpoint_id); /* any thread; NULL: nobody asks */
     /* Barriers of the checkpoint overtake rows from now on; called where coordinator_options.overtakes is set. */
     void (*overtake)(void *arg, int64_t checkpoint_id);
 };

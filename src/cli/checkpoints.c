@@ -4,6 +4,8 @@
 
 #include "checkpoint/restore.h"
 #include "checkpoint/storage.h"
+#include "checkpoint/system_state.h"
+#include "runtime/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +96,34 @@ static void show_operators(const struct manifest *manifest) {
     }
 }
 
+static bool record_print(void *arg, struct system_key key, const char *fields) {
+    const enum system_family family = *(const enum system_family *)arg;
+    printf("%-12s %12lld", system_family_name(family), (long long)key.a);
+    if (family == SYSTEM_ACKS || family == SYSTEM_BARRIERS) { printf("  task %-4lld", (long long)key.b); }
+    printf("  %s\n", fields);
+    return true;
+}
+
+/* What the job has noted of itself in the folder, where it has (runtime/record.h). */
+static void show_record(const char *path, int64_t checkpoint_id, struct memory_pool *pool) {
+    struct system_state *state = NULL;
+    char dir[STORAGE_PATH_MAX];
+    struct sabot_error err = {0};
+    const int size = snprintf(dir, sizeof dir, "%s/" RECORD_FOLDER, path);
+    if (strstr(path, "://") || size >= (int)sizeof dir) { return; }
+    const sabot_status status = system_state_open(env_real(), pool, dir, true, &state, &err);
+    if (status == SABOT_ERR_NOT_FOUND) { return; }
+    printf("\nRECORD OF THE JOB\n");
+    for (int32_t f = 0; f < SYSTEM_FAMILIES && err.status == SABOT_OK; f++) {
+        enum system_family family = (enum system_family)f;
+        const bool by_id = family == SYSTEM_CHECKPOINTS || family == SYSTEM_ACKS || family == SYSTEM_BARRIERS;
+        (void)system_state_scan(state, family, by_id ? checkpoint_id : INT64_MIN, INT64_MAX, record_print, &family,
+                                &err);
+    }
+    if (err.status != SABOT_OK) { printf("can't be read: %s\n", err.message); }
+    system_state_close(state);
+}
+
 static int command_show(const char *path) {
     struct sabot_error err = {0};
     struct memory_pool pool;
@@ -116,6 +146,7 @@ static int command_show(const char *path) {
                    tables[i].kind == STATE_LIST ? "list" : "keyed", (long long)tables[i].rows,
                    (long long)tables[i].bytes);
         }
+        show_record(path, manifest->checkpoint_id, &pool);
     }
     free(tables);
     restore_close(restore);

@@ -363,6 +363,7 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     if (status == SABOT_OK) { status = state_dir_make(job, err); }
     if (status == SABOT_OK) { status = ops_open(job, restore, err); }
     if (status == SABOT_OK) { status = job_coordinator_make(job, restore ? restore_id(restore) : 0, err); }
+    if (status == SABOT_OK) { job->record = record_open(job, restore ? restore_id(restore) : 0); }
     restore_close(restore);
     return status;
 }
@@ -394,6 +395,7 @@ void job_tear_down(struct job *job) {
     }
     coordinator_free(job->coordinator); /* its helpers hold copies of state */
     for (int32_t t = 0; t < job->n_tasks && job->tasks; t++) { task_clear(&job->tasks[t]); }
+    record_close(job->record);
     state_dir_close(&job->state_dir);
     store_free(job->store);
     for (int32_t c = 0; c < job->n_channels; c++) { channel_free(job->channels[c]); }

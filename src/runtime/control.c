@@ -27,6 +27,7 @@ static void sources_wake(struct job *job) {
 
 static void trigger(void *arg, int64_t checkpoint_id, int64_t timestamp_ms) {
     struct job *job = arg;
+    record_trigger(job->record, checkpoint_id, timestamp_ms);
     for (int32_t t = 0; t < job->n_tasks; t++) {
         struct task *task = &job->tasks[t];
         if (!task->is_source) { continue; }
@@ -57,6 +58,7 @@ static bool may_overtake(const struct job *job) {
 
 static void abort_checkpoint(void *arg, int64_t checkpoint_id) {
     struct job *job = arg;
+    record_over(job->record, checkpoint_id, "aborted");
     for (int32_t t = 0; t < job->n_tasks; t++) {
         atomic_store_explicit(&job->tasks[t].barrier_aborted, checkpoint_id, memory_order_release);
         worker_wake_task(&job->tasks[t]);
@@ -65,12 +67,17 @@ static void abort_checkpoint(void *arg, int64_t checkpoint_id) {
 
 static void complete(void *arg, int64_t checkpoint_id) {
     struct job *job = arg;
+    record_over(job->record, checkpoint_id, "complete");
     atomic_store(&job->n_committed, 0);
     atomic_store(&job->committed_id, checkpoint_id);
     for (int32_t t = 0; t < job->n_tasks; t++) {
         atomic_store_explicit(&job->tasks[t].complete_wanted, checkpoint_id, memory_order_release);
         worker_wake_task(&job->tasks[t]);
     }
+}
+
+static void acknowledged(void *arg, int32_t task, int64_t checkpoint_id) {
+    record_note(((struct job *)arg)->record, RECORD_ACK, task, checkpoint_id);
 }
 
 static sabot_status prepare_manifest(void *arg, struct sabot_error *err) {
@@ -105,6 +112,7 @@ sabot_status job_coordinator_make(struct job *job, int64_t restored_id, struct s
                   .abort = abort_checkpoint,
                   .complete = complete,
                   .prepare_manifest = prepare_manifest,
+                  .acknowledged = acknowledged,
                   .wake = job_control_wake},
     };
     return coordinator_new(&coordinator, &job->coordinator, err);
@@ -140,6 +148,7 @@ sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct 
         .n_extra = overtakes ? task->vertex->n_edges : 0,
         .waits = overtakes,
     };
+    record_note(job->record, RECORD_BARRIER, task->index, checkpoint_id);
     task_snapshot_cancel(task->snapshot); /* of a checkpoint that was given up: nobody waits for it */
     const sabot_status status = task_snapshot_begin(&options, ops, task->n_ops, &task->snapshot, err);
     free(ops);
@@ -302,6 +311,7 @@ int64_t job_control_step(struct job *job) {
     const int64_t completed = job_checkpoints_completed(job);
     struct sabot_error fatal = {0};
     const int64_t next = coordinator_step(job->coordinator, !job->final_begun && !job->savepoint_begun, &fatal);
+    record_step(job->record, next);
     if (job_checkpoints_completed(job) != completed) { job_notify(job); }
     if (fatal.status != SABOT_OK) { job_fail(job, &fatal); }
     if (job->savepoint_begun && !job->final_begun && coordinator_poll(job->coordinator, &job->savepoint)) {

@@ -51,6 +51,7 @@ struct job_options {
     const char *spill_dir;       /* where state goes that is larger than memory; NULL = a temporary folder */
     const char *state_backend;   /* of key-value state: "memory" or "rocksdb"; NULL = memory */
     const char *state_dir;       /* rocksdb: where its folders are made; NULL = a temporary folder */
+    const char *system_state_dir; /* where the job keeps a record of itself (runtime/record.h); NULL: see there */
     int64_t state_memory;        /* rocksdb: cache and buffers of an operator instance; 0 = a default */
     int32_t state_cache_rows;    /* rocksdb: entries of a state in memory; 0 = a default */
     const char *time_zone;       /* NULL = UTC */

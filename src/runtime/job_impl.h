@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "checkpoint/coordinator.h"
+#include "runtime/record.h"
 #include "runtime/state_dir.h"
 #include "runtime/pools.h"
 #include "runtime/ledger.h"
@@ -23,6 +24,7 @@ struct job {
     char *name;
     int64_t started_ms; /* wall clock */
     struct store *store;
+    struct record *record; /* of system state; NULL: none is kept */
     struct state_dir state_dir; /* of key-value state on disk; zeroed: there is none */
     struct lease lease; /* of the checkpoint folder; epoch 0: there is none */
     struct job_pools *pools;

@@ -74,6 +74,8 @@ void statement_job_options(const struct settings *settings, struct job_options *
     const char *state_dir = settings_text(settings, SETTING_rocksdb_dir);
     options->state_backend = settings_is(settings, SETTING_state_backend, "rocksdb") ? "rocksdb" : "memory";
     options->state_dir = state_dir[0] ? state_dir : options->spill_dir;
+    const char *system_dir = settings_text(settings, SETTING_system_state_dir);
+    options->system_state_dir = system_dir[0] ? system_dir : NULL;
     options->state_memory = settings_int(settings, SETTING_rocksdb_memory);
     options->state_cache_rows = (int32_t)settings_int(settings, SETTING_rocksdb_cache_rows);
     options->memory_limit = settings_int(settings, SETTING_memory);

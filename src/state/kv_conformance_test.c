@@ -604,7 +604,11 @@ static void memory_with_faults_gives_no_wrong_value(void **state) {
 }
 static void rocksdb_with_faults_gives_no_wrong_value(void **state) {
     (void)state;
-    run_all("rocksdb", false, 5, 35000);
+    for (int64_t every = 4; every <= 9; every += 5) { run_all("rocksdb", false, every, 35000 + (uint64_t)every * 1000); }
+}
+static void traced_memory_with_faults_gives_no_wrong_value(void **state) {
+    (void)state;
+    for (int64_t every = 3; every <= 11; every++) { run_all("memory", true, every, 60000 + (uint64_t)every * 1000); }
 }
 
 int main(int argc, char **argv) {
@@ -617,6 +621,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(traced_rocksdb_conforms),
         cmocka_unit_test(memory_with_faults_gives_no_wrong_value),
         cmocka_unit_test(rocksdb_with_faults_gives_no_wrong_value),
+        cmocka_unit_test(traced_memory_with_faults_gives_no_wrong_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
