@@ -1,16 +1,11 @@
 /* How quickly 200-byte JSON messages are written to and read from a broker: time, CPU time of the whole process, and of
  * the polling thread alone; beside it what librdkafka alone takes to give the same messages out, and writing
  * exactly-once, with a commit every 100,000 messages (without the checkpoint's file). Needs SABOT_TEST_KAFKA=host:port;
- * bench/kafka/run starts one.
- *
- * kafka_bench watch TOPIC FIELD: prints of each message that comes, when SIGTERM does, its arrival, the time in the
- * message, and the time in a field of its JSON, in us. A reader in Python would be slower than what it measures. */
+ * bench/kafka/run starts one. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
@@ -22,7 +17,6 @@ extern const struct sink_type kafka_sink;
 
 #define MESSAGES 1000000
 #define ROWS 8192
-#define WATCHED_MAX 4000000
 #define PARTITIONS 4 /* of a topic that the test broker makes */
 
 static struct memory_pool pool;
@@ -178,62 +172,12 @@ static void read_all(const struct connector_context *context) {
     kafka_source.close(source);
 }
 
-static volatile sig_atomic_t told;
-
-static void on_signal(int number) { told = number; }
-
-static int64_t field_us(const char *at) {
-    struct tm time = {0};
-    const char *rest = strptime(at, "%Y-%m-%d %H:%M:%S", &time);
-    const int64_t fraction = rest && *rest == '.' ? (int64_t)(strtod(rest, NULL) * 1e6 + 0.5) : 0;
-    return (int64_t)timegm(&time) * 1000000 + fraction;
-}
-
-static int watch(const char *address, const char *topic_name, const char *field) {
-    static struct seen {
-        int64_t arrival_us, sent_us, field_us;
-    } *seen;
-    size_t n = 0;
-    char reason[256], mark[80];
-    snprintf(mark, sizeof mark, "\"%s\":\"", field);
-    seen = calloc(WATCHED_MAX, sizeof *seen);
-    signal(SIGTERM, on_signal);
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", address, reason, sizeof reason);
-    rd_kafka_conf_set(conf, "fetch.wait.max.ms", "5", reason, sizeof reason);
-    rd_kafka_t *handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, topic_name, NULL);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
-    for (int32_t p = 0; p < PARTITIONS; p++) {
-        rd_kafka_consume_start_queue(topic, p, RD_KAFKA_OFFSET_BEGINNING, queue);
-    }
-    while (!told && seen && n < WATCHED_MAX) {
-        rd_kafka_message_t *message = rd_kafka_consume_queue(queue, 100);
-        const char *at = message && !message->err ? memmem(message->payload, message->len, mark, strlen(mark)) : NULL;
-        if (at) {
-            struct timespec now;
-            clock_gettime(CLOCK_REALTIME, &now);
-            rd_kafka_timestamp_type_t type;
-            seen[n++] = (struct seen){.arrival_us = now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000,
-                                      .sent_us = rd_kafka_message_timestamp(message, &type) * 1000,
-                                      .field_us = field_us(at + strlen(mark))};
-        }
-        if (message) { rd_kafka_message_destroy(message); }
-    }
-    for (size_t i = 0; i < n; i++) {
-        printf("%" PRId64 " %" PRId64 " %" PRId64 "\n", seen[i].arrival_us, seen[i].sent_us, seen[i].field_us);
-    }
-    fflush(stdout);
-    _exit(0); /* the measured are still running: take no time for a farewell */
-}
-
-int main(int argc, char **argv) {
+int main(void) {
     const char *address = getenv("SABOT_TEST_KAFKA");
     if (!address) {
         printf("kafka: SABOT_TEST_KAFKA names no broker\n");
         return 0;
     }
-    if (argc == 4 && strcmp(argv[1], "watch") == 0) { return watch(address, argv[2], argv[3]); }
     memory_pool_init(&pool, "bench", NULL, INT64_MAX);
     woken = env_event_new(env_real());
     const struct field fields[] = {{"auction", type_of(TYPE_INT64)}, {"bidder", type_of(TYPE_INT64)},

@@ -13,10 +13,12 @@
 #define PREFIX_MAX 200
 #define QUEUE_KILOBYTES "65536"
 #define QUEUE_BYTES (INT64_C(65536) << 10)
+#define SLICE_ROWS 1024 /* encoded at a time: the client's threads send these while the next are encoded */
 
 static const char *const producer_defaults[][2] = {
     {"partitioner", "murmur2_random"}, /* as Java's client */
     {"linger.ms", "1"},
+    {"socket.nagle.disable", "true"}, /* as Java's client */
     {"queue.buffering.max.kbytes", QUEUE_KILOBYTES},
     {"queue.buffering.max.messages", "500000"},
     {"client.id", "sabot"},
@@ -39,6 +41,8 @@ struct sink {
     const char *id_prefix;   /* 'exactly-once' */
     struct kafka_transactions *transactions; /* 'exactly-once': they send, not `client` */
     struct kafka_outbox outbox;
+    struct batch *rest; /* rows from rest_at on are not in the outbox yet; NULL: none */
+    int32_t rest_at;
     bool finishing;
     rd_kafka_resp_err_t failure; /* of a delivery; the job can't go on */
     int64_t charged;
@@ -156,6 +160,46 @@ static sabot_status outbox_send(struct sink *sink, struct sabot_error *err) {
 
 static bool outbox_is_empty(const struct kafka_outbox *outbox) { return outbox->next >= outbox->n; }
 
+/* Rows of an update belong together, and a message of format 'arrow' is many rows: they are not cut. */
+static bool is_cut(const struct sink *sink, const struct batch *batch) {
+    return !sink->layout.is_arrow && !batch->row_kinds && batch->selected > SLICE_ROWS;
+}
+
+/* Encodes the next rows of the rest into the outbox, which is empty. */
+static sabot_status rest_encode(struct sink *sink, struct sabot_error *err) {
+    struct batch *rest = sink->rest;
+    int32_t n = rest->selected - sink->rest_at;
+    sabot_status status = SABOT_OK;
+    if (is_cut(sink, rest)) {
+        n = n < SLICE_ROWS ? n : SLICE_ROWS;
+        struct buffer *selection;
+        SABOT_TRY(buffer_new(sink->context.pool, (size_t)n * sizeof(int32_t), &selection, err));
+        int32_t *rows = (int32_t *)(void *)selection->data;
+        for (int32_t i = 0; i < n; i++) { rows[i] = batch_row(rest, sink->rest_at + i); }
+        BATCH_OWNED struct batch *slice = NULL;
+        SABOT_TRY(batch_with_selection(rest, selection, n, &slice, err));
+        status = kafka_outbox_fill(&sink->outbox, slice, err);
+    } else {
+        status = kafka_outbox_fill(&sink->outbox, rest, err);
+    }
+    sink->rest_at += n;
+    if (sink->rest_at == rest->selected) {
+        sink->rest = NULL;
+        batch_unref(rest);
+    }
+    return status;
+}
+
+/* Sends what it can of the outbox and the rest. */
+static sabot_status rest_send(struct sink *sink, struct sabot_error *err) {
+    SABOT_TRY(outbox_send(sink, err));
+    while (sink->rest && outbox_is_empty(&sink->outbox)) {
+        SABOT_TRY(rest_encode(sink, err));
+        SABOT_TRY(outbox_send(sink, err));
+    }
+    return SABOT_OK;
+}
+
 /* Sends what it can. *full: some rows still wait. */
 static sabot_status outbox_go_on(struct sink *sink, bool *full, struct sabot_error *err) {
     *full = false;
@@ -166,18 +210,21 @@ static sabot_status outbox_go_on(struct sink *sink, bool *full, struct sabot_err
         return SABOT_OK;
     }
     SABOT_TRY(reports_take(sink, err));
-    SABOT_TRY(outbox_send(sink, err));
-    *full = !outbox_is_empty(&sink->outbox);
+    SABOT_TRY(rest_send(sink, err));
+    *full = sink->rest || !outbox_is_empty(&sink->outbox);
     return SABOT_OK;
 }
 
 static sabot_status kafka_write(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
-    sabot_status status = outbox_go_on(sink, full, err);
+    const sabot_status status = outbox_go_on(sink, full, err);
     if (status == SABOT_OK && *full) { return SABOT_OK; }
-    if (status == SABOT_OK) { status = kafka_outbox_fill(&sink->outbox, batch, err); }
-    if (status == SABOT_OK) { status = outbox_send(sink, err); }
-    batch_unref(batch);
-    return status;
+    if (status != SABOT_OK) {
+        batch_unref(batch);
+        return status;
+    }
+    sink->rest = batch;
+    sink->rest_at = 0;
+    return rest_send(sink, err);
 }
 
 /* Whether everything written has been sent and, where asked for, acknowledged; else *full. */
@@ -244,6 +291,7 @@ static void kafka_sink_close(struct sink *sink) {
     if (sink->topic) { rd_kafka_topic_destroy(sink->topic); }
     kafka_client_close(&sink->client);
     kafka_transactions_close(sink->transactions);
+    batch_unref(sink->rest);
     kafka_outbox_close(&sink->outbox);
     kafka_layout_clear(&sink->layout);
     memory_charge(sink->context.pool, -sink->charged, NULL);

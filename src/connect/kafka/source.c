@@ -34,6 +34,7 @@ static const char *const consumer_defaults[][2] = {
     /* A broker answers one fetch at a time: one that waits at the end of a partition keeps the others waiting. */
     {"fetch.wait.max.ms", "20"},
     {"allow.auto.create.topics", "false"},
+    {"socket.nagle.disable", "true"}, /* as Java's client */
     {"client.id", "sabot"},
     {NULL, NULL},
 };
