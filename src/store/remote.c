@@ -399,6 +399,7 @@ static sabot_status part_send(struct remote_writer *writer, struct sabot_error *
                    "upload a part of", path, err));
     writer->n_tags++;
     writer->used = 0;
+    env_point(writer->writer.store->env, ENV_POINT_UPLOAD);
     return SABOT_OK;
 }
 

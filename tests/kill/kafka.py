@@ -1,11 +1,14 @@
-"""Kafka -> keyed window, interval join, newest value per key -> Kafka (transactions) and files, killed again and again.
+"""Kafka -> stateful operators -> Kafka (transactions) and files, killed again and again.
 
 Input grows by a chunk of rows before every cycle, at an event time that only rises, so that what must come out is known
-from the input alone. A cycle starts the job from its newest checkpoint at a random parallelism and ends it with SIGKILL:
-at a random moment, or when it passes one of the points of src/base/env_points.def for the n-th time. The last run is left alone
-until it has read everything; then another client reads what is committed.
+from the input alone. A cycle starts the job from its newest checkpoint at a random parallelism, with aligned or
+unaligned barriers, and ends it with SIGKILL: at a random moment, or when it passes one of the points of
+src/base/env_points.def for the n-th time. After every ROUND cycles the job is left alone until it has read everything;
+then another client reads what is committed, and the next round begins with a new job.
+
+Kinds of job: KINDS. Several run beside each other, each with an input of its own, on one broker.
 """
-import collections, json, os, pathlib, re, signal, subprocess, time
+import collections, heapq, json, os, pathlib, re, signal, subprocess, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BASE = 1_700_000_000  # seconds
@@ -13,11 +16,15 @@ KEYS = 7
 ROWS = 400            # of a chunk
 STEP_MS = 20          # of event time from row to row
 JOIN_MS = 3000
+ROUND = 100           # cycles of one job
+TOP = 3
+PATIENCE = 4          # seconds until a run that has not come to its point is killed
 POINTS = re.findall(r'^X\(\w+, "([^"]+)"\)', (ROOT / "src" / "base" / "env_points.def").read_text(), re.M)
 # How often a point is passed in a run is not the same for all: the n of the n-th is drawn up to this.
-PASSED = {"state-write": 30, "restore": 20, "sink-prepare": 20, "sink-prepared": 20, "sink-commit": 12, "file-commit": 6,
-          "kafka-produce": 12, "kafka-sent": 12, "kafka-committed": 12, "manifest": 5, "manifest-written": 5,
+PASSED = {"state-write": 30, "restore": 20, "sink-prepare": 9, "sink-prepared": 9, "sink-commit": 6, "file-commit": 3,
+          "kafka-produce": 5, "kafka-sent": 5, "kafka-committed": 5, "manifest": 3, "manifest-written": 3, "upload": 6,
           "sink-restore": 5, "sink-restored": 5}
+KINDS = ("windows", "rank", "windows on S3", "rank on S3")
 
 
 def stamp(ms):
@@ -25,84 +32,128 @@ def stamp(ms):
 
 
 def row(i):
-    return {"id": i // 2, "side": "ab"[i % 2], "k": i * 31 % KEYS, "v": i * 7919 % 1000, "ts": stamp(i * STEP_MS)}
+    return {"id": i // 2, "side": "ab"[i % 2], "k": i * 31 % KEYS, "v": i * 7919 % 1000 + i // 10, "ts": stamp(i * STEP_MS)}
 
 
-def expected(n):
-    """What must come out of rows 0..n: the lines of each output."""
-    windows, newest, joined = collections.Counter(), {}, collections.Counter()
-    sums = collections.Counter()
+def windows_expected(n):
+    """What must come out of rows 0..n: the lines of the topic, of the files, and the upsert tables."""
+    windows, sums, newest = collections.Counter(), collections.Counter(), collections.Counter()
     for i in range(n):
         at = (row(i)["k"], i * STEP_MS // 1000)
         windows[at] += 1
         sums[at] += row(i)["v"]
-        newest[row(i)["k"]] = newest.get(row(i)["k"], 0) + 1
-    for i in range(0, n - 1, 2):  # a and b of one id are neighbours, within the join's time
-        joined[f"{i // 2},{row(i)['v']},{row(i + 1)['v']}"] += 1
-    lines = collections.Counter()
-    for (k, second), count in windows.items():
-        lines[json.dumps({"k": k, "w": stamp(second * 1000)[:19], "n": count, "total": sums[k, second]})] += 1
-    return lines, joined, newest
+        newest[row(i)["k"],] += 1
+    lines = collections.Counter(json.dumps({"k": k, "w": stamp(second * 1000)[:19], "n": count, "total": sums[k, second]})
+                                for (k, second), count in windows.items())
+    files = collections.Counter()  # a and b of one id are neighbours, within the join's time
+    for i in range(0, n - 1, 2):
+        files[f"{i // 2},{row(i)['v']},{row(i + 1)['v']}"] += 1
+    return lines, files, {"newest": newest}
+
+
+def rank_expected(n):
+    lines, files, firsts, best = collections.Counter(), collections.Counter(), {}, collections.defaultdict(list)
+    for i in range(n):
+        value = row(i)
+        if i % 2 == 0:
+            files[f"{value['id']},{value['v']}"] += 1
+            firsts[value["id"],] = value["v"]
+        best[value["k"]].append((value["v"], value["id"], value["side"]))
+        lines[json.dumps({"id": value["id"], "v": value["v"]})] += 1
+    top = {(k, number + 1): v for k, rows in best.items() for number, (v, _, _) in enumerate(heapq.nlargest(TOP, rows))}
+    return lines, files, {"newest": top, "firsts": firsts}
+
+
+WINDOWS = """
+CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
+CREATE TABLE newest (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({newest});
+CREATE TABLE files (id BIGINT, a BIGINT, b BIGINT) WITH ({files});
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO lines SELECT k, window_start, COUNT(*), SUM(v)
+    FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;
+INSERT INTO files SELECT a.id, a.v, b.v FROM events a, events b
+    WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id
+    AND a.ts BETWEEN b.ts - INTERVAL '3' SECOND AND b.ts + INTERVAL '3' SECOND;
+INSERT INTO newest SELECT k, COUNT(*) FROM events GROUP BY k;
+END;
+"""
+RANK = """
+CREATE TABLE lines (id BIGINT, v BIGINT) WITH ({lines});
+CREATE TABLE newest (k INT, r BIGINT, v BIGINT, PRIMARY KEY (k, r) NOT ENFORCED) WITH ({newest});
+CREATE TABLE firsts (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ({firsts});
+CREATE TABLE files (id BIGINT, v BIGINT) WITH ({files});
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO lines SELECT id, v FROM events;
+INSERT INTO files SELECT id, v FROM events WHERE side = 'a';
+INSERT INTO firsts SELECT id, v FROM (SELECT id, v,
+    ROW_NUMBER() OVER (PARTITION BY id ORDER BY arrived) AS r FROM events) WHERE r = 1;
+INSERT INTO newest SELECT k, r, v FROM (SELECT k, v,
+    ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id DESC, side DESC) AS r FROM events) WHERE r <= 3;
+END;
+"""
 
 
 class Job:
-    def __init__(self, folder, address, sabot, log):
-        self.folder, self.address, self.sabot, self.log = folder, address, sabot, log
-        self.name = f"kill{os.getpid()}"
-        self.rows = 0
-        self.checkpoints, self.files = folder / "kafka-checkpoints", folder / "kafka-out"
+    def __init__(self, name, kind, folder, address, sabot, s3):
+        self.name, self.folder, self.address, self.sabot = name, folder, address, sabot
+        self.windows, self.rows = kind.startswith("windows"), 0
+        on_s3 = "S3" in kind
+        url, local = (f"s3://test/{name}", s3 / "data" / "test" / name) if on_s3 else (str(folder / name), folder / name)
+        self.checkpoints, self.checkpoints_here = url + "/checkpoints", local / "checkpoints"
+        self.files, self.files_here = url + "/out", local / "out"
+        self.log = open(folder / f"{name}.log", "w+")
+        self.input = subprocess.Popen(["kcat", "-P", "-b", address, "-t", name + "-in", "-K", "|", "-X",
+                                       "topic.partitioner=murmur2_random", "-X", "linger.ms=1"],
+                                      stdin=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+        self.script = folder / f"{name}.sql"
+        self.script.write_text(self.sql())
 
     def feed(self):
-        lines = []
-        for i in range(self.rows, self.rows + ROWS):
-            value = row(i)
-            lines.append(f"{value['id']}|{json.dumps(value)}")
-        subprocess.run(["kcat", "-P", "-b", self.address, "-t", self.name + "-in", "-K", "|", "-X",
-                        "topic.partitioner=murmur2_random"],
-                       input="\n".join(lines) + "\n", text=True, check=True, timeout=60, stderr=subprocess.DEVNULL)
+        lines = [f"{i // 2}|{json.dumps(row(i))}\n" for i in range(self.rows, self.rows + ROWS)]
+        self.input.stdin.write("".join(lines))
+        self.input.stdin.flush()
         self.rows += ROWS
 
-    def script(self):
+    def sql(self):
         servers = f"'properties.bootstrap.servers' = '{self.address}'"
         once = f"{servers}, 'sink.delivery-guarantee' = 'exactly-once'"
-        script = self.folder / "kafka.sql"
-        script.write_text(f"""
-CREATE TABLE events (id BIGINT, side STRING, k INT, v BIGINT, ts TIMESTAMP(3),
+        tables = {
+            "lines": f"'connector' = 'kafka', 'topic' = '{self.name}-lines', {once}, 'format' = 'json', "
+                     f"'sink.transactional-id-prefix' = '{self.name}-lines'",
+            **{name: f"'connector' = 'upsert-kafka', 'topic' = '{self.name}-{name}', {once}, 'key.format' = 'json', "
+                     f"'value.format' = 'json', 'sink.transactional-id-prefix' = '{self.name}-{name}'"
+               for name in ("newest", "firsts")},
+            "files": f"'connector' = 'filesystem', 'path' = '{self.files}', 'format' = 'csv'"}
+        return f"""
+CREATE TABLE events (id BIGINT, side STRING, k INT, v BIGINT, ts TIMESTAMP(3), arrived AS PROCTIME(),
     WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
 WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = 'json',
-    'scan.startup.mode' = 'earliest-offset');
-CREATE TABLE windows (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT)
-WITH ('connector' = 'kafka', 'topic' = '{self.name}-windows', {once}, 'format' = 'json',
-    'sink.transactional-id-prefix' = '{self.name}-windows');
-CREATE TABLE newest (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED)
-WITH ('connector' = 'upsert-kafka', 'topic' = '{self.name}-newest', {once}, 'key.format' = 'json',
-    'value.format' = 'json', 'sink.transactional-id-prefix' = '{self.name}-newest');
-CREATE TABLE joined (id BIGINT, a BIGINT, b BIGINT)
-WITH ('connector' = 'filesystem', 'path' = '{self.files}', 'format' = 'csv');
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO windows SELECT k, window_start, COUNT(*), SUM(v)
-    FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;
-INSERT INTO joined SELECT a.id, a.v, b.v FROM events a, events b
-    WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id
-    AND a.ts BETWEEN b.ts - INTERVAL '{JOIN_MS // 1000}' SECOND AND b.ts + INTERVAL '{JOIN_MS // 1000}' SECOND;
-INSERT INTO newest SELECT k, COUNT(*) FROM events GROUP BY k;
-END;
-""")
-        return script
+    'scan.startup.mode' = 'earliest-offset');""" + (WINDOWS if self.windows else RANK).format(**tables)
 
-    def command(self, parallelism):
-        given = [self.sabot, "run", str(self.script()), "--checkpoint-dir", str(self.checkpoints),
-                 "--checkpoint-interval", "60ms", "--parallelism", str(parallelism)]
-        if self.checkpoints.exists() and any(self.checkpoints.glob("chk-*/MANIFEST")):
-            given += ["--from", str(self.checkpoints)]
-        return given
+    def restores(self):
+        return self.checkpoints_here.exists() and any(self.checkpoints_here.glob("chk-*/MANIFEST"))
 
-    def run(self, parallelism, environment, seconds):
-        """One run that is killed after so long at the latest; what it ended with: -9 where it died at a point."""
-        process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log,
+    def command(self, parallelism, *options):
+        given = [self.sabot, "run", str(self.script), "--checkpoint-dir", self.checkpoints, "--checkpoint-interval", "40ms",
+                 "--parallelism", str(parallelism), *options]
+        return given + (["--from", self.checkpoints] if self.restores() else [])
+
+    def manifests(self):
+        return set(self.checkpoints_here.glob("chk-*/MANIFEST"))
+
+    def run(self, parallelism, options, environment, rng):
+        """One run that is killed after some time at the latest; what it ended with: -9 where it died at a point."""
+        before = self.manifests()
+        process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log,
                                    env={**os.environ, **environment})
+        end = time.monotonic() + (PATIENCE if environment else rng.uniform(0.05, 0.5))
+        if not environment and rng.random() < 0.7:  # some time after its first checkpoint, however slow the machine is
+            first = time.monotonic() + PATIENCE
+            while process.poll() is None and time.monotonic() < first and not self.manifests() - before:
+                time.sleep(0.01)
+            end = time.monotonic() + rng.uniform(0, 0.3)
         try:
-            return process.wait(timeout=seconds), False
+            return process.wait(timeout=max(0, end - time.monotonic())), False
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait(), True
@@ -115,35 +166,43 @@ END;
         return [(key, None if size == "-1" else value) for key, size, value in
                 (line.split("\t", 2) for line in out.splitlines())]
 
+    def said(self):
+        self.log.flush()
+        self.log.seek(max(0, self.log.tell() - 1500))
+        return self.log.read()
+
     def finish(self, parallelism):
         """Reads to the end; what is wrong with all that was committed, or nothing."""
+        self.input.stdin.close()
+        self.input.wait(timeout=60)
         last = json.dumps({"id": -1, "side": "-", "k": -1, "v": 0, "ts": stamp(self.rows * STEP_MS + 3_600_000)})
         for partition in range(4):  # closes all windows
             subprocess.run(["kcat", "-P", "-b", self.address, "-t", self.name + "-in", "-p", str(partition)], input=last + "\n",
                            text=True, check=True, timeout=60, stderr=subprocess.DEVNULL)
-        windows, joined, newest = expected(self.rows)
+        lines, files, tables = (windows_expected if self.windows else rank_expected)(self.rows)
         process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log)
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None and len(self.read("windows")) < len(windows):
+        end = time.monotonic() + 180
+        while time.monotonic() < end and process.poll() is None and len(self.read("lines")) < sum(lines.values()):
             time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        if process.wait(timeout=60) != 0:
-            self.log.flush()
-            self.log.seek(0)
-            return f"the last run failed: {self.log.read()[-800:]}"
-        got = collections.Counter(value for _, value in self.read("windows"))
-        got = collections.Counter({json.dumps(json.loads(value)): n for value, n in got.items()})
-        problems = [difference("windows", got, windows)]
-        files = collections.Counter()
-        for path in self.files.glob("[!.]*"):
-            files.update(path.read_text().split())
-        problems.append(difference("joined", files, joined))
-        table = {}
-        for key, value in self.read("newest"):
-            table[json.loads(key)["k"]] = json.loads(value)["n"] if value is not None else None
-        table.pop(-1, None)  # of the rows that close the windows
-        if table != newest:
-            problems.append(f"newest is {table}, not {newest}")
+        if process.wait(timeout=120) != 0:
+            return f"the last run failed: {self.said()}"
+        got = collections.Counter()
+        for _, value in self.read("lines"):
+            value = json.loads(value)
+            if value.get("id") != -1:
+                got[json.dumps(value)] += 1
+        problems = [difference("lines", got, lines)]
+        got = collections.Counter()
+        for path in self.files_here.glob("[!.]*"):
+            got.update(path.read_text().split())
+        problems.append(difference("files", got, files))
+        for topic, want in tables.items():
+            table = {}
+            for key, value in self.read(topic):
+                table[tuple(json.loads(key).values())] = value and list(json.loads(value).values())[-1]
+            got = {key: value for key, value in table.items() if key[0] != -1 and value is not None}
+            problems.append(difference(topic, collections.Counter(got.items()), collections.Counter(want.items())))
         return "; ".join(problem for problem in problems if problem)
 
 
@@ -155,23 +214,37 @@ def difference(name, got, want):
             f"{sum(doubled.values())} too many {list(doubled)[:3]}")
 
 
-def cycles(folder, address, sabot, log, rng, count):
-    """Kills the job so many times; (problem, kills per point, restores)."""
-    job = Job(folder, address, sabot, log)
-    killed = collections.Counter()
+def options_of(rng):
+    """Settings that a job may be restored with, whatever its checkpoint was made with."""
+    return rng.choice(((), (), ("--unaligned",), ("--unaligned=5ms",)))
+
+
+def one_round(job, rng, count, killed):
+    """Kills a job so many times; the problem, restores."""
     restores = 0
+    points = [point for point in POINTS if point != "upload" or job.checkpoints.startswith("s3:")]
     job.feed()
     for cycle in range(count):
         job.feed()
-        point = rng.choice(POINTS) if cycle and rng.random() < 0.7 else None
-        environment, seconds = {}, rng.uniform(0.1, 1.2)
-        if point:
-            environment, seconds = {"SABOT_KILL_AT": f"{point}:{rng.randint(1, PASSED[point])}"}, 2.0
-        restores += job.checkpoints.exists() and any(job.checkpoints.glob("chk-*/MANIFEST"))
-        code, late = job.run(rng.choice((1, 2, 2, 3)), environment, seconds)
+        point = rng.choice(points) if cycle and rng.random() < 0.8 else None
+        environment = {"SABOT_KILL_AT": f"{point}:{rng.randint(1, rng.randint(1, PASSED[point]))}"} if point else {}
+        restores += job.restores()
+        code, late = job.run(rng.choice((1, 2, 2, 3)), options_of(rng), environment, rng)
         if code != -9:
-            log.flush()
-            log.seek(0)
-            return f"cycle {cycle} ({environment}) ended with {code}: {log.read()[-1000:]}", killed, restores
+            return f"cycle {cycle} ({environment}) ended with {code}: {job.said()}", restores
         killed["random moment" if late else point] += 1
-    return job.finish(2), killed, restores
+    return job.finish(2), restores
+
+
+def cycles(folder, address, sabot, s3, rng, kind, number, count):
+    """Kills jobs of a kind so many times; (problem, kills per point, restores)."""
+    killed, restores, problem = collections.Counter(), 0, ""
+    while count > 0 and not problem:
+        name = f"kill{os.getpid()}-{number}-{count}"
+        job = Job(name, kind, folder, address, sabot, s3)
+        problem, restored = one_round(job, rng, min(count, ROUND), killed)
+        restores += restored
+        count -= ROUND
+        job.input.kill()
+        job.log.close()
+    return problem, killed, restores
