@@ -1,9 +1,9 @@
-/* What bench/kafka/run measures latency with: a load, a reader, and a job written by hand. They use librdkafka alone and
- * are in C, so that they take as little as can be of the machine that they share with what they measure.
+/* What bench/kafka/run measures latency with: a load, a reader, and a job written by hand. They use librdkafka alone
+ * and are in C, so that they take as little as can be of the machine that they share with what they measure.
  *
- *   latency_bench load RATE SECONDS TOPIC ECHO   writes bids, each at the millisecond that its time says: a stall delays
- *       what follows and keeps its time (no coordinated omission). One in ECHO_EVERY goes to ECHO too. Prints for each
- *       millisecond how late it was, in us.
+ *   latency_bench load RATE SECONDS TOPIC ECHO   writes bids, each at the millisecond that its time says: a stall
+ *       delays what follows and keeps its time (no coordinated omission). One in ECHO_EVERY goes to ECHO too. Prints
+ *       for each millisecond how late it was, in us.
  *   latency_bench watch TOPIC FIELD              reads; prints of each message that comes, when SIGTERM does, its
  *       arrival, the time in the message, and the time in a field of its JSON, in us.
  *   latency_bench relay ROWS FROM TO             the floor: reads FROM, and when every partition has had a message of
