@@ -112,6 +112,7 @@ struct source_type {
     /* Metadata columns it can fill: type of a key, false = unknown. NULL where there are none. */
     bool (*metadata_type)(const char *key, struct type *out);
     bool takes_format;       /* 'format' = ... */
+    bool upserts;            /* rows are changes by primary key: +U replaces or adds, -D (its key only) removes */
     bool is_internal;        /* the engine makes its tables; WITH can't name it */
     bool nested_projection;  /* fills only the fields of ROW columns that schema names */
     /* Fixed schema of tables without declared columns (nexmark); NULL where it must be declared. */

@@ -170,6 +170,7 @@ struct rank_options {
     bool output_rank;
     bool input_retracts, emit_update_before;
     bool keep_last; /* limit 1, ORDER BY time DESC: among equal times the last arrival wins (Flink's deduplication) */
+    bool upserts;   /* limit 1, keep_last, no order: a row replaces that of its keys, a deletion has only the keys */
     int64_t ttl_ms;
 };
 

@@ -282,6 +282,39 @@ static sabot_status scan_options(struct physical_plan *plan, const struct plan *
     return SABOT_OK;
 }
 
+/* The operator of that name, or a refusal: this build may not have it. */
+static sabot_status find_op(const struct plan *node, const char *name, const char *what, const struct op_type **out,
+                            struct sabot_error *err) {
+    *out = op_find(name);
+    if (*out) { return SABOT_OK; }
+    return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "%s is understood, but can't run yet", what);
+}
+
+/* A changelog by key: what each change replaces is found, so that whatever stands above can take it back. */
+static sabot_status build_normalize(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
+                                    struct sabot_error *err) {
+    const struct plan_table *table = node->scan.table;
+    struct rank_options *options = ARENA_NEW(arena_of(plan), struct rank_options);
+    struct schema *output = NULL;
+    const struct op_type *type = NULL;
+    if (!options) { return PLAN_NO_MEMORY(err); }
+    if (table->n_primary_key == 0) {
+        return PLAN_FAIL(err, SABOT_ERR_PLAN, node->span, "table \"%s\" (connector '%s') needs PRIMARY KEY (...) NOT "
+                         "ENFORCED: its rows replace each other by it", table->name, table->connector->name);
+    }
+    SABOT_TRY(find_op(node, "rank", "a table that is a changelog", &type, err));
+    *options = (struct rank_options){
+        .keys = node->changes.key, .n_keys = node->changes.n_key, .first = 1, .limit = 1, .keep_last = true,
+        .upserts = true, .emit_update_before = node->changes.before, .ttl_ms = plan->options.state_ttl_ms,
+    };
+    SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
+    SABOT_TRY(copy_schema(plan, node->schema, &output, err));
+    const char *name = arena_format(arena_of(plan), "normalize.%s", table->name);
+    const char *label = arena_format(arena_of(plan), "Changelog(table=[%s])", table->name);
+    if (!name || !label) { return PLAN_NO_MEMORY(err); }
+    return add_op(plan, *vertex, type, options, output, name, label, err);
+}
+
 static sabot_status build_scan(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                struct sabot_error *err) {
     const struct plan_table *table = node->scan.table;
@@ -290,7 +323,9 @@ static sabot_status build_scan(struct physical_plan *plan, const struct plan *no
     plan->bounded = plan->bounded && node->bounded;
     SABOT_TRY(vertex_new(plan, plan->options.parallelism, vertex, err));
     const char *name = arena_format(arena_of(plan), "source.%s", table->name);
-    return name ? add_node(plan, *vertex, &op_source, options, node, name, err) : PLAN_NO_MEMORY(err);
+    if (!name) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(add_node(plan, *vertex, &op_source, options, node, name, err));
+    return table->connector->source->upserts ? build_normalize(plan, node, vertex, err) : SABOT_OK;
 }
 
 static sabot_status build_values(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
@@ -442,14 +477,6 @@ static sabot_status build_over(struct physical_plan *plan, const struct plan *no
     return add_node(plan, *vertex, &op_over, options, node, "over", err);
 }
 
-/* The operator of that name, or a refusal: this build may not have it. */
-static sabot_status find_op(const struct plan *node, const char *name, const char *what, const struct op_type **out,
-                            struct sabot_error *err) {
-    *out = op_find(name);
-    if (*out) { return SABOT_OK; }
-    return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span, "%s is understood, but can't run yet", what);
-}
-
 /* Results that change: the rows of a key go to one task. */
 static sabot_status build_group_update(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                        struct sabot_error *err) {
@@ -501,6 +528,12 @@ static sabot_status lookup_table(struct physical_plan *plan, const struct plan *
     if (scan->kind != PLAN_SCAN) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
                          "FOR SYSTEM_TIME AS OF takes a table, or a view that only selects columns and rows of one");
+    }
+    if (scan->scan.table->connector->source->upserts) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                         "a lookup join can't read table \"%s\" (connector '%s'), whose rows replace each other: "
+                         "join it without FOR SYSTEM_TIME AS OF", scan->scan.table->name,
+                         scan->scan.table->connector->name);
     }
     if (!scan->bounded) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,

@@ -1,6 +1,7 @@
 /* Changelogs: what of inserts, updates and deletes comes out of each node, and by which key its rows are replaced.
  *
- * Bottom-up: scans give inserts; GROUP BY without a window, outer joins and ROW_NUMBER give updates; whatever stands
+ * Bottom-up: scans give inserts, but for those of changelogs;
+ * GROUP BY without a window, outer joins and ROW_NUMBER give updates; whatever stands
  * above passes them on or can't take them. Top-down: -U is given out only where something above needs it, which is all
  * but a sink that replaces rows by exactly the key. The nodes are annotated in place: it is the last rule. */
 #include "plan/rules.h"
@@ -17,6 +18,7 @@ static const char *name_of(const struct plan *plan) {
         return plan->aggregate.is_distinct ? "DISTINCT" : plan->aggregate.n_keys ? "GROUP BY without a window"
                                                                                  : "an aggregate without a window";
     case PLAN_RANK: return "ROW_NUMBER()";
+    case PLAN_SCAN: return "a table that is a changelog";
     case PLAN_WINDOW_AGGREGATE: return "a window with early results or allowed lateness";
     case PLAN_JOIN:
         switch (plan->join.kind) {
@@ -67,6 +69,23 @@ static sabot_status project_key(struct plan_arena *plans, const struct plan *pla
         key[i] = at;
     }
     changes->key = key;
+    return SABOT_OK;
+}
+
+/* A changelog by primary key, which the scan keeps. */
+static sabot_status scan_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                 struct sabot_error *err) {
+    const struct plan_table *table = plan->scan.table;
+    if (!table->connector->source || !table->connector->source->upserts) { return SABOT_OK; }
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(table->n_primary_key + 1) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < table->n_primary_key; i++) {
+        int32_t at = 0;
+        while (plan->scan.picked[at] != table->primary_key[i]) { at++; }
+        key[i] = at;
+    }
+    *changes = (struct plan_changes){.updating = true, .deletes = true, .cause = plan, .key = key,
+                                     .n_key = table->n_primary_key};
     return SABOT_OK;
 }
 
@@ -157,7 +176,7 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
     }
     const struct plan *input = plan->n_inputs ? plan->inputs[0] : NULL;
     switch (plan->kind) {
-    case PLAN_SCAN:
+    case PLAN_SCAN: SABOT_TRY(scan_changes(plans, plan, &changes, err)); break;
     case PLAN_VALUES: break;
     case PLAN_FILTER:
     case PLAN_SINK: changes = input->changes; break;

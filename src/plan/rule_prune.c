@@ -171,6 +171,12 @@ static sabot_status table_usage(struct plan_arena *plans, const struct plan *sca
         SABOT_TRY(merge_usage(plans, &columns[column], &mine[i], scan->schema->fields[i].type, err));
         emitted[column] = emitted[column] || mine[i].any;
     }
+    if (table->connector->source->upserts) { /* its rows are told apart by their key */
+        for (int32_t i = 0; i < table->n_primary_key; i++) {
+            use_whole(&columns[table->primary_key[i]]);
+            emitted[table->primary_key[i]] = true;
+        }
+    }
     if (scan->scan.needs_watermark && table->rowtime >= 0) {
         struct usage *read = NULL;
         SABOT_TRY(usages_new(plans, table->n_columns, &read, err));

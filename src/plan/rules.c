@@ -171,6 +171,8 @@ static sabot_status push_into_scan(struct plan_arena *plans, struct plan *plan, 
                                    struct plan **out, struct sabot_error *err) {
     *out = plan;
     if (conditions->n == 0) { return SABOT_OK; }
+    /* Of a changelog a change may be dropped only when it is known what it replaces. */
+    if (plan->scan.table->connector->source->upserts) { return filter_above(plans, plan, conditions, out, err); }
     struct plan *copy = ARENA_NEW(&plans->arena, struct plan);
     struct conditions all;
     if (!copy) { return PLAN_NO_MEMORY(err); }

@@ -1,4 +1,4 @@
-/* The source "kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p)
+/* The sources "kafka" and "upsert-kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p)
  * modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there,
  * copies the payloads into one block and decodes it at once. Requests that wait for a broker (offsets, new partitions)
  * run on a helper thread; poll goes on when they are answered. */
@@ -180,7 +180,11 @@ static sabot_status options_read(struct source *source, struct sabot_error *err)
                           table->name, topic ? "not both" : "none is");
     }
     if (pattern) { SABOT_TRY(pattern_read(source, pattern, err)); }
-    SABOT_TRY(place_read(table, "scan.startup", &source->start, err));
+    if (kafka_is_upsert(table)) { /* a changelog is read from its beginning */
+        source->start = (struct place){.where = WHERE_EARLIEST, .option = "scan.startup"};
+    } else {
+        SABOT_TRY(place_read(table, "scan.startup", &source->start, err));
+    }
     SABOT_TRY(place_read(table, "scan.bounded", &source->stop, err));
     SABOT_TRY(option_duration(table, kafka_options, "scan.topic-partition-discovery.interval", &source->discovery_ns,
                               err));
@@ -854,6 +858,27 @@ const struct source_type kafka_source = {
     .is_bounded = kafka_is_bounded,
     .metadata_type = kafka_metadata_type,
     .takes_format = true,
+    .nested_projection = true,
+    .schema = NULL,
+    .open = kafka_open,
+    .restore = kafka_restore,
+    .poll = kafka_poll,
+    .n_splits = kafka_n_splits,
+    .split = kafka_split,
+    .pause = kafka_pause,
+    .position = kafka_position,
+    .on_complete = kafka_on_complete,
+    .close = kafka_close,
+};
+
+const struct source_type upsert_kafka_source = {
+    .name = "upsert-kafka",
+    .summary = "the newest message of each key, and deletions",
+    .options = upsert_kafka_options,
+    .is_bounded = kafka_is_bounded,
+    .metadata_type = kafka_metadata_type,
+    .takes_format = true,
+    .upserts = true,
     .nested_projection = true,
     .schema = NULL,
     .open = kafka_open,

@@ -9,6 +9,9 @@
  * TTL, as Flink's: a row is forgotten without a word when it was written so long ago (processing time). Before a batch
  * is taken in, its partitions and some other rows are looked at for their age.
  *
+ * With `upserts` the input is a changelog by key, whose rows do not say what they replace (upsert-kafka): the newest row
+ * of each key is kept, and what comes out says it.
+ *
  * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
  * was, and only what differs in the end is given out and written. */
 #include <math.h>
@@ -757,6 +760,10 @@ static sabot_status take_rows(struct rank *self, const struct batch *batch, cons
         ((struct item *)self->entered.items)[row].partition = -1;
         if (kind == ROW_INSERT || kind == ROW_UPDATE_AFTER) {
             SABOT_TRY(row_enter(self, row, partitions[i], word, err));
+        } else if (self->options->upserts) {
+            if (run_of(self, partitions[i])->count == 0) { continue; } /* of a key that is not there */
+            SABOT_TRY(touch(self, partitions[i], err));
+            SABOT_TRY(take_out(self, partitions[i], 0, err));
         } else if (self->options->input_retracts) {
             SABOT_TRY(row_leave(self, row, partitions[i], word, err));
         } else {
@@ -826,7 +833,9 @@ static sabot_status rank_on_batch(struct op *op, int32_t input, struct batch *ta
     self->touched.n = self->old.n = self->left.n = 0;
     look_at_state(self, batch);
     SABOT_TRY(take_rows(self, batch, self->slots.items, err));
-    if (self->options->input_retracts) { SABOT_TRY(touch_empty(self, self->slots.items, batch->selected, err)); }
+    if (self->options->input_retracts || self->options->upserts) {
+        SABOT_TRY(touch_empty(self, self->slots.items, batch->selected, err));
+    }
     SABOT_TRY(find_changes(self, err));
     SABOT_TRY(give(self, out, err)); /* rows that have left are still in the table */
     SABOT_TRY(write_rows(self, err));
