@@ -1,7 +1,7 @@
-/* The sources "kafka" and "upsert-kafka". A split is a partition; partition p of a topic is read by subtask (hash of the topic + p)
- * modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes what is there,
- * copies the payloads into one block and decodes it at once. Requests that wait for a broker (offsets, new partitions)
- * run on a helper thread; poll goes on when they are answered. */
+/* The sources "kafka" and "upsert-kafka". A split is a partition; partition p of a topic is read by subtask (hash of
+ * the topic + p) modulo the parallelism. librdkafka's threads fetch into one bounded queue per partition; poll takes
+ * what is there, copies the payloads into one block and decodes it at once. Requests that wait for a broker (offsets,
+ * new partitions) run on a helper thread; poll goes on when they are answered. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -9,8 +9,8 @@
  * TTL, as Flink's: a row is forgotten without a word when it was written so long ago (processing time). Before a batch
  * is taken in, its partitions and some other rows are looked at for their age.
  *
- * With `upserts` the input is a changelog by key, whose rows do not say what they replace (upsert-kafka): the newest row
- * of each key is kept, and what comes out says it.
+ * With `upserts` the input is a changelog by key, whose rows do not say what they replace (upsert-kafka): the newest
+ * row of each key is kept, and what comes out says it.
  *
  * A mini-batch is one input batch: its rows go into the runs, then each touched partition is compared with what it
  * was, and only what differs in the end is given out and written. */
