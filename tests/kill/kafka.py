@@ -214,14 +214,18 @@ def difference(name, got, want):
             f"{sum(doubled.values())} too many {list(doubled)[:3]}")
 
 
-def options_of(rng):
-    """Settings that a job may be restored with, whatever its checkpoint was made with."""
-    return rng.choice(((), (), ("--unaligned",), ("--unaligned=5ms",)))
+def options_of(rng, unaligned):
+    """Parallelism and settings that a job may be restored with, whatever its checkpoint was made with."""
+    options = ("--set", "execution.checkpointing.incremental=false") if rng.random() < 0.3 else ()
+    if not unaligned:
+        return rng.choice((1, 2, 2, 3)), options
+    # rows that a barrier has overtaken are on an exchange, which one task does not have: that is refused
+    return rng.choice((2, 2, 3)), options + rng.choice(((), ("--unaligned",), ("--unaligned=5ms",)))
 
 
 def one_round(job, rng, count, killed):
-    """Kills a job so many times; the problem, restores."""
-    restores = 0
+    """Kills a job so many times; the problem, restores. Half of the jobs have unaligned barriers at times."""
+    restores, unaligned = 0, rng.random() < 0.5
     points = [point for point in POINTS if point != "upload" or job.checkpoints.startswith("s3:")]
     job.feed()
     for cycle in range(count):
@@ -229,7 +233,7 @@ def one_round(job, rng, count, killed):
         point = rng.choice(points) if cycle and rng.random() < 0.8 else None
         environment = {"SABOT_KILL_AT": f"{point}:{rng.randint(1, rng.randint(1, PASSED[point]))}"} if point else {}
         restores += job.restores()
-        code, late = job.run(rng.choice((1, 2, 2, 3)), options_of(rng), environment, rng)
+        code, late = job.run(*options_of(rng, unaligned), environment, rng)
         if code != -9:
             return f"cycle {cycle} ({environment}) ended with {code}: {job.said()}", restores
         killed["random moment" if late else point] += 1
