@@ -985,6 +985,16 @@ static sabot_status bind_constructor(const struct expr_scope *in, const char *na
     return call(in, name, args, (int32_t)expr->list.count, expr->span, out, err);
 }
 
+static sabot_status bind_scalar_subquery(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                         struct sabot_error *err) {
+    for (int32_t i = 0; in->scope && i < in->scope->n_scalars; i++) {
+        if (in->scope->scalars[i].call != expr) { continue; }
+        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->scalars[i].column, span_of(expr->span),
+                               out, err);
+    }
+    return no_subquery(expr, "a subquery as a value", err);
+}
+
 sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                        struct sabot_error *err) {
     const struct source_span span = span_of(expr->span);
@@ -1025,7 +1035,7 @@ sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr,
     case SQL_EXPR_IN: return bind_in_expr(in, expr, out, err);
     case SQL_EXPR_QUANTIFIED: return no_subquery(expr, "a comparison with ANY or ALL of a subquery", err);
     case SQL_EXPR_EXISTS: return no_subquery(expr, "EXISTS (SELECT ..)", err);
-    case SQL_EXPR_SUBQUERY: return no_subquery(expr, "a subquery as a value", err);
+    case SQL_EXPR_SUBQUERY: return bind_scalar_subquery(in, expr, out, err);
     case SQL_EXPR_ARRAY_QUERY: return no_subquery(expr, "ARRAY (SELECT ..)", err);
     case SQL_EXPR_CASE: return bind_case(in, expr, out, err);
     case SQL_EXPR_CAST: return bind_cast(in, expr, out, err);

@@ -26,6 +26,8 @@ struct scope {
     int32_t n_inner; /* the first tables, whose names hide those of the others (the query around); 0: all are equal */
     const struct scope_over *overs; /* calls with OVER (..) of the select list and QUALIFY, bound already */
     int32_t n_overs;
+    const struct scope_over *scalars; /* subqueries that are values: the same */
+    int32_t n_scalars;
 };
 
 struct cte_frame {
@@ -107,6 +109,11 @@ sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *exp
  * places (bind_over.c). */
 sabot_status bind_overs(struct binder *binder, const struct sql_select *select, struct scope *scope,
                        struct sabot_error *err);
+
+/* Subqueries that stand as values in a select list (not of a grouped SELECT), WHERE and QUALIFY: each is joined, as a
+ * column behind those of the scope (bind_over.c). */
+sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
+                                    struct scope *scope, struct sabot_error *err);
 
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,

@@ -1,5 +1,6 @@
 /* Functions with OVER (..): ROW_NUMBER() alone becomes a ranking (Top-N, deduplication), everything else aggregates in
- * the order of a time attribute. All of a SELECT have the same window, as in Flink. */
+ * the order of a time attribute. All of a SELECT have the same window, as in Flink. And subqueries that are values: both
+ * become columns behind those of the scope before anything else is bound. */
 #include <string.h>
 #include <strings.h>
 
@@ -11,6 +12,8 @@ struct found {
     const struct sql_expr *calls[OVERS_MAX];
     int32_t n;
     bool too_many;
+    const struct sql_expr *scalars[OVERS_MAX]; /* subqueries as values */
+    int32_t n_scalars;
 };
 
 static void find(const struct sql_expr *expr, struct found *found);
@@ -63,6 +66,13 @@ static void find(const struct sql_expr *expr, struct found *found) {
             found->too_many = true;
         } else {
             found->calls[found->n++] = expr;
+        }
+        break;
+    case SQL_EXPR_SUBQUERY:
+        if (found->n_scalars == OVERS_MAX) {
+            found->too_many = true;
+        } else {
+            found->scalars[found->n_scalars++] = expr;
         }
         break;
     default: break;
@@ -373,5 +383,53 @@ sabot_status bind_overs(struct binder *binder, const struct sql_select *select, 
                            : make_over(binder, &first, framed ? framed : written, calls, found.n, span, scope, err));
     scope->overs = overs;
     scope->n_overs = found.n;
+    return SABOT_OK;
+}
+
+/* ---- subqueries as values ---------------------------------------------------------------------------------------- */
+
+/* Has one row whatever its input: nothing but aggregates of all rows. */
+static bool is_one_row(const struct sql_query *query) {
+    const struct sql_select *select = &query->select;
+    return query->kind == SQL_QUERY_SELECT && !query->order_by.count && !query->limit && !query->offset &&
+           !select->distinct && !select->has_group_by && !select->having && !select->qualify &&
+           select->items.count == 1 && has_aggregate(select->items.items[0].expr);
+}
+
+static sabot_status join_scalar(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
+                                struct sabot_error *err) {
+    struct plan *value = NULL;
+    if (!is_one_row(expr->query)) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
+                        "a subquery as a value is one aggregate without GROUP BY, such as (SELECT MAX(x) FROM t): "
+                        "others may have more rows than one");
+    }
+    SABOT_TRY(bind_query(binder, expr->query, &value, err));
+    /* Bounded, there is one row; else there is none before the first has come: then the value is NULL. */
+    const enum plan_join_kind kind = value->bounded ? PLAN_JOIN_CROSS : PLAN_JOIN_LEFT;
+    struct plan *joined = NULL;
+    SABOT_TRY(plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &joined, err));
+    return bind_unique_names(binder, joined, &scope->plan, err);
+}
+
+sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
+                                    struct scope *scope, struct sabot_error *err) {
+    struct found found = {.n = 0};
+    for (unsigned i = 0; i < select->items.count && !grouped; i++) { find(select->items.items[i].expr, &found); }
+    find(select->where, &found);
+    find(select->qualify, &found);
+    if (found.n_scalars == 0) { return SABOT_OK; }
+    if (found.too_many) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
+                        OVERS_MAX);
+    }
+    struct scope_over *scalars = arena_alloc(&binder->plans->arena, (size_t)found.n_scalars * sizeof *scalars);
+    if (!scalars) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < found.n_scalars; i++) {
+        scalars[i] = (struct scope_over){.call = found.scalars[i], .column = scope->plan->schema->n_fields};
+        SABOT_TRY(join_scalar(binder, found.scalars[i], scope, err));
+    }
+    scope->scalars = scalars;
+    scope->n_scalars = found.n_scalars;
     return SABOT_OK;
 }

@@ -474,6 +474,7 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
     } else {
         SABOT_TRY(one_row(binder, query->span, &scope.plan, err));
     }
+    SABOT_TRY(bind_scalar_subqueries(binder, select, select_is_grouped(select), &scope, err));
     if (select->where) {
         SABOT_TRY(bind_where(binder, select->where, &scope, err));
     }
