@@ -640,7 +640,7 @@ static void state_of_another_type_is_refused_with_a_sentence(void **state) {
                                                                    .schema = changed.schema, .n_keys = 1}, &table,
                                                                        &err),
                      SABOT_ERR_STATE);
-    assert_non_null(strstr(err.message, "k0 is STRING"));
+    assert_non_null(strstr(err.message, "column k0 was BIGINT and is STRING"));
     state_tables_free(tables);
     state_snapshots_free(snapshots, n);
     fixture_close(&changed);
