@@ -1,6 +1,6 @@
 /* Functions with OVER (..): ROW_NUMBER() alone becomes a ranking (Top-N, deduplication), everything else aggregates in
- * the order of a time attribute. All of a SELECT have the same window, as in Flink. And subqueries that are values: both
- * become columns behind those of the scope before anything else is bound. */
+ * the order of a time attribute. All of a SELECT have the same window, as in Flink.
+ * And subqueries that are values. Both become columns behind those of the scope before anything else is bound. */
 #include <string.h>
 #include <strings.h>
 
