@@ -601,6 +601,94 @@ static void functions_of_several_types(void) {
     sabot_engine_close(engine);
 }
 
+/* --- process functions */
+struct counts {
+    struct ArrowArray column, *columns[1];
+    const void *buffers[2], *none[1];
+    int64_t values[];
+};
+static void counts_column_release(struct ArrowArray *array) { array->release = NULL; }
+static void counts_release(struct ArrowArray *array) {
+    free(array->private_data);
+    array->release = NULL;
+}
+
+/* How many rows its key has had, for every row; user: a limit that it fails at. */
+static sabot_status count_rows(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                               struct sabot_error *err) {
+    const int64_t limit = *(const int64_t *)instance;
+    struct counts *counts = calloc(1, sizeof *counts + (size_t)call->n_rows * sizeof(int64_t));
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        int64_t before = 0;
+        bool found;
+        sabot_status status = sabot_state_get(process, 0, &k, 1, &before, &found, err);
+        if (!found) { before = 0; }
+        for (int32_t i = call->key_starts[k]; i < call->key_starts[k + 1]; i++) { counts->values[i] = ++before; }
+        if (status == SABOT_OK) { status = sabot_state_put(process, 0, &k, 1, &before, err); }
+        if (status == SABOT_OK && before > limit) {
+            snprintf(err->message, sizeof err->message, "a key has more than %lld rows", (long long)limit);
+            status = SABOT_ERR_DATA;
+        }
+        if (status != SABOT_OK) {
+            free(counts);
+            return status;
+        }
+    }
+    counts->buffers[1] = counts->values;
+    counts->column = (struct ArrowArray){
+        .length = call->n_rows, .n_buffers = 2, .buffers = counts->buffers, .release = counts_column_release};
+    counts->columns[0] = &counts->column;
+    struct ArrowArray rows = {.length = call->n_rows, .n_buffers = 1, .buffers = counts->none, .n_children = 1,
+                              .children = counts->columns, .release = counts_release, .private_data = counts};
+    return sabot_emit(process, &rows, NULL, err);
+}
+
+static void process_functions(void) {
+    struct sabot_engine *engine = engine_new();
+    int64_t limit = 100;
+    static const struct sabot_process_column n[] = {{"n", "BIGINT"}}, wrong[] = {{"n", "BIGINTT"}};
+    static const struct sabot_process_state states[] = {{.name = "n", .kind = SABOT_VALUE, .type = SABOT_BIGINT},
+                                                        {.name = "n", .kind = SABOT_VALUE, .type = SABOT_BIGINT}};
+    static const struct sabot_process_timer timers[] = {{.name = "t"}};
+    struct sabot_process_function function = {.size = sizeof function, .name = "count_rows", .columns = n,
+                                              .n_columns = 1, .states = states, .n_states = 1, .process = count_rows,
+                                              .user = &limit};
+    OK(sabot_engine_register_process_function(engine, &function, err));
+    static const char of[] = "count_rows(input => TABLE (SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (3, 'a'), (4, 'a')) "
+                             "AS v (id, k)) PARTITION BY k)";
+    char sql[512];
+    snprintf(sql, sizeof sql, "SELECT SUM(n * CASE WHEN k = 'a' THEN 10 ELSE 1 END) FROM %s", of);
+    CHECK(number_of(engine, sql) == 61);
+    limit = 2;
+    snprintf(sql, sizeof sql, "SELECT * FROM %s", of);
+    query_fails(engine, sql, "count_rows(), process: a key has more than 2 rows");
+
+    FAILS(SABOT_ERR_USAGE, "function", sabot_engine_register_process_function(engine, NULL, err));
+    struct sabot_process_function bad = function;
+    bad.process = NULL;
+    FAILS(SABOT_ERR_USAGE, "no process()", sabot_engine_register_process_function(engine, &bad, err));
+    bad = function;
+    bad.n_states = 2;
+    FAILS(SABOT_ERR_USAGE, "declared twice", sabot_engine_register_process_function(engine, &bad, err));
+    bad = function;
+    bad.timers = timers;
+    bad.n_timers = 1;
+    FAILS(SABOT_ERR_USAGE, "no on_timer()", sabot_engine_register_process_function(engine, &bad, err));
+    bad.on_timer = count_rows;
+    bad.pass_columns_through = true;
+    FAILS(SABOT_ERR_USAGE, "passes columns through", sabot_engine_register_process_function(engine, &bad, err));
+    bad = function;
+    bad.columns = wrong;
+    FAILS(SABOT_ERR_PLAN, "BIGINTT", sabot_engine_register_process_function(engine, &bad, err));
+    bad = function;
+    bad.n_columns = 0;
+    FAILS(SABOT_ERR_USAGE, "no output columns", sabot_engine_register_process_function(engine, &bad, err));
+    bad = function;
+    bad.size = 0;
+    FAILS(SABOT_ERR_USAGE, "size", sabot_engine_register_process_function(engine, &bad, err));
+    sabot_engine_close(engine);
+}
+
 static void functions_that_fail(void) {
     struct sabot_engine *engine = engine_new();
     function_register(engine, "one_too_few", one_too_few, NULL);
@@ -794,6 +882,7 @@ static const struct {
     {"functions of a program: two engines, NULL, some rows of a batch", functions_of_a_program},
     {"functions of several types", functions_of_several_types},
     {"functions that fail", functions_that_fail},
+    {"process functions of a program: state by key, failures, wrong declarations", process_functions},
     {"a function without arguments is called per row", a_function_without_arguments_is_called_per_row},
     {"a connector gets its options and gives rows", connector_gives_rows},
     {"a connector restored from a checkpoint: nothing lost, nothing doubled", connector_is_restored},
