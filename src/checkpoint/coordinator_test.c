@@ -389,8 +389,7 @@ static void a_state_file_that_is_not_what_was_written_is_refused(void **state) {
         data[at] ^= 0x10;
         assert_int_equal(env_write_file(fixture.env, file, data, size, NULL), SABOT_OK);
         data[at] ^= 0x10;
-        assert_int_equal(storage_read_table(fixture.store, path, &pool, item, rows_drop, NULL, &err),
-                         SABOT_ERR_CORRUPT);
+        assert_int_equal(storage_verify(fixture.store, path, &manifest, &err), SABOT_ERR_CORRUPT);
         assert_non_null(strstr(err.message, "is not what was written"));
         assert_non_null(strstr(err.message, item->file));
     }
