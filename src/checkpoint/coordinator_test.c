@@ -238,6 +238,23 @@ static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
     fixture_clear(&fixture);
 }
 
+/* Failures are counted in a row: one that is complete between them begins the count anew. */
+static void a_complete_checkpoint_forgives_the_failures_before_it(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    struct sabot_error fatal = {0};
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2; i++) { /* three would be too many */
+            const int64_t before = fixture.aborted;
+            while (fixture.aborted == before && fatal.status == SABOT_OK) { pass(&fixture, 50, &fatal); }
+        }
+        assert_int_equal(fatal.status, SABOT_OK);
+        complete_one(&fixture, fixture.triggered + (fixture.triggered == fixture.aborted), 5);
+    }
+    fixture_clear(&fixture);
+}
+
 static void requests_wait_and_share(void **state) {
     (void)state;
     struct fixture fixture;
@@ -419,6 +436,7 @@ int main(void) {
         cmocka_unit_test(only_the_newest_are_kept),
         cmocka_unit_test(a_disk_that_fails_to_answer_loses_no_checkpoint),
         cmocka_unit_test(a_checkpoint_that_takes_too_long_is_given_up),
+        cmocka_unit_test(a_complete_checkpoint_forgives_the_failures_before_it),
         cmocka_unit_test(requests_wait_and_share),
         cmocka_unit_test(rows_come_back_as_they_were),
         cmocka_unit_test(torn_checkpoints_are_skipped_and_damage_is_refused),
