@@ -192,7 +192,8 @@ static int result_compare(const void *a, const void *b) {
 static void check_once(struct world *world) {
     qsort(world->store.rows, (size_t)world->store.n, sizeof *world->store.rows, result_compare);
     for (int64_t i = 1; i < world->store.n; i++) {
-        check(world, result_compare(&world->store.rows[i - 1], &world->store.rows[i]) != 0, "a window came twice", NULL);
+        const struct test_result *row = &world->store.rows[i];
+        check(world, result_compare(row - 1, row) != 0, "a window came twice", NULL);
     }
     results_of_late_runs += world->store.n;
 }
