@@ -141,10 +141,17 @@ void column_builder_clear(struct column_builder *builder) {
 
 sabot_status column_builder_finish(struct column_builder *builder, struct column **out, struct sabot_error *err) {
     *out = NULL;
-    SABOT_TRY(heaps_grow(builder, err));
+    const sabot_status grown = heaps_grow(builder, err);
+    if (grown != SABOT_OK) {
+        column_builder_clear(builder);
+        return grown;
+    }
     const int32_t more = (builder->values_buffer != NULL) + (builder->validity_buffer != NULL);
     struct buffer **owners = malloc((size_t)(builder->n_heaps + more) * sizeof(struct buffer *) + 1);
-    if (!owners) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column"); }
+    if (!owners) {
+        column_builder_clear(builder);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
+    }
     int32_t n = 0;
     if (builder->values_buffer) { owners[n++] = builder->values_buffer; }
     if (builder->validity_buffer) { owners[n++] = builder->validity_buffer; }

@@ -307,7 +307,11 @@ static sabot_status failure_unlock(struct sink *sink, struct sabot_error *err) {
 static sabot_status file_write_batch(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
     *full = false;
     env_mutex_lock(sink->mutex);
-    SABOT_TRY(failure_unlock(sink, err));
+    const sabot_status status = failure_unlock(sink, err);
+    if (status != SABOT_OK) {
+        batch_unref(batch); /* it is ours also where it can't be written any more */
+        return status;
+    }
     if (sink->queue_count == QUEUE) {
         *full = true;
         sink->full_told = true;
