@@ -604,12 +604,13 @@ static sabot_status messages_sort(struct source *source, struct split *split, ss
         bool row = false;
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             status = event_take(source, split, message, err);
-        } else if (message->offset >= split->offset && message->offset < split->stop) {
+        } else if (message->offset < split->stop) {
+            /* It may lie before the last one: 'properties.auto.offset.reset' has gone back to what is there. */
             split->offset = message->offset + 1;
             bytes += (int64_t)(message->len + message->key_len);
             /* A deletion in a compacted topic is no row, as in Flink, but a change for 'upsert-kafka'. */
             row = message->payload != NULL || source->layout.upsert;
-        } else if (message->offset >= split->stop) {
+        } else {
             split->offset = split->stop;
         }
         if (row) {
