@@ -23,8 +23,10 @@ pub struct Writer {
     url: String,
 }
 
+/// The namenode sends the stack of its exception along: only the first line says something.
 fn failed(url: &str, error: HdfsError) -> Failure {
     let text = chain(&error);
+    let text = text.lines().next().unwrap_or_default();
     let (code, advice) = match &error {
         HdfsError::FileNotFound(_) => (status::ERR_NOT_FOUND, String::new()),
         HdfsError::IOError(_) | HdfsError::DataTransferError(_) | HdfsError::OperationFailed(_) => {
@@ -64,6 +66,11 @@ impl Hdfs {
         let mut builder = ClientBuilder::new().with_url(url).with_io_runtime(crate::runtime().handle().clone());
         if let Some(user) = settings.get("hdfs.user", &[]) {
             builder = builder.with_user(user);
+        }
+        /* Where there is one namenode, trying again is our affair alone; among several the client looks for the one
+         * that is active. */
+        if url.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+            builder = builder.with_config([("dfs.client.failover.max.attempts", "0")]);
         }
         let client = builder.build().map_err(|e| failed(url, e))?;
         Ok(Hdfs { client, url: url.to_string(), timeout: settings.timeout, retries: settings.retries })
@@ -142,16 +149,16 @@ impl Hdfs {
         let mut writer = self.create(&hidden).await?;
         writer.write(data).await?;
         writer.finish().await?;
-        let won = match self.tried(|| self.client.rename(&hidden, path, false)).await {
+        match self.tried(|| self.client.rename(&hidden, path, false)).await {
             Ok(()) => return Ok(true),
-            Err(Ok(HdfsError::AlreadyExists(_))) => false,
-            /* the answer to a rename may be lost: then ours is gone, and what is there is ours */
-            Err(Ok(HdfsError::FileNotFound(_))) => {
-                let mut there = vec![0; data.len()];
-                let size = self.stat(path).await?.size;
-                size == data.len() as u64 && self.read(path, 0, &mut there).await.is_ok() && there == data
-            }
+            /* An answer that was lost makes the repeated rename fail: look whose file it is. */
+            Err(Ok(HdfsError::AlreadyExists(_) | HdfsError::FileNotFound(_))) => {}
             Err(error) => return Err(self.told(error)),
+        }
+        let won = self.stat(path).await?.size == data.len() as u64 && {
+            let mut there = vec![0; data.len()];
+            self.read(path, 0, &mut there).await?;
+            there == data
         };
         let _ = self.tried(|| self.client.delete(&hidden, false)).await;
         Ok(won)
