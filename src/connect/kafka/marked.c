@@ -8,10 +8,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "connect/kafka/client.h"
+#include "connect/kafka/messages.h"
 
 #define STEP_TIMEOUT_MS 1000 /* of one call, between two looks at `stop` */
 #define RETRY_NS INT64_C(100000000)
 #define REOPENED_MAX 5
+#define MARK_AGE_NS (INT64_C(3600) * 1000000000)
 
 static const char *const producer_defaults[][2] = {
     {"partitioner", "murmur2_random"}, /* as Java's client */
@@ -22,9 +25,18 @@ static const char *const producer_defaults[][2] = {
     {NULL, NULL},
 };
 
+struct kafka_marked {
+    struct epochs_target target;
+    struct kafka_client client;
+    rd_kafka_topic_t *topic;
+    uint64_t token;              /* of this process's use of the id */
+    uint64_t mark_token;
+    rd_kafka_resp_err_t failure; /* of a message in the open transaction */
+};
+
 enum outcome { OUTCOME_DONE, OUTCOME_AGAIN /* the same call */, OUTCOME_ABORT, OUTCOME_LOST /* the producer */ };
 
-static bool stopping(const struct kafka_marked *self) { return self->stop && atomic_load(self->stop); }
+static bool stopping(const struct kafka_marked *self) { return self->target.stop && atomic_load(self->target.stop); }
 
 /* ---- the mark ---- */
 
@@ -45,7 +57,7 @@ static rd_kafka_resp_err_t mark_take(struct kafka_marked *self, rd_kafka_event_t
             rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
         const rd_kafka_error_t *error = n ? rd_kafka_group_result_error(groups[0]) : NULL;
         const rd_kafka_topic_partition_list_t *list = n ? rd_kafka_group_result_partitions(groups[0]) : NULL;
-        self->mark = -1;
+        self->target.mark = -1;
         self->mark_token = 0;
         if (error) {
             code = rd_kafka_error_code(error);
@@ -53,7 +65,7 @@ static rd_kafka_resp_err_t mark_take(struct kafka_marked *self, rd_kafka_event_t
         } else if (list && list->cnt == 1 && list->elems[0].err) {
             code = list->elems[0].err;
         } else if (list && list->cnt == 1) {
-            self->mark = mark_parse(&list->elems[0], &self->mark_token);
+            self->target.mark = mark_parse(&list->elems[0], &self->mark_token);
         }
     }
     return code;
@@ -63,10 +75,10 @@ static rd_kafka_resp_err_t mark_ask(struct kafka_marked *self) {
     rd_kafka_t *handle = self->client.handle;
     char reason[256];
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, self->topic_name, 0);
-    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(self->id, list);
+    rd_kafka_topic_partition_list_add(list, self->target.place, 0);
+    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(self->target.id, list);
     rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    const int timeout_ms = kafka_timeout_ms(self->context->table);
+    const int timeout_ms = kafka_timeout_ms(self->target.context->table);
     rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason);
     rd_kafka_error_t *error = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
     if (error) { rd_kafka_error_destroy(error); }
@@ -83,13 +95,13 @@ static rd_kafka_resp_err_t mark_ask(struct kafka_marked *self) {
 }
 
 static sabot_status mark_read(struct kafka_marked *self, struct sabot_error *err) {
-    struct env *env = self->context->env;
-    const int64_t end_ns = env_now_ns(env) + kafka_timeout_ms(self->context->table) * INT64_C(1000000);
+    struct env *env = self->target.context->env;
+    const int64_t end_ns = env_now_ns(env) + kafka_timeout_ms(self->target.context->table) * INT64_C(1000000);
     rd_kafka_resp_err_t code;
     while (kafka_is_passing(code = mark_ask(self)) && env_now_ns(env) < end_ns) { env_sleep_ns(env, RETRY_NS); }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { return SABOT_OK; }
     char what[400];
-    snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->id);
+    snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->target.id);
     return kafka_client_fail(&self->client, code, what, err);
 }
 
@@ -113,26 +125,26 @@ static sabot_status conf_set(rd_kafka_conf_t *conf, const char *name, const char
 }
 
 static sabot_status producer_start(struct kafka_marked *self, struct sabot_error *err) {
-    const struct connector_table *table = self->context->table;
+    const struct connector_table *table = self->target.context->table;
     rd_kafka_conf_t *conf;
     SABOT_TRY(kafka_conf_new(table, producer_defaults, &conf, err));
     const char *timeout = kafka_property(table, "transaction.timeout.ms");
-    sabot_status status = conf_set(conf, "transactional.id", self->id, table->name, err);
+    sabot_status status = conf_set(conf, "transactional.id", self->target.id, table->name, err);
     if (status == SABOT_OK && timeout) { status = conf_set(conf, "transaction.timeout.ms", timeout, table->name, err); }
     if (status != SABOT_OK) {
         rd_kafka_conf_destroy(conf);
         return status;
     }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    SABOT_TRY(kafka_client_open(&self->client, self->context->env, table, RD_KAFKA_PRODUCER, conf, err));
-    self->topic = rd_kafka_topic_new(self->client.handle, self->topic_name, NULL);
-    if (!self->topic) { return kafka_client_fail(&self->client, rd_kafka_last_error(), self->topic_name, err); }
+    SABOT_TRY(kafka_client_open(&self->client, self->target.context->env, table, RD_KAFKA_PRODUCER, conf, err));
+    self->topic = rd_kafka_topic_new(self->client.handle, self->target.place, NULL);
+    if (!self->topic) { return kafka_client_fail(&self->client, rd_kafka_last_error(), self->target.place, err); }
     rd_kafka_error_t *error = rd_kafka_init_transactions(self->client.handle, kafka_timeout_ms(table));
     if (error) {
         const rd_kafka_resp_err_t code = rd_kafka_error_code(error);
         rd_kafka_error_destroy(error);
         char what[400];
-        snprintf(what, sizeof what, "take over transactional id '%s'", self->id);
+        snprintf(what, sizeof what, "take over transactional id '%s'", self->target.id);
         return kafka_client_fail(&self->client, code, what, err);
     }
     return mark_read(self, err);
@@ -147,15 +159,13 @@ static void producer_end(struct kafka_marked *self) {
     kafka_client_close(&self->client);
 }
 
-sabot_status kafka_marked_open(struct kafka_marked *self, const struct connector_context *context, const char *id,
-                               const char *topic, _Atomic bool *stop, struct sabot_error *err) {
-    *self = (struct kafka_marked){.context = context, .mark = -1, .token = env_random(context->env) | 1, .stop = stop};
-    snprintf(self->id, sizeof self->id, "%s", id);
-    snprintf(self->topic_name, sizeof self->topic_name, "%s", topic);
+static sabot_status marked_open(struct epochs_target *target, struct sabot_error *err) {
+    struct kafka_marked *self = (struct kafka_marked *)target;
+    self->token = env_random(target->context->env) | 1;
     return producer_start(self, err);
 }
 
-void kafka_marked_close(struct kafka_marked *self) { producer_end(self); }
+static void marked_close(struct epochs_target *target) { producer_end((struct kafka_marked *)target); }
 
 /* ---- one transaction ---- */
 
@@ -173,17 +183,17 @@ static enum outcome outcome_of(struct kafka_marked *self, rd_kafka_error_t *erro
     if (self->failure == RD_KAFKA_RESP_ERR_NO_ERROR && outcome != OUTCOME_AGAIN) {
         self->failure = rd_kafka_error_code(error);
     }
-    log_write(self->context->env, outcome == OUTCOME_AGAIN ? LOG_DEBUG : LOG_WARNING,
-              "kafka: transactional id '%s': %s: %s", self->id, what, rd_kafka_error_string(error));
+    log_write(self->target.context->env, outcome == OUTCOME_AGAIN ? LOG_DEBUG : LOG_WARNING,
+              "kafka: transactional id '%s': %s: %s", self->target.id, what, rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     return outcome;
 }
 
-static enum outcome messages_produce(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+static enum outcome messages_produce(struct kafka_marked *self, const struct epoch *epoch) {
     struct kafka_message message;
     int64_t n = 0;
     for (size_t at = 0; kafka_message_load(epoch->data, epoch->size, &at, &message); n++) {
-        if (n == epoch->n / 2) { env_point(self->context->env, ENV_POINT_KAFKA_PRODUCE); }
+        if (n == epoch->n / 2) { env_point(self->target.context->env, ENV_POINT_KAFKA_PRODUCE); }
         rd_kafka_resp_err_t code;
         while ((code = kafka_message_produce(self->client.handle, self->topic, message.partition, &message)) ==
                RD_KAFKA_RESP_ERR__QUEUE_FULL) {
@@ -197,16 +207,16 @@ static enum outcome messages_produce(struct kafka_marked *self, const struct kaf
     return OUTCOME_DONE;
 }
 
-static enum outcome mark_send(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+static enum outcome mark_send(struct kafka_marked *self, const struct epoch *epoch) {
     char text[96];
     const int size = snprintf(text, sizeof text, "sabot1 %016" PRIx64 " checkpoint %" PRId64, self->token,
                               epoch->checkpoint_id);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, self->topic_name, 0);
+    rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, self->target.place, 0);
     item->offset = epoch->number;
     item->metadata = strdup(text); /* librdkafka frees it */
     item->metadata_size = item->metadata ? (size_t)size : 0;
-    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(self->id);
+    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(self->target.id);
     enum outcome outcome;
     do {
         outcome = outcome_of(self,
@@ -218,7 +228,7 @@ static enum outcome mark_send(struct kafka_marked *self, const struct kafka_epoc
     return outcome;
 }
 
-static enum outcome transaction_run(struct kafka_marked *self, const struct kafka_epoch *epoch) {
+static enum outcome transaction_run(struct kafka_marked *self, const struct epoch *epoch) {
     rd_kafka_t *handle = self->client.handle;
     self->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
     enum outcome outcome = outcome_of(self, rd_kafka_begin_transaction(handle), "begin a transaction");
@@ -228,11 +238,11 @@ static enum outcome transaction_run(struct kafka_marked *self, const struct kafk
         if (stopping(self)) { outcome = OUTCOME_ABORT; }
     }
     if (outcome != OUTCOME_DONE) { return outcome; }
-    env_point(self->context->env, ENV_POINT_KAFKA_SENT);
+    env_point(self->target.context->env, ENV_POINT_KAFKA_SENT);
     do {
         outcome = outcome_of(self, rd_kafka_commit_transaction(handle, STEP_TIMEOUT_MS), "commit a transaction");
     } while (outcome == OUTCOME_AGAIN && !stopping(self));
-    if (outcome == OUTCOME_DONE) { env_point(self->context->env, ENV_POINT_KAFKA_COMMITTED); }
+    if (outcome == OUTCOME_DONE) { env_point(self->target.context->env, ENV_POINT_KAFKA_COMMITTED); }
     return outcome;
 }
 
@@ -265,43 +275,44 @@ static bool is_hopeless(rd_kafka_resp_err_t code) {
     }
 }
 
-static sabot_status hopeless(struct kafka_marked *self, const struct kafka_epoch *epoch, struct sabot_error *err) {
+static sabot_status hopeless(struct kafka_marked *self, const struct epoch *epoch, struct sabot_error *err) {
     char what[600];
     snprintf(what, sizeof what,
              "the rows of checkpoint %" PRId64 " can't be sent to topic '%s'; mend the cause and start from the "
              "checkpoint, which has them",
-             epoch->checkpoint_id, self->topic_name);
+             epoch->checkpoint_id, self->target.place);
     return kafka_client_fail(&self->client, self->failure, what, err);
 }
 
 /* Makes the producer anew and asks the mark what came of the transaction. */
-static sabot_status producer_renew(struct kafka_marked *self, const struct kafka_epoch *epoch, bool *sent,
+static sabot_status producer_renew(struct kafka_marked *self, const struct epoch *epoch, bool *sent,
                                    struct sabot_error *err) {
-    const int64_t mark = self->mark;
+    const int64_t mark = self->target.mark;
     const uint64_t token = self->mark_token;
     producer_end(self);
     SABOT_TRY(producer_start(self, err));
-    if (self->mark >= epoch->number && self->mark_token == self->token) {
+    if (self->target.mark >= epoch->number && self->mark_token == self->token) {
         *sent = true;
         return SABOT_OK;
     }
-    if (self->mark != mark || self->mark_token != token) {
+    if (self->target.mark != mark || self->mark_token != token) {
         return SABOT_FAIL(err, SABOT_ERR_STATE,
                           "table \"%s\": another job has taken over the transactional id '%s': it was restarted from "
                           "this job's checkpoint, or has the same 'sink.transactional-id-prefix'",
-                          self->context->table->name, self->id);
+                          self->target.context->table->name, self->target.id);
     }
     return SABOT_OK;
 }
 
-sabot_status kafka_marked_send(struct kafka_marked *self, const struct kafka_epoch *epoch, bool *sent,
-                               struct sabot_error *err) {
+static sabot_status marked_send(struct epochs_target *target, const struct epoch *epoch, bool *sent,
+                                struct sabot_error *err) {
+    struct kafka_marked *self = (struct kafka_marked *)target;
     *sent = false;
     int reopened = 0;
     while (!stopping(self)) {
         enum outcome outcome = transaction_run(self, epoch);
         if (outcome == OUTCOME_DONE) {
-            self->mark = epoch->number;
+            self->target.mark = epoch->number;
             self->mark_token = self->token;
             *sent = true;
             return SABOT_OK;
@@ -318,7 +329,28 @@ sabot_status kafka_marked_send(struct kafka_marked *self, const struct kafka_epo
             SABOT_TRY(producer_renew(self, epoch, sent, err));
             if (*sent) { return SABOT_OK; }
         }
-        env_sleep_ns(self->context->env, RETRY_NS);
+        env_sleep_ns(self->target.context->env, RETRY_NS);
     }
     return SABOT_OK;
 }
+
+static sabot_status mark_missing(const struct connector_context *context, const char *id, struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_STATE,
+                      "table \"%s\": the mark of transactional id '%s' (the committed offset of a group of this name) "
+                      "is gone, so it can't be told whether the last rows of the checkpoint were sent: the brokers "
+                      "keep it for 'offsets.retention.minutes'. Start with 'sink.delivery-guarantee' = 'at-least-once' "
+                      "to send them, perhaps a second time",
+                      context->table->name, id);
+}
+
+const struct epochs_type kafka_epochs = {
+    .tag = "kafka1",
+    .thread = "kafka-commit",
+    .id_option = "'sink.transactional-id-prefix'",
+    .size = sizeof(struct kafka_marked),
+    .mark_age_ns = MARK_AGE_NS,
+    .open = marked_open,
+    .send = marked_send,
+    .close = marked_close,
+    .mark_missing = mark_missing,
+};

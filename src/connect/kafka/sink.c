@@ -1,14 +1,15 @@
 /* The sinks "kafka" and "upsert-kafka": rows are encoded into messages and given to librdkafka's producer, whose
  * threads send them. What is not acknowledged yet is bounded by the producer's queue; a full queue makes the task wait.
  * A checkpoint waits until everything written before it is acknowledged: at least once. With 'exactly-once' the
- * messages are kept until the checkpoint is complete, and sent in a transaction (transaction.c). */
+ * messages are kept until the checkpoint is complete, and sent in a transaction (connect/epochs.c, marked.c). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "connect/kafka/client.h"
-#include "connect/kafka/transaction.h"
+#include "connect/kafka/marked.h"
+#include "connect/kafka/messages.h"
 
 #define PREFIX_MAX 200
 #define QUEUE_KILOBYTES "65536"
@@ -39,7 +40,7 @@ struct sink {
     int32_t next_partition;
     bool waits_for_delivery; /* before a checkpoint */
     const char *id_prefix;   /* 'exactly-once' */
-    struct kafka_transactions *transactions; /* 'exactly-once': they send, not `client` */
+    struct epochs *transactions; /* 'exactly-once': they send, not `client` */
     struct kafka_outbox outbox;
     struct batch *rest; /* rows from rest_at on are not in the outbox yet; NULL: none */
     int32_t rest_at;
@@ -136,6 +137,13 @@ static sabot_status produce_failed(struct sink *sink, rd_kafka_resp_err_t code, 
     return kafka_client_fail(&sink->client, code, sink->topic_name, err);
 }
 
+static sabot_status epoch_add(struct epochs *epochs, const struct kafka_message *message, struct sabot_error *err) {
+    struct text *messages = epochs_rows(epochs, err);
+    if (!messages) { return SABOT_ERR_MEMORY; }
+    SABOT_TRY(kafka_message_store(message, messages, err));
+    return epochs_added(epochs, 1, err);
+}
+
 /* Hands encoded rows to the producer until it is full. */
 static sabot_status outbox_send(struct sink *sink, struct sabot_error *err) {
     struct kafka_outbox *outbox = &sink->outbox;
@@ -146,7 +154,7 @@ static sabot_status outbox_send(struct sink *sink, struct sabot_error *err) {
         const int32_t turn = sink->next_partition;
         message.partition = partition_choose(sink);
         if (sink->transactions) {
-            SABOT_TRY(kafka_transactions_add(sink->transactions, &message, err));
+            SABOT_TRY(epoch_add(sink->transactions, &message, err));
             continue;
         }
         const rd_kafka_resp_err_t code =
@@ -205,8 +213,8 @@ static sabot_status outbox_go_on(struct sink *sink, bool *full, struct sabot_err
     *full = false;
     if (sink->transactions) {
         bool done; /* for what has failed meanwhile */
-        SABOT_TRY(kafka_transactions_done(sink->transactions, &done, err));
-        *full = kafka_transactions_full(sink->transactions);
+        SABOT_TRY(epochs_done(sink->transactions, &done, err));
+        *full = epochs_full(sink->transactions);
         return SABOT_OK;
     }
     SABOT_TRY(reports_take(sink, err));
@@ -238,33 +246,33 @@ static sabot_status kafka_flush(struct sink *sink, bool wait, bool *full, struct
 static sabot_status kafka_prepare(struct sink *sink, int64_t checkpoint_id, struct text *pending, bool *full,
                                   struct sabot_error *err) {
     if (sink->transactions) {
-        return kafka_transactions_prepare(sink->transactions, checkpoint_id, pending, full, err);
+        return epochs_prepare(sink->transactions, checkpoint_id, pending, full, err);
     }
     return kafka_flush(sink, sink->waits_for_delivery, full, err);
 }
 
 /* What is acknowledged is visible; only transactions are sent now. */
 static sabot_status kafka_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
-    return sink->transactions ? kafka_transactions_commit(sink->transactions, checkpoint_id, err) : SABOT_OK;
+    return sink->transactions ? epochs_commit(sink->transactions, checkpoint_id, err) : SABOT_OK;
 }
 
 static sabot_status kafka_committed(struct sink *sink, bool *done, struct sabot_error *err) {
     *done = true;
-    return sink->transactions ? kafka_transactions_done(sink->transactions, done, err) : SABOT_OK;
+    return sink->transactions ? epochs_done(sink->transactions, done, err) : SABOT_OK;
 }
 
 static sabot_status kafka_finish(struct sink *sink, bool *full, struct sabot_error *err) {
     if (!sink->transactions) { return kafka_flush(sink, true, full, err); }
     if (!sink->finishing) {
         struct text unused = {0};
-        sabot_status status = kafka_transactions_prepare(sink->transactions, 0, &unused, full, err);
+        sabot_status status = epochs_prepare(sink->transactions, 0, &unused, full, err);
         text_clear(&unused);
-        if (status == SABOT_OK && !*full) { status = kafka_transactions_commit(sink->transactions, 0, err); }
+        if (status == SABOT_OK && !*full) { status = epochs_commit(sink->transactions, 0, err); }
         if (status != SABOT_OK || *full) { return status; }
         sink->finishing = true;
     }
     bool done;
-    SABOT_TRY(kafka_transactions_done(sink->transactions, &done, err));
+    SABOT_TRY(epochs_done(sink->transactions, &done, err));
     *full = !done;
     return SABOT_OK;
 }
@@ -273,8 +281,8 @@ static sabot_status kafka_finish(struct sink *sink, bool *full, struct sabot_err
 
 static sabot_status kafka_sink_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
     if (!pending) { return SABOT_OK; }
-    if (sink->transactions) { return kafka_transactions_restore(sink->transactions, pending, err); }
-    return kafka_pending_finish(&sink->context, pending, err); /* 'exactly-once' before, and no more */
+    if (sink->transactions) { return epochs_restore(sink->transactions, pending, err); }
+    return epochs_pending_finish(&kafka_epochs, &sink->context, pending, err); /* 'exactly-once' before, and no more */
 }
 
 /* ---- life ---- */
@@ -290,7 +298,7 @@ static void kafka_sink_close(struct sink *sink) {
     }
     if (sink->topic) { rd_kafka_topic_destroy(sink->topic); }
     kafka_client_close(&sink->client);
-    kafka_transactions_close(sink->transactions);
+    epochs_close(sink->transactions);
     batch_unref(sink->rest);
     kafka_outbox_close(&sink->outbox);
     kafka_layout_clear(&sink->layout);
@@ -349,7 +357,7 @@ static sabot_status sink_setup(struct sink *sink, struct sabot_error *err) {
     SABOT_TRY(producer_start(sink, err));
     SABOT_TRY(topic_check(sink, err));
     if (!sink->id_prefix) { return SABOT_OK; }
-    return kafka_transactions_open(&sink->context, sink->topic_name, sink->id_prefix, &sink->transactions, err);
+    return epochs_open(&kafka_epochs, &sink->context, sink->topic_name, sink->id_prefix, &sink->transactions, err);
 }
 
 static sabot_status kafka_sink_open(const struct connector_context *context, struct sink **out,
