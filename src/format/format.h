@@ -62,6 +62,9 @@ sabot_status decode_error_add(struct decode_errors *errors, int32_t record, cons
 void decode_errors_clear(struct decode_errors *errors); /* frees */
 /* `begin` and `end` of formats that need nothing there. */
 sabot_status format_nothing(struct encoder *encoder, struct text *target, struct sabot_error *err);
+/* One value as the format json writes it with its default options. */
+sabot_status json_value_print(const struct column *column, int64_t row, struct type type, struct text *target,
+                              struct sabot_error *err);
 const struct format_type *format_find(const char *name);
 const struct format_type *format_at(size_t i);
 

@@ -377,6 +377,12 @@ static sabot_status value_print(const struct encoder *encoder, struct text *targ
     return SABOT_OK;
 }
 
+sabot_status json_value_print(const struct column *column, int64_t row, struct type type, struct text *target,
+                              struct sabot_error *err) {
+    const struct encoder encoder = {.separator = ' '};
+    return value_print(&encoder, target, column, row, type, err);
+}
+
 static void json_encoder_free(struct encoder *encoder) {
     if (!encoder) { return; }
     for (int32_t i = 0; encoder->names && i < encoder->schema->n_fields; i++) { text_clear(&encoder->names[i]); }
