@@ -1,93 +1,121 @@
-/* The local side of the store on a disk that fails: what can't be looked at is neither there nor gone. */
-#include "store/store.h"
-
-#include "base/env_sim.h"
-
+/* The local side of the store over the simulated world's files; S3 and HDFS have suites with real servers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/text.h"
+#include "base/env_sim.h"
+#include "store/store.h"
 
-static struct env *env;
-static struct store *store;
-
-static int world_make(void **state) {
-    (void)state;
-    env = env_sim_new(&(struct env_sim_options){.seed = 1});
-    return store_new(env, NULL, 0, &store, NULL) == SABOT_OK && env_make_dirs(env, "/out", NULL) == SABOT_OK ? 0 : -1;
+static int setup(void **state) {
+    struct store *store = NULL;
+    struct env *env = env_sim_new(&(struct env_sim_options){.seed = 5});
+    const struct store_setting settings[] = {{"s3.region", "here"}, {"s3.endpoint", ""}};
+    assert_int_equal(store_new(env, settings, 2, &store, NULL), SABOT_OK);
+    assert_int_equal(store_make_dirs(store, "/f", NULL), SABOT_OK);
+    *state = store;
+    return 0;
 }
 
-static int world_drop(void **state) {
-    (void)state;
-    store_free(store);
+static int teardown(void **state) {
+    struct env *env = store_env(*state);
+    store_free(*state);
     env_sim_free(env);
     return 0;
 }
 
-static void part_prepare(struct text *ticket) {
+static void put_new_has_one_winner_and_leaves_its_bytes(void **state) {
+    bool won;
+    assert_int_equal(store_put_new(*state, "/f/a", "one", 3, &won, NULL), SABOT_OK);
+    assert_true(won);
+    assert_int_equal(store_put_new(*state, "/f/a", "two", 3, &won, NULL), SABOT_OK);
+    assert_false(won);
+    char *data;
+    size_t size, n;
+    assert_int_equal(store_read_file(*state, "/f/a", &data, &size, NULL), SABOT_OK);
+    assert_string_equal(data, "one");
+    free(data);
+    struct store_entry *entries;
+    assert_int_equal(store_list(*state, "/f", &entries, &n, NULL), SABOT_OK);
+    assert_int_equal(n, 1); /* the loser leaves nothing */
+    store_entries_free(entries, n);
+}
+
+static struct store_writer *written(struct store *store, const char *path) {
     struct store_writer *writer;
-    assert_int_equal(store_create(store, "/out/part-1", STORE_AT_COMMIT, &writer, NULL), SABOT_OK);
+    assert_int_equal(store_create(store, path, STORE_AT_COMMIT, &writer, NULL), SABOT_OK);
     assert_int_equal(store_write(writer, "rows", 4, NULL), SABOT_OK);
-    assert_int_equal(store_prepare(writer, ticket, NULL), SABOT_OK);
-    store_writer_close(writer);
+    return writer;
 }
 
-static bool is_there(const char *path) {
+static void a_file_is_seen_only_after_its_commit_which_can_be_repeated(void **state) {
+    struct text ticket = {0};
     struct env_stat stat;
-    bool found;
-    assert_int_equal(store_look(store, path, &found, &stat, NULL), SABOT_OK);
-    return found;
-}
-
-static void a_commit_that_is_not_sure_says_why(void **state) {
-    (void)state;
-    struct text ticket = {0};
-    part_prepare(&ticket);
-    for (int i = 0; i < 2; i++) { /* before the first commit, and behind it */
-        struct sabot_error err = {0};
-        env_sim_fail(env, "look at", 1);
-        assert_int_equal(store_commit(store, "/out", text_string(&ticket), &err), SABOT_ERR_IO);
-        assert_non_null(strstr(err.message, "Input/output error"));
-        env_sim_fail(env, NULL, 0);
-        assert_int_equal(store_commit(store, "/out", text_string(&ticket), NULL), SABOT_OK);
-        assert_true(is_there("/out/part-1"));
-    }
+    struct store_writer *writer = written(*state, "/f/b");
+    assert_int_equal(store_stat(*state, "/f/b", &stat, NULL), SABOT_ERR_NOT_FOUND);
+    assert_int_equal(store_prepare(writer, &ticket, NULL), SABOT_OK);
+    store_writer_close(writer);
+    assert_int_equal(store_stat(*state, "/f/b", &stat, NULL), SABOT_ERR_NOT_FOUND);
+    char **tickets;
+    size_t n;
+    assert_int_equal(store_hidden(*state, "/f", &tickets, &n, NULL), SABOT_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(tickets[0], text_string(&ticket));
+    env_names_free(tickets, n);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
+    assert_int_equal(store_stat(*state, "/f/b", &stat, NULL), SABOT_OK);
+    assert_int_equal(stat.size, 4);
+    assert_int_equal(store_remove(*state, "/f/b", NULL), SABOT_OK);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_ERR_STATE); /* gone: not silent */
     text_clear(&ticket);
 }
 
-static void a_part_that_is_gone_is_no_commit(void **state) {
-    (void)state;
+static void what_is_not_prepared_or_is_abandoned_leaves_nothing(void **state) {
     struct text ticket = {0};
-    part_prepare(&ticket);
-    assert_int_equal(store_abandon(store, "/out", text_string(&ticket), NULL), SABOT_OK);
-    assert_int_equal(store_commit(store, "/out", text_string(&ticket), NULL), SABOT_ERR_STATE);
+    store_writer_close(written(*state, "/f/c"));
+    struct store_writer *writer = written(*state, "/f/d");
+    assert_int_equal(store_prepare(writer, &ticket, NULL), SABOT_OK);
+    store_writer_close(writer);
+    assert_int_equal(store_abandon(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
+    assert_int_equal(store_abandon(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
     text_clear(&ticket);
+    struct store_entry *entries;
+    size_t n;
+    assert_int_equal(store_list(*state, "/f", &entries, &n, NULL), SABOT_OK);
+    assert_int_equal(n, 0);
+    store_entries_free(entries, n);
 }
 
-static void a_tree_is_removed_or_an_error_says_why_not(void **state) {
-    (void)state;
+static void the_simulator_refuses_remote_paths(void **state) {
+    struct env_stat stat;
     struct sabot_error err = {0};
-    assert_int_equal(env_make_dirs(env, "/tree/a", NULL), SABOT_OK);
-    assert_int_equal(env_write_file(env, "/tree/a/file", "x", 1, NULL), SABOT_OK);
-    env_sim_fail(env, "look at", 1);
-    assert_int_equal(store_remove_tree(store, "/tree", &err), SABOT_ERR_IO);
-    env_sim_fail(env, NULL, 0);
-    assert_true(is_there("/tree/a/file"));
-    assert_int_equal(store_remove_tree(store, "/tree", NULL), SABOT_OK);
-    assert_false(is_there("/tree"));
-    assert_int_equal(store_remove_tree(store, "/tree", NULL), SABOT_OK);
+    assert_true(store_is_remote("s3://b/k") && store_is_remote("s3a://b/k") && store_is_remote("hdfs://h:1/p"));
+    assert_false(store_is_remote("/s3://b") || store_is_remote("s3/b"));
+    assert_int_equal(store_stat(*state, "s3://b/k", &stat, &err), SABOT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "s3://b/k"));
+}
+
+static void a_tree_is_removed_with_all_in_it(void **state) {
+    bool won;
+    struct env_stat stat;
+    assert_int_equal(store_make_dirs(*state, "/t/u/v", NULL), SABOT_OK);
+    assert_int_equal(store_put_new(*state, "/t/u/v/x", "1", 1, &won, NULL), SABOT_OK);
+    assert_int_equal(store_remove_tree(*state, "/t", NULL), SABOT_OK);
+    assert_int_equal(store_stat(*state, "/t", &stat, NULL), SABOT_ERR_NOT_FOUND);
+    assert_int_equal(store_remove_tree(*state, "/t", NULL), SABOT_OK);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_commit_that_is_not_sure_says_why, world_make, world_drop),
-        cmocka_unit_test_setup_teardown(a_part_that_is_gone_is_no_commit, world_make, world_drop),
-        cmocka_unit_test_setup_teardown(a_tree_is_removed_or_an_error_says_why_not, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(put_new_has_one_winner_and_leaves_its_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_is_seen_only_after_its_commit_which_can_be_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_prepared_or_is_abandoned_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_simulator_refuses_remote_paths, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_tree_is_removed_with_all_in_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,16 @@ def race(place, rows, writers=8):
     check(is_whole(place, "race-out", rows), "and only its rows are published")
 
 
+def tools(place, **variables):
+    """The command's tools, which have no job and no SET, find their way by the environment."""
+    folder = f"{place.url}/chk-json"
+    names = complete(place, "chk-json")
+    code, output = run("list", folder, command="checkpoints", **variables)
+    check(code == 0 and names and all(name in output for name in names), "sabot checkpoints list", output)
+    code, output = run("verify", f"{folder}/{names[-1]}", command="checkpoints", **variables)
+    check(code == 0, "sabot checkpoints verify", output)
+
+
 def read_back(place, rows):
     sql = os.path.join(os.environ["TMPDIR"], "read.sql")
     for format in ("json", "parquet"):
