@@ -134,7 +134,7 @@ def killed(place, format, rows, cycles, rate=200_000):
         code, output = end(process)
         check(code == 0, f"{format}: the job ends after {kills} kills", output)
         break
-    check(kills >= cycles / 2, f"{format}: it was killed several times", str(kills))
+    check(kills >= cycles / 3, f"{format}: it was killed several times", str(kills))
     check(is_whole(place, out, rows), f"{format}: each row once")
     check(not any(name.startswith(".") for name in place.names(out)), f"{format}: nothing hidden is left",
           str(place.names(out)))
