@@ -609,11 +609,10 @@ static sabot_status cast_child(struct kernel_call *call, const struct expr *part
         column_builder_clear(&result);
         return status;
     }
-    if (!inner.result) {
-        *out = inner.column;
-        return SABOT_OK;
-    }
-    return column_builder_finish(&result, out, err);
+    if (!inner.column) { return column_builder_finish(&result, out, err); }
+    column_builder_clear(&result); /* the kernel has given a column of its own */
+    *out = inner.column;
+    return SABOT_OK;
 }
 
 static sabot_status nested_kernel(struct kernel_call *call, struct sabot_error *err) {
