@@ -50,6 +50,20 @@ static sabot_status first_columns(struct plan_arena *plans, int32_t n, const int
     return SABOT_OK;
 }
 
+/* The column that an expression passes on, perhaps in a wider type: different values stay different. -1: none. */
+static int32_t passed_column(const struct expr *expr) {
+    while (expr->kind == EXPR_CAST && !expr->try_cast) {
+        const struct type from = expr->args[0]->type, to = expr->type;
+        const bool widens = type_is_integer(from) && type_is_integer(to) && phys_size(type_phys(from)) <=
+                                                                                phys_size(type_phys(to));
+        const bool grows = from.kind == TYPE_STRING && to.kind == TYPE_STRING && !from.fixed_length &&
+                           !to.fixed_length && to.length >= from.length;
+        if (!widens && !grows) { return -1; }
+        expr = expr->args[0];
+    }
+    return expr_is_column(expr) ? expr->index : -1;
+}
+
 /* The key of the input, found again in the projection. */
 static sabot_status project_key(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
                                 struct sabot_error *err) {
@@ -58,10 +72,7 @@ static sabot_status project_key(struct plan_arena *plans, const struct plan *pla
     if (!key) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < changes->n_key; i++) {
         int32_t at = 0;
-        while (at < plan->schema->n_fields && !(expr_is_column(plan->project.exprs[at]) &&
-                                                plan->project.exprs[at]->index == changes->key[i])) {
-            at++;
-        }
+        while (at < plan->schema->n_fields && passed_column(plan->project.exprs[at]) != changes->key[i]) { at++; }
         if (at == plan->schema->n_fields) {
             changes->n_key = -1;
             return SABOT_OK;
