@@ -19,7 +19,9 @@ JOIN_MS = 3000
 ROUND = 100           # cycles of one job
 TOP = 3
 PATIENCE = 15         # seconds until a run without a checkpoint is killed
-POINTS = re.findall(r'^X\(\w+, "([^"]+)"\)', (ROOT / "src" / "base" / "env_points.def").read_text(), re.M)
+POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
+                                        (ROOT / "src" / "base" / "env_points.def").read_text(), re.M)
+          if not point.startswith("postgres")]  # tests/postgres passes those
 # How often a point is passed in a run is not the same for all: the n of the n-th is drawn up to this.
 PASSED = {"state-write": 30, "restore": 20, "sink-prepare": 9, "sink-prepared": 9, "sink-commit": 6, "file-commit": 3,
           "kafka-produce": 5, "kafka-sent": 5, "kafka-committed": 5, "manifest": 3, "manifest-written": 3, "upload": 6,
