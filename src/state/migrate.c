@@ -50,9 +50,8 @@ static void compare_types(struct planner *planner, int32_t to_column, int32_t fr
     const struct type from = planner->from->schema->fields[from_column].type;
     const bool is_key = to_column < keys_end(planner->to);
     char before[128], now[128];
-    type_print(type_not_null(from), before, sizeof before);
-    type_print(type_not_null(to->type), now, sizeof now);
-    before[strlen(before) - (sizeof " NOT NULL" - 1)] = now[strlen(now) - (sizeof " NOT NULL" - 1)] = '\0';
+    type_print(type_nullable(from), before, sizeof before);
+    type_print(type_nullable(to->type), now, sizeof now);
     if (!type_widens(from, to->type)) {
         raise_to(planner, STATE_INCOMPATIBLE);
         SAY(planner, "column %s was %s and is %s, which doesn't hold all of its values: keep the old type (CAST), or "
