@@ -11,9 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "ops/aggregate/aggregator.h"
+#include "ops/window/panes.h"
 #include "ops/window/progress.h"
-#include "ops/window/split.h"
 #include "ops/window/window_rows.h"
 #include "time/lateness.h"
 
@@ -45,28 +44,8 @@ static void window_close(struct op *op) {
 
 /* --- open */
 static sabot_status open_parts(struct window_aggregate *self, struct sabot_error *err) {
-    const struct window_aggregate_options *options = self->options;
     const struct op_context *context = &self->own;
-    const bool partial = options->merges_partials;
-    const struct schema *raw = partial ? options->raw_input : context->input;
-    const struct window_aggregate_options *plan = partial ? options->local : options;
-    SABOT_TRY(slices_init(&self->slices, &plan->window, err));
-    SABOT_TRY(window_check_time(raw, plan->window.time_column, err));
-    const struct type time = raw->fields[plan->window.time_column].type;
-    self->time_column = partial ? 0 : plan->window.time_column;
-    splitter_init(&self->splitter, context->pool, &self->slices, partial ? 1 : timestamp_units_per_ms_num(time),
-                  partial || plan->window.times_are_ends);
-    const struct aggregator_options aggregator = {
-        .keys = plan->keys,
-        .n_keys = plan->n_keys,
-        .calls = plan->calls,
-        .n_calls = plan->n_calls,
-        .input = raw,
-        /* rows are counted in one phase too: a job may go on at a parallelism at which the plan has two */
-        .flags = ACCUMULATE_ROWS | (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0),
-    };
-    SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "panes", context->pool, err));
-    if (partial) { aggregator_take_partials(&self->aggregator, 2, 1, 2 + plan->n_keys); }
+    SABOT_TRY(window_panes_open(context, &self->slices, &self->splitter, &self->aggregator, &self->time_column, err));
     return window_progress_open(&self->progress, context, &self->watermark_ms, err);
 }
 
@@ -185,19 +164,6 @@ static sabot_status next_window(struct window_aggregate *self, int64_t after, in
     return SABOT_OK;
 }
 
-/* Slices of the window, in order. */
-static sabot_status window_slices(struct window_aggregate *self, const int64_t **ends, int32_t *first, int32_t *n,
-                                  struct sabot_error *err) {
-    const int64_t start = window_start_of(&self->slices, self->window_end);
-    int32_t all;
-    SABOT_TRY(state_namespaces(self->aggregator.table, ends, &all, err));
-    *first = 0;
-    while (*first < all && (*ends)[*first] <= start) { (*first)++; }
-    *n = 0;
-    while (*first + *n < all && (*ends)[*first + *n] <= self->window_end) { (*n)++; }
-    return SABOT_OK;
-}
-
 /* A cumulate's window is the one before it and one slice more: all slices so far are folded into the largest, which
  * from now on is that of this window. */
 static sabot_status gather_cumulate(struct window_aggregate *self, const int64_t *ends, int32_t n,
@@ -221,7 +187,7 @@ static sabot_status gather_cumulate(struct window_aggregate *self, const int64_t
             aggregator_drop(&self->aggregator, others[i]);
         }
         int32_t first;
-        SABOT_TRY(window_slices(self, &ends, &first, &n, err));
+        SABOT_TRY(window_panes_of(self->aggregator.table, &self->slices, self->window_end, &ends, &first, &n, err));
         ends += first;
     }
     if (into != self->window_end) { aggregator_rename(&self->aggregator, into, self->window_end); }
@@ -233,7 +199,7 @@ static sabot_status gather_cumulate(struct window_aggregate *self, const int64_t
 static sabot_status gather_window(struct window_aggregate *self, struct sabot_error *err) {
     const int64_t *ends;
     int32_t first, n;
-    SABOT_TRY(window_slices(self, &ends, &first, &n, err));
+    SABOT_TRY(window_panes_of(self->aggregator.table, &self->slices, self->window_end, &ends, &first, &n, err));
     assert(n > 0);
     self->given = 0;
     if (self->slices.kind == WINDOW_CUMULATE) { return gather_cumulate(self, ends + first, n, err); }

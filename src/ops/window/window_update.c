@@ -15,10 +15,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "ops/aggregate/aggregator.h"
 #include "ops/aggregate/changes.h"
+#include "ops/window/panes.h"
 #include "ops/window/progress.h"
-#include "ops/window/split.h"
 #include "ops/window/window_rows.h"
 #include "time/lateness.h"
 
@@ -164,30 +163,11 @@ static void update_close(struct op *op) {
 }
 
 static sabot_status open_parts(struct window_update *self, struct sabot_error *err) {
-    const struct window_aggregate_options *options = self->options;
     const struct op_context *context = &self->own;
-    const bool partial = options->merges_partials;
-    const struct schema *raw = partial ? options->raw_input : context->input;
-    const struct window_aggregate_options *plan = partial ? options->local : options;
-    SABOT_TRY(slices_init(&self->slices, &plan->window, err));
-    SABOT_TRY(window_check_time(raw, plan->window.time_column, err));
-    self->time_column = partial ? 0 : plan->window.time_column;
-    self->lateness_ms = options->emit.lateness_ms;
-    self->delays[GIVE_LATE] = options->emit.late_ms;
-    self->delays[GIVE_EARLY] = options->emit.early_ms;
-    const struct type time = raw->fields[plan->window.time_column].type;
-    splitter_init(&self->splitter, context->pool, &self->slices, partial ? 1 : timestamp_units_per_ms_num(time),
-                  partial || plan->window.times_are_ends);
-    const struct aggregator_options aggregator = {
-        .keys = plan->keys,
-        .n_keys = plan->n_keys,
-        .calls = plan->calls,
-        .n_calls = plan->n_calls,
-        .input = raw,
-        .flags = ACCUMULATE_ROWS | (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0),
-    };
-    SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "panes", context->pool, err));
-    if (partial) { aggregator_take_partials(&self->aggregator, 2, 1, 2 + plan->n_keys); }
+    SABOT_TRY(window_panes_open(context, &self->slices, &self->splitter, &self->aggregator, &self->time_column, err));
+    self->lateness_ms = self->options->emit.lateness_ms;
+    self->delays[GIVE_LATE] = self->options->emit.late_ms;
+    self->delays[GIVE_EARLY] = self->options->emit.early_ms;
     for (int32_t k = 0; k < self->aggregator.n_keys; k++) { self->keys[k] = k; }
     const struct state_spec given = {
         .name = "given", .kind = STATE_KEYED, .schema = self->aggregator.schema, .n_keys = self->aggregator.n_keys};
@@ -259,19 +239,6 @@ static sabot_status next_window(struct window_update *self, struct sabot_error *
     return SABOT_OK;
 }
 
-/* Slices of the window, in order: ends[first..first + n). */
-static sabot_status window_slices(struct window_update *self, const int64_t **ends, int32_t *first, int32_t *n,
-                                  struct sabot_error *err) {
-    const int64_t start = window_start_of(&self->slices, self->window_end);
-    int32_t all;
-    SABOT_TRY(state_namespaces(self->aggregator.table, ends, &all, err));
-    *first = 0;
-    while (*first < all && (*ends)[*first] <= start) { (*first)++; }
-    *n = 0;
-    while (*first + *n < all && (*ends)[*first + *n] <= self->window_end) { (*n)++; }
-    return SABOT_OK;
-}
-
 /* Empty groups in working space for those of the window that have changed. */
 static sabot_status make_changed(struct window_update *self, struct sabot_error *err) {
     const struct dirty_set *set = &self->dirty[self->reason];
@@ -319,7 +286,7 @@ static sabot_status fold_changed(struct window_update *self, int64_t slice_end, 
 static sabot_status gather(struct window_update *self, struct sabot_error *err) {
     const int64_t *ends;
     int32_t first, n;
-    SABOT_TRY(window_slices(self, &ends, &first, &n, err));
+    SABOT_TRY(window_panes_of(self->aggregator.table, &self->slices, self->window_end, &ends, &first, &n, err));
     assert(n > 0);
     self->done = 0;
     self->source = STATE_NAMESPACE_SCRATCH;
