@@ -6,19 +6,11 @@
 #include "base/env.h"
 #include "checkpoint/barrier.h"
 #include "checkpoint/coordinator.h"
+#include "tests/util/bench.h"
 
 #define RUNS 5
 #define CHANNELS 64
 #define TASKS 64
-
-#define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        struct sabot_error err = {0};                                                                                  \
-        if ((call) != SABOT_OK) {                                                                                      \
-            fprintf(stderr, "%s: %s\n", #call, err.message);                                                           \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 static int64_t triggered;
 static void on_trigger(void *arg, int64_t id, int64_t timestamp_ms) {

@@ -8,20 +8,12 @@
 #include "checkpoint/restore.h"
 #include "checkpoint/snapshot.h"
 #include "checkpoint/storage.h"
+#include "tests/util/bench.h"
 
 #define ROW_BYTES 32 /* a key and three values */
 #define INSERT_ROWS 8192
 #define PLAIN_BYTES ((size_t)1 << 20)
 #define SECOND 1e9
-
-#define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        struct sabot_error err = {0};                                                                                  \
-        if ((call) != SABOT_OK) {                                                                                      \
-            fprintf(stderr, "%s: %s\n", #call, err.message);                                                           \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 struct bench {
     struct memory_pool pool;
@@ -89,11 +81,9 @@ static void fill(struct bench *bench) {
 }
 
 static void change(struct bench *bench, int64_t n) {
-    uint64_t random = 88172645463325252u;
+    uint64_t random = BENCH_SEED;
     for (int64_t i = 0; i < n; i++) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
+        bench_random(&random);
         const int32_t slot = (int32_t)(random % (uint64_t)bench->rows);
         state_touch(bench->table, 0, &slot, 1);
         ((int64_t *)state_values(bench->table, 0, 0))[slot]++;

@@ -7,15 +7,10 @@
  * [events per second] [parallelism]. */
 #include "base/error.h"
 #include "engine/session.h"
+#include "tests/util/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static void ok(sabot_status status, const struct sabot_error *err) {
-    if (status == SABOT_OK) { return; }
-    fprintf(stderr, "latency_bench: %s\n", err->message);
-    exit(1);
-}
 
 static const char job[] =
     "SET 'parallelism.default' = '%d';\n"
@@ -33,20 +28,19 @@ int main(int argc, char **argv) {
     const int seconds = argc > 1 ? atoi(argv[1]) : 20, rate = argc > 2 ? atoi(argv[2]) : 200000;
     const int parallelism = argc > 3 ? atoi(argv[3]) : 1;
     struct env *env = env_real();
-    struct sabot_error err = {0};
     struct session *session = NULL;
     struct session_script script;
     struct session_result result = {0};
     char sql[4096];
     snprintf(sql, sizeof sql, job, parallelism, rate, rate, (long long)seconds * rate);
-    ok(session_new(env, 0, &session, &err), &err);
-    ok(session_parse(sql, strlen(sql), &script, &err), &err);
-    while (session_left(&script) > 0) { ok(session_step(session, &script, &result, &err), &err); }
+    CHECK(session_new(env, 0, &session, &err));
+    CHECK(session_parse(sql, strlen(sql), &script, &err));
+    while (session_left(&script) > 0) { CHECK(session_step(session, &script, &result, &err)); }
     struct histogram *latency = histogram_new();
     int64_t last_end_ms = 0, cpu_ns = env_cpu_ns(env);
     for (bool end = false; !end;) {
         struct batch *batch = NULL;
-        ok(session_job_next(result.job, -1, &batch, &end, &err), &err);
+        CHECK(session_job_next(result.job, -1, &batch, &end, &err));
         if (!batch) { continue; }
         const int64_t now_ns = env_wall_ns(env);
         const int64_t *ends = batch->columns[1]->values;

@@ -9,6 +9,7 @@
  * rows] [only this case]. */
 #include "base/error.h"
 #include "engine/session.h"
+#include "tests/util/bench.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -38,30 +39,16 @@ struct data {
     struct columns_table bids, auctions;
 };
 
-static void ok(sabot_status status, const struct sabot_error *err) {
-    if (status == SABOT_OK) { return; }
-    fprintf(stderr, "peers_bench: %s\n", err->message);
-    exit(1);
-}
-
-static uint64_t next_random(uint64_t *state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    return *state ^= *state << 17;
-}
-
 static void table_init(struct data *data, struct columns_table *table, int64_t rows, const struct field *fields) {
-    struct sabot_error err = {0};
     table->rows = rows;
     for (int c = 0; c < COLUMNS; c++) {
-        ok(buffer_new(&data->pool, (size_t)rows * 8, &table->buffers[c], &err), &err);
+        CHECK(buffer_new(&data->pool, (size_t)rows * 8, &table->buffers[c], &err));
         table->columns[c] = (int64_t *)(void *)table->buffers[c]->data;
     }
-    ok(schema_new(fields, COLUMNS, &table->table.schema, &err), &err);
+    CHECK(schema_new(fields, COLUMNS, &table->table.schema, &err));
 }
 
 static void table_cut(struct columns_table *table) {
-    struct sabot_error err = {0};
     table->table.n_batches = (int32_t)((table->rows + BATCH - 1) / BATCH);
     table->batches = calloc((size_t)table->table.n_batches, sizeof *table->batches);
     table->table.batches = table->batches;
@@ -71,9 +58,9 @@ static void table_cut(struct columns_table *table) {
         const int32_t n = left < BATCH ? (int32_t)left : BATCH;
         for (int c = 0; c < COLUMNS; c++) {
             struct buffer *owner = buffer_ref(table->buffers[c]);
-            ok(column_new(PHYS_I64, n, NULL, table->columns[c] + first, &owner, 1, NULL, 0, &columns[c], &err), &err);
+            CHECK(column_new(PHYS_I64, n, NULL, table->columns[c] + first, &owner, 1, NULL, 0, &columns[c], &err));
         }
-        ok(batch_new(table->table.schema, columns, COLUMNS, n, &table->batches[b], &err), &err);
+        CHECK(batch_new(table->table.schema, columns, COLUMNS, n, &table->batches[b], &err));
     }
 }
 
@@ -85,7 +72,7 @@ static void table_clear(struct columns_table *table) {
 }
 
 static void data_make(struct data *data, int64_t rows, int64_t keys) {
-    uint64_t random = 88172645463325252u;
+    uint64_t random = BENCH_SEED;
     memory_pool_init(&data->pool, "bench", NULL, INT64_MAX);
     data->rows = rows;
     data->keys = keys;
@@ -96,18 +83,18 @@ static void data_make(struct data *data, int64_t rows, int64_t keys) {
     struct columns_table *bids = &data->bids, *auctions = &data->auctions;
     table_init(data, bids, rows, of_bids);
     for (int64_t i = 0; i < rows; i++) {
-        bids->columns[AUCTION][i] = (int64_t)(next_random(&random) % (uint64_t)keys);
-        bids->columns[BIDDER][i] = (int64_t)(next_random(&random) % 100000);
-        bids->columns[PRICE][i] = (int64_t)(next_random(&random) % 10000);
+        bids->columns[AUCTION][i] = (int64_t)(bench_random(&random) % (uint64_t)keys);
+        bids->columns[BIDDER][i] = (int64_t)(bench_random(&random) % 100000);
+        bids->columns[PRICE][i] = (int64_t)(bench_random(&random) % 10000);
         bids->columns[TIME][i] = i / EVENTS_PER_MS;
     }
     table_cut(bids);
     table_init(data, auctions, AUCTIONS, of_auctions);
     for (int64_t i = 0; i < AUCTIONS; i++) {
         auctions->columns[ID][i] = i * 7919 % AUCTIONS; /* each once, out of order */
-        auctions->columns[SELLER][i] = (int64_t)(next_random(&random) % 100000);
-        auctions->columns[CATEGORY][i] = (int64_t)(next_random(&random) % 10);
-        auctions->columns[RESERVE][i] = (int64_t)(next_random(&random) % 10000);
+        auctions->columns[SELLER][i] = (int64_t)(bench_random(&random) % 100000);
+        auctions->columns[CATEGORY][i] = (int64_t)(bench_random(&random) % 10);
+        auctions->columns[RESERVE][i] = (int64_t)(bench_random(&random) % 10000);
     }
     table_cut(auctions);
 }
@@ -120,15 +107,14 @@ static void data_clear(struct data *data) {
 /* --- the product */
 
 static void run_sql(struct session *session, const char *sql) {
-    struct sabot_error err = {0};
     struct session_script script;
-    ok(session_parse(sql, strlen(sql), &script, &err), &err);
+    CHECK(session_parse(sql, strlen(sql), &script, &err));
     while (session_left(&script) > 0) {
         struct session_result result;
-        ok(session_step(session, &script, &result, &err), &err);
+        CHECK(session_step(session, &script, &result, &err));
         batch_unref(result.rows);
         if (!result.job) { continue; }
-        ok(session_job_wait(result.job, -1, NULL, &err), &err);
+        CHECK(session_job_wait(result.job, -1, NULL, &err));
         session_job_free(result.job);
     }
     session_script_clear(&script);
@@ -147,11 +133,10 @@ static void put_in_memory(struct session *session, const char *name, const struc
 }
 
 static struct took run_sabot(const struct data *data, const char *query, int parallelism) {
-    struct sabot_error err = {0};
     struct session *session = NULL;
     struct env *env = env_real();
     char sql[2048];
-    ok(session_new(env, 0, &session, &err), &err);
+    CHECK(session_new(env, 0, &session, &err));
     snprintf(sql, sizeof sql,
              "SET 'parallelism.default' = '%d';\n"
              "CREATE TABLE bid (auction BIGINT NOT NULL, bidder BIGINT NOT NULL, price BIGINT NOT NULL,\n"
@@ -183,12 +168,11 @@ static void run_one_of_two(void *arg) {
 /* Seconds of two jobs beside each other, each over all rows on a core of its own: what the cores lose to each other
  * without sending each other a row. */
 static double run_two_jobs(const struct data *data, const char *query) {
-    struct sabot_error err = {0};
     struct env *env = env_real();
     struct env_thread *threads[2];
     struct one_of_two one = {data, query};
     const int64_t wall_ns = env_now_ns(env);
-    for (int i = 0; i < 2; i++) { ok(env_thread_start(env, "job", run_one_of_two, &one, &threads[i], &err), &err); }
+    for (int i = 0; i < 2; i++) { CHECK(env_thread_start(env, "job", run_one_of_two, &one, &threads[i], &err)); }
     for (int i = 0; i < 2; i++) { env_thread_join(threads[i]); }
     return (double)(env_now_ns(env) - wall_ns) / 1e9;
 }

@@ -6,6 +6,7 @@
 #include "base/env.h"
 #include "expr/expr.h"
 #include "expr/program.h"
+#include "tests/util/bench.h"
 
 #define ROWS 8192
 #define ROUNDS 300
@@ -14,15 +15,6 @@
 static struct memory_pool pool;
 static struct arena arena;
 static const struct source_span nowhere = {0};
-
-#define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        struct sabot_error err = {0};                                                                                  \
-        if ((call) != SABOT_OK) {                                                                                      \
-            fprintf(stderr, "%s: %s\n", #call, err.message);                                                           \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 static struct expr *column(int32_t index, enum type_kind kind) {
     struct expr *out;

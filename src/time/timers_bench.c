@@ -5,18 +5,10 @@
 #include <stdlib.h>
 
 #include "time/timers.h"
+#include "tests/util/bench.h"
 
 #define RUNS 5
 #define DUE 1000
-
-#define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        struct sabot_error err = {0};                                                                                  \
-        if ((call) != SABOT_OK) {                                                                                      \
-            fprintf(stderr, "%s: %s\n", #call, err.message);                                                           \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 static struct memory_pool pool;
 static struct metrics metrics;

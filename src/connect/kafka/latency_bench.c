@@ -10,6 +10,8 @@
  *       the next second, writes ROWS messages to TO, as many as the job under test; counts and groups nothing.
  *
  * SABOT_TEST_KAFKA=host:port names the broker. */
+#include "tests/util/bench.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -97,7 +99,7 @@ static int load(int rate, int seconds, const char *topic_name, const char *echo_
     rd_kafka_topic_t *echo = rd_kafka_topic_new(handle, echo_name, NULL);
     const int64_t n_ms = (int64_t)seconds * 1000, per_ms = rate / 1000;
     int64_t *late_us = calloc((size_t)n_ms, sizeof *late_us);
-    uint64_t random = 88172645463325252u;
+    uint64_t random = BENCH_SEED;
     const int64_t start_us = (now_us() / SECOND_US + 2) * SECOND_US;
     for (int64_t ms = 0; late_us && ms < n_ms; ms++) {
         const int64_t due_us = start_us + ms * 1000;
@@ -108,7 +110,7 @@ static int load(int rate, int seconds, const char *topic_name, const char *echo_
         stamp(due_us, time);
         for (int64_t i = 0; i < per_ms; i++) {
             /* as Nexmark's: half of them on a hot auction, the others on the newest hundred */
-            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            bench_random(&random);
             const int64_t row = ms * per_ms + i, newest = 1000 + row * 3 / 50;
             const int64_t auction = random & 1 ? newest / 100 * 100 : newest - (int64_t)(random >> 8) % 100;
             const int size = snprintf(text, sizeof text, "{\"auction\":%" PRId64 ",\"price\":%d,\"ts\":\"%s\"}",

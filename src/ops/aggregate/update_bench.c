@@ -5,25 +5,14 @@
 
 #include "base/env.h"
 #include "ops/specs.h"
+#include "tests/util/bench.h"
 
 #define BATCH 8192
 #define RUNS 5
 
 static int64_t n_batches = 1220; /* 10 M rows */
 static struct memory_pool pool;
-
-static void ok(sabot_status status, const struct sabot_error *err) {
-    if (status == SABOT_OK) { return; }
-    fprintf(stderr, "%s\n", err->message);
-    exit(1);
-}
-static uint64_t random_state = 88172645463325252u;
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t random_state = BENCH_SEED;
 
 /* --- output is counted and dropped */
 struct drop {
@@ -44,22 +33,21 @@ static bool never_full(const struct op_out *out) {
 /* --- data: key, price, time */
 static struct schema *schema;
 static struct batch **make_batches(int64_t keys) {
-    struct sabot_error err = {0};
     struct batch **batches = malloc((size_t)n_batches * sizeof(struct batch *));
     int64_t time = 0;
     for (int64_t b = 0; b < n_batches; b++) {
         struct column *columns[3];
         for (int c = 0; c < 3; c++) {
             struct column_builder builder;
-            ok(column_builder_init(&builder, &pool, PHYS_I64, BATCH, false, &err), &err);
+            CHECK(column_builder_init(&builder, &pool, PHYS_I64, BATCH, false, &err));
             for (int32_t i = 0; i < BATCH; i++) {
-                ((int64_t *)builder.values)[i] = c == 0   ? (int64_t)(next_random() % (uint64_t)keys)
-                                                 : c == 1 ? (int64_t)(next_random() % 1000000)
+                ((int64_t *)builder.values)[i] = c == 0   ? (int64_t)(bench_random(&random_state) % (uint64_t)keys)
+                                                 : c == 1 ? (int64_t)(bench_random(&random_state) % 1000000)
                                                           : time++ / 100;
             }
-            ok(column_builder_finish(&builder, &columns[c], &err), &err);
+            CHECK(column_builder_finish(&builder, &columns[c], &err));
         }
-        ok(batch_new(schema, columns, 3, BATCH, &batches[b], &err), &err);
+        CHECK(batch_new(schema, columns, 3, BATCH, &batches[b], &err));
     }
     return batches;
 }
@@ -75,22 +63,20 @@ struct line {
     int64_t rows_out;
 };
 static double run(const struct line *line, struct batch **batches, int64_t *rows_out) {
-    struct sabot_error err = {0};
     struct metrics metrics = {0};
     const struct op_spec spec = {.type = line->type, .options = line->options, .output = line->output, .uid = "op",
                                  .label = line->name};
     struct op_context context = {.env = env_real(), .pool = &pool, .metrics = &metrics, .spec = &spec, .input = schema,
                                  .parallelism = 1, .max_parallelism = 128, .batch_rows = BATCH};
-    ok(state_tables_new(&(struct state_context){.pool = &pool, .metrics = &metrics, .parallelism = 1,
-                                                .max_parallelism = 128},
-                        &context.state, &err),
-       &err);
+    CHECK(state_tables_new(
+        &(struct state_context){.pool = &pool, .metrics = &metrics, .parallelism = 1, .max_parallelism = 128},
+        &context.state, &err));
     struct op *op;
-    ok(line->type->open(&context, &op, &err), &err);
+    CHECK(line->type->open(&context, &op, &err));
     struct drop drop = {.out = {.emit = drop_batch, .is_full = never_full}};
     const int64_t start = env_now_ns(context.env);
     for (int64_t b = 0; b < n_batches; b++) {
-        ok(line->type->on_batch(op, 0, batch_ref(batches[b]), &drop.out, &err), &err);
+        CHECK(line->type->on_batch(op, 0, batch_ref(batches[b]), &drop.out, &err));
     }
     const int64_t end = env_now_ns(context.env);
     line->type->close(op);
@@ -105,17 +91,16 @@ static int by_number(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    struct sabot_error err = {0};
     if (argc > 1) { n_batches = atoll(argv[1]) * 1000000 / BATCH; }
     memory_pool_init(&pool, "bench", NULL, INT64_MAX);
     const struct type number = type_not_null(type_of(TYPE_INT64));
     struct schema *sums, *ranks;
-    ok(schema_new((struct field[]){{"k", number}, {"price", number}, {"ts", type_not_null(type_timestamp(3))}}, 3,
+    CHECK(schema_new((struct field[]){{"k", number}, {"price", number}, {"ts", type_not_null(type_timestamp(3))}}, 3,
                   &schema,
-                  &err), &err);
-    ok(schema_new((struct field[]){{"k", number}, {"n", number}, {"sum", number}}, 3, &sums, &err), &err);
-    ok(schema_new((struct field[]){{"k", number}, {"price", number}, {"ts", type_not_null(type_timestamp(3))},
-                                   {"rank", number}}, 4, &ranks, &err), &err);
+                  &err));
+    CHECK(schema_new((struct field[]){{"k", number}, {"n", number}, {"sum", number}}, 3, &sums, &err));
+    CHECK(schema_new((struct field[]){{"k", number}, {"price", number}, {"ts", type_not_null(type_timestamp(3))},
+                                   {"rank", number}}, 4, &ranks, &err));
     const int32_t key = 0;
     const struct aggregate_call calls[] = {{.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1},
                                            {.kind = AGGREGATE_SUM, .argument = 1, .filter = -1}};

@@ -9,6 +9,7 @@
 #include "ops/window/split.h"
 #include "time/lateness.h"
 #include "time/watermark.h"
+#include "tests/util/bench.h"
 
 #define BATCH 8192
 #define RUNS 3
@@ -19,19 +20,7 @@ static int64_t n_batches = 1220; /* 10 M rows */
 static const char *only;
 static struct memory_pool pool;
 
-static void ok(sabot_status status, const struct sabot_error *err) {
-    if (status == SABOT_OK) { return; }
-    fprintf(stderr, "%s\n", err->message);
-    exit(1);
-}
-
-static uint64_t random_state = 88172645463325252u;
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t random_state = BENCH_SEED;
 
 /* --- data */
 enum { AUCTION, PRICE, TS, COLUMNS };
@@ -42,19 +31,18 @@ struct data {
     int64_t rows;
 };
 static struct data make_data(int64_t keys) {
-    struct sabot_error err = {0};
     struct data data = {.rows = n_batches * BATCH};
     const struct field fields[] = {{"auction", type_not_null(type_of(TYPE_INT64))},
                                    {"price", type_not_null(type_of(TYPE_INT64))},
                                    {"ts", type_not_null(type_timestamp(3))}};
-    ok(schema_new(fields, COLUMNS, &data.schema, &err), &err);
+    CHECK(schema_new(fields, COLUMNS, &data.schema, &err));
     for (int c = 0; c < COLUMNS; c++) {
-        ok(buffer_new(&pool, (size_t)data.rows * 8, &data.buffers[c], &err), &err);
+        CHECK(buffer_new(&pool, (size_t)data.rows * 8, &data.buffers[c], &err));
         data.columns[c] = (int64_t *)(void *)data.buffers[c]->data;
     }
     for (int64_t i = 0; i < data.rows; i++) {
-        data.columns[AUCTION][i] = (int64_t)(next_random() % (uint64_t)keys);
-        data.columns[PRICE][i] = (int64_t)(next_random() % 10000);
+        data.columns[AUCTION][i] = (int64_t)(bench_random(&random_state) % (uint64_t)keys);
+        data.columns[PRICE][i] = (int64_t)(bench_random(&random_state) % 10000);
         data.columns[TS][i] = i / EVENTS_PER_MS;
     }
     return data;
@@ -65,15 +53,13 @@ static void free_data(struct data *data) {
 }
 /* A batch over the data: three columns, no copy, as a source would give it. */
 static struct batch *batch_at(const struct data *data, int64_t b) {
-    struct sabot_error err = {0};
     struct column *columns[COLUMNS];
     for (int c = 0; c < COLUMNS; c++) {
         struct buffer *owner = buffer_ref(data->buffers[c]);
-        ok(column_new(PHYS_I64, BATCH, NULL, data->columns[c] + b * BATCH, &owner, 1, NULL, 0, &columns[c], &err),
-           &err);
+        CHECK(column_new(PHYS_I64, BATCH, NULL, data->columns[c] + b * BATCH, &owner, 1, NULL, 0, &columns[c], &err));
     }
     struct batch *batch;
-    ok(batch_new(data->schema, columns, COLUMNS, BATCH, &batch, &err), &err);
+    CHECK(batch_new(data->schema, columns, COLUMNS, BATCH, &batch, &err));
     return batch;
 }
 
@@ -111,7 +97,6 @@ static const struct aggregate_call count_sum_max[] = {
 static const enum window_property window_columns[] = {WINDOW_START, WINDOW_END};
 
 static int64_t run_operator(const struct data *data, struct window_spec window, int32_t n_calls) {
-    struct sabot_error err = {0};
     const int32_t key = AUCTION;
     window.time_column = TS;
     const struct window_aggregate_options options = {.window = window,
@@ -126,23 +111,23 @@ static int64_t run_operator(const struct data *data, struct window_spec window, 
     fields[1 + n_calls] = (struct field){"window_start", type_timestamp(3)};
     fields[2 + n_calls] = (struct field){"window_end", type_timestamp(3)};
     struct schema *output;
-    ok(schema_new(fields, 3 + n_calls, &output, &err), &err);
+    CHECK(schema_new(fields, 3 + n_calls, &output, &err));
     struct metrics metrics = {0};
     struct state_tables *tables;
-    ok(state_tables_new(&(struct state_context){.pool = &pool, .metrics = &metrics, .parallelism = 1,
-                                                .max_parallelism = 128}, &tables, &err), &err);
+    CHECK(state_tables_new(&(struct state_context){.pool = &pool, .metrics = &metrics, .parallelism = 1,
+                                                .max_parallelism = 128}, &tables, &err));
     const struct op_spec spec = {.type = &op_window_aggregate, .options = &options, .output = output};
     const struct op_context context = {.env = env_real(), .pool = &pool, .metrics = &metrics, .spec = &spec,
                                        .input = data->schema, .parallelism = 1, .max_parallelism = 128,
                                        .batch_rows = BATCH, .state = tables};
     struct op *op;
-    ok(op_window_aggregate.open(&context, &op, &err), &err);
+    CHECK(op_window_aggregate.open(&context, &op, &err));
     struct counting_out out = {.out = {count_batch, count_watermark, count_event, count_event, never_full}};
     for (int64_t b = 0; b < n_batches; b++) {
-        ok(op->type->on_batch(op, 0, batch_at(data, b), &out.out, &err), &err);
-        ok(op->type->on_watermark(op, data->columns[TS][b * BATCH + BATCH - 1] - 1, &out.out, &err), &err);
+        CHECK(op->type->on_batch(op, 0, batch_at(data, b), &out.out, &err));
+        CHECK(op->type->on_watermark(op, data->columns[TS][b * BATCH + BATCH - 1] - 1, &out.out, &err));
     }
-    ok(op->type->on_watermark(op, WATERMARK_END, &out.out, &err), &err);
+    CHECK(op->type->on_watermark(op, WATERMARK_END, &out.out, &err));
     op->type->close(op);
     state_tables_free(tables);
     schema_unref(output);
@@ -226,10 +211,9 @@ static int64_t step_times(const struct data *data) {
     return sum;
 }
 static int64_t step_watermark(const struct data *data) {
-    struct sabot_error err = {0};
     struct watermarks watermarks;
     watermarks_init(&watermarks, 1000000000, 0);
-    ok(watermarks_resize(&watermarks, 8, 1, &err), &err);
+    CHECK(watermarks_resize(&watermarks, 8, 1, &err));
     int64_t advanced = 0;
     for (int64_t b = 0; b < n_batches; b++) {
         watermarks_rows(&watermarks, (int32_t)(b % 8), data->columns[TS][b * BATCH + BATCH - 1], b);
@@ -239,15 +223,14 @@ static int64_t step_watermark(const struct data *data) {
     return advanced;
 }
 static int64_t step_assign(const struct data *data, struct window_spec window) {
-    struct sabot_error err = {0};
     struct slices slices;
-    ok(slices_init(&slices, &window, &err), &err);
+    CHECK(slices_init(&slices, &window, &err));
     struct splitter splitter;
     splitter_init(&splitter, &pool, &slices, 1, 0);
     int64_t runs = 0;
     for (int64_t b = 0; b < n_batches; b++) {
         struct batch *batch = batch_at(data, b);
-        ok(splitter_split(&splitter, batch, TS, &err), &err);
+        CHECK(splitter_split(&splitter, batch, TS, &err));
         runs += splitter.n_runs;
         batch_unref(batch);
     }
@@ -274,12 +257,11 @@ static int64_t step_late(const struct data *data) {
     return kept;
 }
 static int64_t step_hash(const struct data *data) {
-    struct sabot_error err = {0};
     const int32_t key = AUCTION;
     int64_t sum = 0;
     for (int64_t b = 0; b < n_batches; b++) {
         struct batch *batch = batch_at(data, b);
-        ok(batch_cache_hashes(&pool, batch, &key, 1, &err), &err);
+        CHECK(batch_cache_hashes(&pool, batch, &key, 1, &err));
         sum += (int64_t)(batch->hashes[0] & 1);
         batch_unref(batch);
     }
@@ -287,18 +269,16 @@ static int64_t step_hash(const struct data *data) {
 }
 /* Hash and state: a namespace per 10 s, as the tumble has it. */
 static int64_t step_state(const struct data *data) {
-    struct sabot_error err = {0};
     struct state_tables *tables;
     struct state_table *table;
     struct schema *schema;
     const struct field fields[] = {{"key", type_not_null(type_of(TYPE_INT64))},
                                    {"n", type_not_null(type_of(TYPE_INT64))}};
-    ok(schema_new(fields, 2, &schema, &err), &err);
-    ok(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables,
-                        &err),
-       &err);
-    ok(state_table_open(tables, &(struct state_spec){.name = "t", .kind = STATE_KEYED, .schema = schema, .n_keys = 1},
-                        &table, &err), &err);
+    CHECK(schema_new(fields, 2, &schema, &err));
+    CHECK(state_tables_new(&(struct state_context){.pool = &pool, .parallelism = 1, .max_parallelism = 128}, &tables,
+                           &err));
+    CHECK(state_table_open(
+        tables, &(struct state_spec){.name = "t", .kind = STATE_KEYED, .schema = schema, .n_keys = 1}, &table, &err));
     static int32_t slots[BATCH];
     const int32_t key = AUCTION;
     int64_t sum = 0, namespace_ = 0;
@@ -307,8 +287,8 @@ static int64_t step_state(const struct data *data) {
         const int64_t now = data->columns[TS][b * BATCH] / (10 * SECOND);
         if (now != namespace_) { state_drop_namespace(table, namespace_); }
         namespace_ = now;
-        ok(batch_cache_hashes(&pool, batch, &key, 1, &err), &err);
-        ok(state_find_or_insert(table, namespace_, batch, &key, NULL, BATCH, slots, &err), &err);
+        CHECK(batch_cache_hashes(&pool, batch, &key, 1, &err));
+        CHECK(state_find_or_insert(table, namespace_, batch, &key, NULL, BATCH, slots, &err));
         sum += slots[0];
         batch_unref(batch);
     }
