@@ -192,7 +192,8 @@ static sabot_status next_statement(struct session *session, struct session_scrip
         collect_new(session->env, (int32_t)settings_int(&session->settings, SETTING_result_batches), &collect, err));
     const struct statement_context context = {
         .env = session->env, .pool = session->pool, .catalog = &session->catalog, .settings = &session->settings,
-        .text = script->script->text, .collect = collect, .statement_number = session->statements++};
+        .text = script->script->text, .collect = collect, .statement_number = session->statements++,
+        .restore_from = against ? against->path : settings_text(&session->settings, SETTING_savepoint_path)};
     struct statement_result made = {0};
     sabot_status status = explained ? statement_explain(&context, statement, &made, err)
                                     : statement_execute(&context, statement, &made, err);

@@ -863,7 +863,8 @@ static sabot_status finish(struct physical_plan *plan, struct sabot_error *err) 
         const struct vertex *draft = &plan->drafts[i];
         vertices[i] = (struct job_vertex){
             .name = vertex_name(plan, draft), .ops = draft->ops, .n_ops = (int32_t)draft->n_ops,
-            .parallelism = draft->parallelism, .edges = draft->edges, .n_edges = (int32_t)draft->n_edges,
+            .parallelism = plan->options.keeps_exchanges ? 1 : draft->parallelism,
+            .edges = draft->edges, .n_edges = (int32_t)draft->n_edges,
         };
         if (!vertices[i].name) { return PLAN_NO_MEMORY(err); }
     }
@@ -883,6 +884,8 @@ sabot_status physical_build(struct plan_arena *plans, struct plan *const *roots,
     plan->plans = *plans;
     plan_arena_init(plans);
     plan->options = *options;
+    plan->options.keeps_exchanges = options->keeps_exchanges && options->parallelism == 1;
+    if (plan->options.keeps_exchanges) { plan->options.parallelism = 2; } /* finish() makes it 1 again */
     plan->bounded = true;
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < n_roots && status == SABOT_OK; i++) {

@@ -9,6 +9,8 @@ struct physical_plan; /* owns the graph, its options and a reference to every ta
 
 struct physical_options {
     int32_t parallelism;           /* of operators, but where all rows must meet */
+    bool keeps_exchanges;          /* with parallelism 1 the vertices and edges are those of a larger one: a checkpoint
+                                      that the job starts from has rows on them */
     bool two_phase;                /* aggregate before the exchange where that is possible */
     int64_t state_ttl_ms;          /* of state that no window or interval ends; 0 = for ever */
     bool late_ledger;              /* late rows themselves are wanted, so they must reach the judge of lateness */

@@ -304,14 +304,15 @@ static sabot_status rows_queue(struct task *task, int32_t e, struct batch *rows,
 static sabot_status rescale_check(const struct task *task, const struct job_edge *edge,
                                   const struct manifest_file *file, const struct batch *rows,
                                   struct sabot_error *err) {
-    if (edge->exchange == EXCHANGE_HASH || file->parallelism == task->vertex->parallelism) { return SABOT_OK; }
+    const int32_t parallelism = task->vertex->parallelism; /* one task gets them all */
+    if (edge->exchange == EXCHANGE_HASH || parallelism == file->parallelism || parallelism == 1) { return SABOT_OK; }
     const struct column *kinds = rows->columns[1];
     for (int32_t i = 0; i < rows->selected; i++) {
         const int32_t row = batch_row(rows, i);
         if (((const int32_t *)kinds->values)[column_at(kinds, row)] == ROW_INSERT) { continue; }
         return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint has changes in flight that belong to one of %d tasks, "
-                          "and this job has %d there: restore it at parallelism %d, or from a savepoint",
-                          file->parallelism, task->vertex->parallelism, file->parallelism);
+                          "and this job has %d there: restore it at parallelism %d or 1, or from a savepoint",
+                          file->parallelism, parallelism, file->parallelism);
     }
     return SABOT_OK;
 }

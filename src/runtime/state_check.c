@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "checkpoint/storage.h"
 #include "runtime/job_impl.h"
 #include "state/migrate.h"
 
@@ -226,8 +227,8 @@ static sabot_status check_in_flight(struct check *check, int32_t at, const struc
     struct schema *stored = NULL, *wanted = NULL;
     if (op > 0 || edge < 0 || edge >= vertex->n_edges) {
         return add(check, check->op->uid, check->tables[at].state, STATE_FATE_INCOMPATIBLE, "an unaligned barrier has "
-                   "overtaken these rows on an exchange that this job does not have there: start it with more than one "
-                   "task (-p 2), or from a savepoint, which has no such rows", err);
+                   "overtaken these rows on an exchange that this job does not have there: start the old query, or "
+                   "start from a savepoint, which has no such rows", err);
     }
     const struct job_vertex *from = &check->graph->vertices[vertex->edges[edge].from];
     const struct schema *rows = from->ops[from->n_ops - 1]->output;
@@ -251,6 +252,34 @@ static sabot_status check_in_flight(struct check *check, int32_t at, const struc
     schema_unref(stored);
     schema_unref(wanted);
     return status;
+}
+
+/* false: it is not a checkpoint, or can't be read. */
+static bool manifest_has_in_flight(struct store *store, const char *path) {
+    struct manifest manifest;
+    if (storage_read_manifest(store, path, &manifest, NULL) != SABOT_OK) { return false; }
+    bool found = false;
+    for (int32_t i = 0; i < manifest.n_files && !found; i++) {
+        found = strncmp(manifest.files[i].state, IN_FLIGHT, sizeof IN_FLIGHT - 1) == 0;
+    }
+    manifest_clear(&manifest);
+    return found;
+}
+
+bool state_is_on_exchanges(struct env *env, const struct job_options *options, const char *path) {
+    struct store *store;
+    if (store_new(env, options->store_settings, options->n_store_settings, &store, NULL) != SABOT_OK) { return false; }
+    bool found = manifest_has_in_flight(store, path);
+    int64_t *ids = NULL;
+    int32_t n = 0;
+    if (!found && storage_list(store, path, &ids, &n, NULL) != SABOT_OK) { n = 0; }
+    for (int32_t i = 0; i < n && !found; i++) { /* any: the newest may turn out to be damaged */
+        char checkpoint[STORAGE_PATH_MAX];
+        found = storage_path(path, ids[i], checkpoint, NULL) == SABOT_OK && manifest_has_in_flight(store, checkpoint);
+    }
+    free(ids);
+    store_free(store);
+    return found;
 }
 
 /* What the checkpoint has of this operator and open() did not declare. */

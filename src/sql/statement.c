@@ -6,6 +6,7 @@
 #include "expr/function.h"
 #include "plan/explain.h"
 #include "plan/rules.h"
+#include "runtime/state_check.h"
 #include "sql/bind.h"
 #include "sql/process_function.h"
 #include "sql/show.h"
@@ -134,6 +135,15 @@ static void physical_options_of(const struct settings *settings, struct physical
     out->alignment_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }
 
+/* Exchanges of a job of one task are left out, unless a checkpoint has rows on them. */
+static bool keeps_exchanges(const struct statement_context *context) {
+    const char *from = context->restore_from;
+    if (!from || !from[0] || settings_int(context->settings, SETTING_parallelism) != 1) { return false; }
+    struct job_options job = {0};
+    statement_job_options(context->settings, &job);
+    return state_is_on_exchanges(context->env, &job, from);
+}
+
 /* Optimised roots -> physical plan, which takes over the arena and the references to tables. */
 static sabot_status build_physical(const struct statement_context *context, struct planning *planning,
                                    struct plan *const *roots, const char *const *prefixes, int32_t n,
@@ -145,6 +155,7 @@ static sabot_status build_physical(const struct statement_context *context, stru
     planning->binder.used = NULL;
     planning->binder.n_used = planning->binder.used_capacity = 0;
     physical_options_of(context->settings, &options);
+    options.keeps_exchanges = keeps_exchanges(context);
     options.release = release_binder;
     options.owner = kept;
     return physical_build(&planning->plans, roots, prefixes, n, &options, out, err);

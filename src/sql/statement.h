@@ -18,6 +18,7 @@ struct statement_context {
      * engine before it calls, used only where outcome is STATEMENT_QUERY. */
     const void *collect;
     int32_t statement_number;  /* 0-based in the script: part of operator uids */
+    const char *restore_from;  /* where the job starts from; NULL or "": nowhere */
 };
 
 enum statement_outcome {

@@ -3,12 +3,13 @@
 Input grows by a chunk of rows before every cycle, at an event time that only rises, so that what must come out is known
 from the input alone. A cycle starts the job from its newest checkpoint at a random parallelism, with aligned or
 unaligned barriers, and ends it with SIGKILL: at a random moment, or when it passes one of the points of
-src/base/env_points.def for the n-th time. After every ROUND cycles the job is left alone until it has read everything;
-then another client reads what is committed, and the next round begins with a new job.
+src/base/env_points.def for the n-th time; the point that was the end least often is the next one. After every ROUND cycles the
+job is left alone until it has read everything; then another client reads what is committed, and the next round begins with a
+new job.
 
 Kinds of job: KINDS. Several run beside each other, each with an input of its own, on one broker.
 """
-import collections, heapq, json, os, pathlib, re, signal, subprocess, time
+import collections, heapq, json, os, pathlib, re, signal, subprocess, threading, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BASE = 1_700_000_000  # seconds
@@ -16,7 +17,7 @@ KEYS = 7
 ROWS = 400            # of a chunk
 STEP_MS = 20          # of event time from row to row
 JOIN_MS = 3000
-ROUND = 100           # cycles of one job
+ROUND = 50            # cycles of one job
 TOP = 3
 PATIENCE = 15         # seconds until a run without a checkpoint is killed
 POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
@@ -24,9 +25,51 @@ POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
           if not point.startswith("postgres")]  # tests/postgres passes those
 # How often a point is passed in a run is not the same for all: the n of the n-th is drawn up to this.
 PASSED = {"state-write": 30, "restore": 20, "sink-prepare": 9, "sink-prepared": 9, "sink-commit": 6, "file-commit": 3,
-          "kafka-produce": 5, "kafka-sent": 5, "kafka-committed": 5, "manifest": 3, "manifest-written": 3, "upload": 6,
+          "kafka-produce": 5, "kafka-sent": 5, "kafka-committed": 5, "manifest": 3, "manifest-written": 3, "upload": 3,
           "sink-restore": 5, "sink-restored": 5}
-KINDS = ("windows", "rank", "windows on S3", "rank on S3")
+KINDS = ("windows", "rank", "process", "windows on S3", "rank on S3", "process on S3")
+
+
+class Tally:
+    """How often each point was the end, of all jobs; written to a file after each kill, where one is wanted."""
+
+    def __init__(self, path=None):
+        self.lock, self.path, self.began = threading.Lock(), path, time.monotonic()
+        self.points, self.kinds, self.restores, self.proven = (collections.Counter() for _ in range(4))
+        self.problems = []
+
+    def next_point(self, rng, points):
+        with self.lock:
+            least = min(self.points[point] for point in points)
+            return rng.choice([point for point in points if self.points[point] <= least + 1])
+
+    def add(self, point, kind, restored, barriers=""):
+        with self.lock:
+            self.points[point] += 1
+            self.kinds[kind + barriers] += 1
+            self.restores[kind] += restored
+            self.write()
+
+    def compared(self, kind, kills, problem):
+        """The output of so many kills was read and compared."""
+        with self.lock:
+            self.proven[kind] += 0 if problem else kills
+            if problem:
+                self.problems.append(f"{kind}: {problem}")
+            self.write()
+
+    def text(self):
+        def lines(title, counter):
+            return f"{title}: " + ", ".join(f"{name} {n}" for name, n in sorted(counter.items())) + "\n"
+
+        return (f"{sum(self.points.values())} kills in {time.monotonic() - self.began:.0f} s, output compared behind "
+                f"{sum(self.proven.values())} of them, {len(self.problems)} problems\n" + lines("killed at", self.points) +
+                lines("kinds", self.kinds) + lines("compared", self.proven) + lines("restores", self.restores) +
+                "".join(f"problem: {problem}\n" for problem in self.problems))
+
+    def write(self):
+        if self.path:
+            self.path.write_text(self.text())
 
 
 def stamp(ms):
@@ -37,7 +80,7 @@ def row(i):
     return {"id": i // 2, "side": "ab"[i % 2], "k": i * 31 % KEYS, "v": i * 7919 % 1000 + i // 10, "ts": stamp(i * STEP_MS)}
 
 
-def windows_expected(n):
+def windows_expected(n, process=False):
     """What must come out of rows 0..n: the lines of the topic, of the files, and the upsert tables."""
     windows, sums, newest = collections.Counter(), collections.Counter(), collections.Counter()
     for i in range(n):
@@ -45,8 +88,9 @@ def windows_expected(n):
         windows[at] += 1
         sums[at] += row(i)["v"]
         newest[row(i)["k"],] += 1
-    lines = collections.Counter(json.dumps({"k": k, "w": stamp(second * 1000)[:19], "n": count, "total": sums[k, second]})
-                                for (k, second), count in windows.items())
+    lines = collections.Counter(
+        json.dumps({"k": k, "w": (BASE + second + 1) * 1000 if process else stamp(second * 1000)[:19], "n": count,
+                    "total": sums[k, second]}) for (k, second), count in windows.items())
     files = collections.Counter()  # a and b of one id are neighbours, within the join's time
     for i in range(0, n - 1, 2):
         files[f"{i // 2},{row(i)['v']},{row(i + 1)['v']}"] += 1
@@ -79,6 +123,13 @@ INSERT INTO files SELECT a.id, a.v, b.v FROM events a, events b
 INSERT INTO newest SELECT k, COUNT(*) FROM events GROUP BY k;
 END;
 """
+PROCESS = """
+CREATE FUNCTION windows_of AS 'windows_function' LANGUAGE C USING FILE '{library}';
+CREATE VIEW priced AS SELECT k, v AS price, ts FROM events;
+""" + WINDOWS.replace("w TIMESTAMP(3)", "w BIGINT").replace("""SELECT k, window_start, COUNT(*), SUM(v)
+    FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;""",
+    """SELECT k, window_end, n, total
+    FROM windows_of(input => TABLE priced PARTITION BY k, on_time => DESCRIPTOR(ts), size_ms => 1000);""")
 RANK = """
 CREATE TABLE lines (id BIGINT, v BIGINT) WITH ({lines});
 CREATE TABLE newest (k INT, r BIGINT, v BIGINT, PRIMARY KEY (k, r) NOT ENFORCED) WITH ({newest});
@@ -98,7 +149,7 @@ END;
 class Job:
     def __init__(self, name, kind, folder, address, sabot, s3):
         self.name, self.folder, self.address, self.sabot = name, folder, address, sabot
-        self.windows, self.rows = kind.startswith("windows"), 0
+        self.kind, self.rows = kind.split()[0], 0
         on_s3 = "S3" in kind
         url, local = (f"s3://test/{name}", s3 / "data" / "test" / name) if on_s3 else (str(folder / name), folder / name)
         self.checkpoints, self.checkpoints_here = url + "/checkpoints", local / "checkpoints"
@@ -130,7 +181,8 @@ class Job:
 CREATE TABLE events (id BIGINT, side STRING, k INT, v BIGINT, ts TIMESTAMP(3), arrived AS PROCTIME(),
     WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
 WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = 'json',
-    'scan.startup.mode' = 'earliest-offset');""" + (WINDOWS if self.windows else RANK).format(**tables)
+    'scan.startup.mode' = 'earliest-offset');""" + {"windows": WINDOWS, "rank": RANK, "process": PROCESS}[self.kind].format(
+            library=self.folder / "functions.so", **tables)
 
     def restores(self):
         return self.checkpoints_here.exists() and any(self.checkpoints_here.glob("chk-*/MANIFEST"))
@@ -184,7 +236,8 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         for partition in range(4):  # closes all windows
             subprocess.run(["kcat", "-P", "-b", self.address, "-t", self.name + "-in", "-p", str(partition)], input=last + "\n",
                            text=True, check=True, timeout=60, stderr=subprocess.DEVNULL)
-        lines, files, tables = (windows_expected if self.windows else rank_expected)(self.rows)
+        lines, files, tables = (rank_expected(self.rows) if self.kind == "rank" else
+                                windows_expected(self.rows, self.kind == "process"))
         process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log)
         end = time.monotonic() + 180
         while time.monotonic() < end and process.poll() is None and len(self.read("lines")) < sum(lines.values()):
@@ -219,41 +272,52 @@ def difference(name, got, want):
             f"{sum(doubled.values())} too many {list(doubled)[:3]}")
 
 
-def options_of(rng, unaligned):
+def library_make(folder):
+    """The process function of the jobs, as a user would have it."""
+    subprocess.run(["cc", "-std=c17", "-O1", "-shared", "-fPIC", f"-I{ROOT / 'include'}",
+                    str(ROOT / "tests" / "process" / "functions.c"), "-o", str(folder / "functions.so")], check=True)
+
+
+def options_of(rng, job, unaligned):
     """Parallelism and settings that a job may be restored with, whatever its checkpoint was made with."""
     options = ("--set", "execution.checkpointing.incremental=false") if rng.random() < 0.3 else ()
-    if not unaligned:
-        return rng.choice((1, 2, 2, 3)), options
-    # rows that a barrier has overtaken are on an exchange, which one task does not have: that is refused
-    return rng.choice((2, 2, 3)), options + rng.choice(((), ("--unaligned",), ("--unaligned=5ms",)))
+    if job.kind == "process" and rng.random() < 0.5:
+        options += ("--set", "state.backend.type=rocksdb", "--set", "state.backend.rocksdb.cache.rows=16",
+                    "--set", f"state.backend.rocksdb.localdir={job.folder / 'rocks'}")
+    if unaligned:
+        options += rng.choice(((), ("--unaligned",), ("--unaligned=5ms",)))
+    return rng.choice((1, 2, 2, 3)), options
 
 
-def one_round(job, rng, count, killed):
-    """Kills a job so many times; the problem, restores. Half of the jobs have unaligned barriers at times."""
-    restores, unaligned = 0, rng.random() < 0.5
+def one_round(job, rng, count, kind, tally):
+    """Kills a job so many times; the problem. Half of the jobs have unaligned barriers at times."""
+    unaligned = rng.random() < 0.5
     points = [point for point in POINTS if point != "upload" or job.checkpoints.startswith("s3:")]
     job.feed()
     for cycle in range(count):
         job.feed()
-        point = rng.choice(points) if cycle and rng.random() < 0.8 else None
+        point = tally.next_point(rng, points) if cycle and rng.random() < 0.85 else None
         environment = {"SABOT_KILL_AT": f"{point}:{rng.randint(1, rng.randint(1, PASSED[point]))}"} if point else {}
-        restores += job.restores()
-        code, late = job.run(*options_of(rng, unaligned), environment, rng)
+        restores = job.restores()
+        parallelism, options = options_of(rng, job, unaligned)
+        code, late = job.run(parallelism, options, environment, rng)
         if code != -9:
-            return f"cycle {cycle} ({environment}) ended with {code}: {job.said()}", restores
-        killed["random moment" if late else point] += 1
-    return job.finish(2), restores
+            return f"cycle {cycle} ({environment}, {parallelism} {options}) ended with {code}: {job.said()}"
+        tally.add("random moment" if late else point, kind, restores,
+                  ", unaligned" if any("unaligned" in option for option in options) else "")
+    return job.finish(2)
 
 
-def cycles(folder, address, sabot, s3, rng, kind, number, count):
-    """Kills jobs of a kind so many times; (problem, kills per point, restores)."""
-    killed, restores, problem = collections.Counter(), 0, ""
-    while count > 0 and not problem:
+def cycles(folder, address, sabot, s3, rng, kind, number, count, tally):
+    """Kills jobs of a kind so many times; the problem."""
+    while count > 0:
         name = f"kill{os.getpid()}-{number}-{count}"
         job = Job(name, kind, folder, address, sabot, s3)
-        problem, restored = one_round(job, rng, min(count, ROUND), killed)
-        restores += restored
+        problem = one_round(job, rng, min(count, ROUND), kind, tally)
+        tally.compared(kind, min(count, ROUND), problem and f"{name}: {problem}")
         count -= ROUND
         job.input.kill()
         job.log.close()
-    return problem, killed, restores
+        if problem:
+            return problem
+    return ""
