@@ -33,6 +33,22 @@ struct project_options {
     struct expr *const *exprs; /* one per output column */
     int32_t n_exprs;
 };
+/* expand: every row once per grouping set, as `columns` and the set's id (BIGINT) behind them. */
+struct expand_options {
+    const int32_t *sources; /* per set and column: of the input, -1 = NULL */
+    const int64_t *ids;     /* per set */
+    int32_t n_columns, n_sets;
+};
+/* unnest: a row for each element. Output: the passed columns, the elements, then the ordinal (BIGINT, from 1). */
+struct unnest_options {
+    int32_t column; /* of the input: an ARRAY or MAP; repeats: BIGINT, how often a row comes out */
+    const int32_t *passed;
+    int32_t n_passed;
+    bool repeats;         /* no elements: the row itself */
+    bool keeps_empty;     /* LEFT JOIN: a row without elements comes out once, with NULLs */
+    bool with_ordinality;
+    bool by_fields;       /* elements are ROWs (those of a MAP: key and value): a column per field */
+};
 struct sink_options {
     const struct connector *connector;
     const struct connector_table *table;

@@ -300,6 +300,29 @@ static void explain_over(const struct plan *node, struct text *target) {
     text_add(target, "])");
 }
 
+static void explain_expand(const struct plan *node, struct text *target) {
+    const struct expand_options *options = &node->expand;
+    text_add(target, "Expand(projects=[");
+    for (int32_t s = 0; s < options->n_sets; s++) {
+        text_add(target, s ? ", {" : "{");
+        for (int32_t i = 0; i < options->n_columns; i++) {
+            const int32_t source = options->sources[s * options->n_columns + i];
+            text_format(target, "%s, ", source < 0 ? "null" : node->inputs[0]->schema->fields[source].name);
+        }
+        text_format(target, "%s=%" PRId64 "}", node->schema->fields[options->n_columns].name, options->ids[s]);
+    }
+    text_add(target, "])");
+}
+
+static void explain_unnest(const struct plan *node, struct text *target) {
+    const struct unnest_options *options = &node->unnest;
+    text_format(target, "%s(%s=[%s]%s%s, select=[", options->repeats ? "Repeat" : "Unnest",
+                options->repeats ? "times" : "array", node->inputs[0]->schema->fields[options->column].name,
+                options->keeps_empty ? ", joinType=[LEFT]" : "", options->with_ordinality ? ", ordinality=[true]" : "");
+    print_names(node->schema, target);
+    text_add(target, "])");
+}
+
 /* [I], [I,UA], [I,UB,UA,D] as Flink writes it. */
 static void explain_changes(const struct plan *node, struct text *target) {
     const struct plan_changes *changes = &node->changes;
@@ -345,6 +368,8 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
     case PLAN_RANK: explain_rank(node, target); break;
     case PLAN_PROCESS: explain_process(node, target); break;
     case PLAN_OVER: explain_over(node, target); break;
+    case PLAN_EXPAND: explain_expand(node, target); break;
+    case PLAN_UNNEST: explain_unnest(node, target); break;
     case PLAN_ARRIVAL:
         text_format(target, "ProcessingTime(time_col=[%s])", node->schema->fields[node->arrival.column].name);
         break;

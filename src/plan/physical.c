@@ -152,7 +152,8 @@ static sabot_status tables_of(struct physical_plan *plan, const struct plan *nod
  * in its uid: state is found by it. */
 static sabot_status stateful_name(struct physical_plan *plan, const struct plan *node, const char **name,
                                   struct sabot_error *err) {
-    if (node->n_inputs == 0 || node->kind == PLAN_SINK || node->kind == PLAN_FILTER || node->kind == PLAN_PROJECT) {
+    if (node->n_inputs == 0 || node->kind == PLAN_SINK || node->kind == PLAN_FILTER || node->kind == PLAN_PROJECT ||
+        node->kind == PLAN_EXPAND || node->kind == PLAN_UNNEST) {
         return SABOT_OK;
     }
     const char **tables = NULL;
@@ -792,6 +793,8 @@ static sabot_status build(struct physical_plan *plan, const struct plan *node, i
     case PLAN_PROJECT: return build_project(plan, node, vertex, err);
     case PLAN_WINDOW: return build_window(plan, node, vertex, err);
     case PLAN_OVER: return build_over(plan, node, vertex, err);
+    case PLAN_EXPAND: return add_node(plan, *vertex, &op_expand, &node->expand, node, "expand", err);
+    case PLAN_UNNEST: return add_node(plan, *vertex, &op_unnest, &node->unnest, node, "unnest", err);
     case PLAN_ARRIVAL: return build_arrival(plan, node, vertex, err);
     case PLAN_RANK: return build_rank(plan, node, vertex, err);
     case PLAN_PROCESS: return build_process(plan, node, vertex, err);

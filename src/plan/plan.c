@@ -441,6 +441,78 @@ sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struc
     return SABOT_OK;
 }
 
+/* A column that is the same in all sets stays what it is; one that some leave out is an ordinary one. */
+sabot_status plan_expand(struct plan_arena *plans, struct plan *input, const struct expand_options *options,
+                         const char *const *names, struct source_span span, struct plan **out,
+                         struct sabot_error *err) {
+    struct draft draft;
+    const int32_t n = options->n_columns;
+    SABOT_TRY(draft_new(plans, PLAN_EXPAND, &input, 1, n + 1, &draft, err));
+    for (int32_t i = 0; i < n; i++) {
+        int32_t source = -1;
+        bool same = true;
+        for (int32_t s = 0; s < options->n_sets; s++) {
+            const int32_t of_set = options->sources[s * n + i];
+            same = same && of_set == options->sources[i];
+            if (of_set >= 0) { source = of_set; }
+        }
+        assert(source >= 0 && "some set has the column");
+        draft_copy_column(&draft, i, input, source);
+        draft.fields[i].name = names[i];
+        if (same) { continue; }
+        draft.fields[i].type.nullable = true;
+        draft.columns[i] = (struct plan_column){.time = TIME_NONE};
+    }
+    draft.fields[n] = (struct field){.name = names[n], .type = type_not_null(type_of(TYPE_INT64))};
+    draft.node->span = span;
+    draft.node->expand = *options;
+    *out = draft.node;
+    return SABOT_OK;
+}
+
+/* The elements' ROW; elements that are none are no fields. */
+static const struct type *unnest_element(const struct plan *input, const struct unnest_options *options,
+                                         struct type *entry) {
+    const struct type *type = &input->schema->fields[options->column].type;
+    if (type->kind != TYPE_MAP) { return &type->fields[0].type; }
+    *entry = *type; /* its fields are the key and the value */
+    return entry;
+}
+
+int32_t plan_unnest_width(const struct plan *input, const struct unnest_options *options) {
+    struct type entry;
+    if (options->repeats) { return 0; }
+    return options->by_fields ? unnest_element(input, options, &entry)->n_fields : 1;
+}
+
+sabot_status plan_unnest(struct plan_arena *plans, struct plan *input, const struct unnest_options *options,
+                         const char *const *names, struct source_span span, struct plan **out,
+                         struct sabot_error *err) {
+    struct draft draft;
+    const int32_t width = plan_unnest_width(input, options);
+    int32_t at = 0;
+    SABOT_TRY(draft_new(plans, PLAN_UNNEST, &input, 1, options->n_passed + width + options->with_ordinality, &draft,
+                        err));
+    for (; at < options->n_passed; at++) { draft_copy_column(&draft, at, input, options->passed[at]); }
+    for (int32_t i = 0; i < width; i++, at++) {
+        struct type entry;
+        const struct type *element = unnest_element(input, options, &entry);
+        struct type type = options->by_fields ? element->fields[i].type : *element;
+        const bool no_row = options->by_fields && element != &entry && element->nullable;
+        type.nullable = type.nullable || options->keeps_empty || no_row;
+        draft.fields[at] = (struct field){.name = names[i], .type = type};
+    }
+    if (options->with_ordinality) {
+        struct type type = type_of(TYPE_INT64);
+        type.nullable = options->keeps_empty;
+        draft.fields[at] = (struct field){.name = names[width], .type = type};
+    }
+    draft.node->span = span;
+    draft.node->unnest = *options;
+    *out = draft.node;
+    return SABOT_OK;
+}
+
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,
                              struct expr **out, struct sabot_error *err) {
     assert(i >= 0 && i < input->schema->n_fields);

@@ -68,6 +68,8 @@ enum plan_kind {
     PLAN_OVER,             /* OVER aggregates by time: its columns, then one per call */
     PLAN_ARRIVAL,          /* the clock as a time attribute: what a processing-time window stands on */
     PLAN_PROCESS,          /* a process function */
+    PLAN_EXPAND,           /* every row once per grouping set */
+    PLAN_UNNEST,           /* every row once per element of an array */
 };
 
 /* What a window has to do with a column: set from PLAN_WINDOW or a windowed aggregate upwards through plain columns. */
@@ -192,6 +194,8 @@ struct plan {
             bool output_rank;     /* the number is the last column */
         } rank;
         struct over_options over;
+        struct expand_options expand; /* output: n_columns, then the set's id */
+        struct unnest_options unnest; /* output: the passed columns, the elements, the ordinal */
         struct {
             int32_t column; /* gets the time of arrival and is the rowtime of what follows */
         } arrival;
@@ -269,6 +273,17 @@ sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struc
 /* names: one per call of model->over. */
 sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struct plan *model,
                        const char *const *names, struct plan **out, struct sabot_error *err);
+
+/* names: of the columns and the id; the options are borrowed. */
+sabot_status plan_expand(struct plan_arena *plans, struct plan *input, const struct expand_options *options,
+                         const char *const *names, struct source_span span, struct plan **out,
+                         struct sabot_error *err);
+/* names: of the elements and the ordinal, as many as there are. */
+sabot_status plan_unnest(struct plan_arena *plans, struct plan *input, const struct unnest_options *options,
+                         const char *const *names, struct source_span span, struct plan **out,
+                         struct sabot_error *err);
+/* How many columns the elements have: of a ROW one per field. */
+int32_t plan_unnest_width(const struct plan *input, const struct unnest_options *options);
 
 /* A reference to column i of a node. */
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,

@@ -207,6 +207,12 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
     case PLAN_OVER:
         if (input->changes.updating) { return cannot_take(plan, input, "an OVER aggregate", err); }
         break;
+    case PLAN_EXPAND: /* no row of a key is the only one any more */
+    case PLAN_UNNEST:
+        changes = input->changes;
+        changes.n_key = -1;
+        changes.deletes = changes.updating;
+        break;
     case PLAN_AGGREGATE: SABOT_TRY(aggregate_changes(plans, plan, &changes, err)); break;
     case PLAN_UNION:
         for (int32_t i = plan->n_inputs - 1; i >= 0; i--) {

@@ -663,6 +663,73 @@ static sabot_status prune_over(struct plan_arena *plans, struct plan *plan, stru
     return plan_over(plans, input.plan, &model, names, &out->plan, err);
 }
 
+static sabot_status prune_expand(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                                 struct sabot_error *err) {
+    const int32_t n = plan->expand.n_columns, n_sets = plan->expand.n_sets;
+    const char **names = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *names);
+    int32_t *sources = arena_alloc(&plans->arena, (size_t)(n + 1) * (size_t)n_sets * sizeof *sources);
+    struct usage *below = NULL;
+    struct pruned input = {0};
+    struct expand_options options = plan->expand;
+    if (!names || !sources) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(usages_new(plans, plan->inputs[0]->schema->n_fields, &below, err));
+    SABOT_TRY(map_new(plans, n + 1, &out->map, err));
+    options.n_columns = 0;
+    options.sources = sources;
+    for (int32_t i = 0; i < n; i++) {
+        if (!usage[i].any) { continue; }
+        for (int32_t s = 0; s < n_sets; s++) {
+            const int32_t source = plan->expand.sources[s * n + i];
+            if (source >= 0) { use_whole(&below[source]); }
+        }
+        names[options.n_columns] = plan->schema->fields[i].name;
+        out->map[i] = options.n_columns++;
+    }
+    SABOT_TRY(prune(plans, plan->inputs[0], below, &input, err));
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t s = 0; s < n_sets && out->map[i] >= 0; s++) {
+            const int32_t source = plan->expand.sources[s * n + i];
+            sources[s * options.n_columns + out->map[i]] = source < 0 ? -1 : input.map[source];
+        }
+    }
+    names[options.n_columns] = plan->schema->fields[n].name;
+    out->map[n] = options.n_columns;
+    return plan_expand(plans, input.plan, &options, names, plan->span, &out->plan, err);
+}
+
+/* The array itself is passed on only where it is read above. */
+static sabot_status prune_unnest(struct plan_arena *plans, struct plan *plan, struct usage *usage, struct pruned *out,
+                                 struct sabot_error *err) {
+    const int32_t n = plan->schema->n_fields, n_passed = plan->unnest.n_passed;
+    const char **names = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *names);
+    int32_t *passed = arena_alloc(&plans->arena, (size_t)(n_passed + 1) * sizeof *passed);
+    struct usage *below = NULL;
+    struct pruned input = {0};
+    struct unnest_options options = plan->unnest;
+    if (!names || !passed) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(usages_new(plans, plan->inputs[0]->schema->n_fields, &below, err));
+    SABOT_TRY(map_new(plans, n, &out->map, err));
+    use_whole(&below[options.column]);
+    for (int32_t i = 0; i < n_passed; i++) {
+        const int32_t column = options.passed[i];
+        SABOT_TRY(merge_usage(plans, &below[column], &usage[i], plan->schema->fields[i].type, err));
+    }
+    SABOT_TRY(prune(plans, plan->inputs[0], below, &input, err));
+    options.n_passed = 0;
+    for (int32_t i = 0; i < n_passed; i++) {
+        if (!usage[i].any) { continue; }
+        out->map[i] = options.n_passed;
+        passed[options.n_passed++] = input.map[plan->unnest.passed[i]];
+    }
+    for (int32_t i = n_passed; i < n; i++) {
+        names[i - n_passed] = plan->schema->fields[i].name;
+        out->map[i] = i - n_passed + options.n_passed;
+    }
+    options.passed = passed;
+    options.column = input.map[options.column];
+    return plan_unnest(plans, input.plan, &options, names, plan->span, &out->plan, err);
+}
+
 static sabot_status prune_below(struct plan_arena *plans, struct plan *plan, struct pruned *out,
                                 struct sabot_error *err) {
     SABOT_TRY(plan_rewrite_inputs(plans, plan, prune_exactly, &plan, err));
@@ -685,6 +752,8 @@ static sabot_status prune(struct plan_arena *plans, struct plan *plan, struct us
     case PLAN_JOIN: return prune_join(plans, plan, usage, out, err);
     case PLAN_RANK: return prune_rank(plans, plan, usage, out, err);
     case PLAN_OVER: return prune_over(plans, plan, usage, out, err);
+    case PLAN_EXPAND: return prune_expand(plans, plan, usage, out, err);
+    case PLAN_UNNEST: return prune_unnest(plans, plan, usage, out, err);
     case PLAN_ARRIVAL: return prune_arrival(plans, plan, usage, out, err);
     case PLAN_PROCESS:
     case PLAN_SINK: return prune_below(plans, plan, out, err);

@@ -352,6 +352,40 @@ static sabot_status push_filter(struct plan_arena *plans, struct plan *plan, con
     return push(plans, plan->inputs[0], &all, out, err);
 }
 
+/* Below grouping sets go conditions on what is the same in all of them. */
+static sabot_status push_into_expand(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
+                                     struct plan **out, struct sabot_error *err) {
+    const struct expand_options *options = &plan->expand;
+    const int32_t n = options->n_columns;
+    bool *allowed = NULL;
+    struct expr **replacements = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *replacements);
+    if (!replacements) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(allow(plans, n + 1, 0, &allowed, err));
+    for (int32_t i = 0; i < n; i++) {
+        allowed[i] = options->sources[i] >= 0;
+        for (int32_t s = 1; s < options->n_sets; s++) {
+            allowed[i] = allowed[i] && options->sources[s * n + i] == options->sources[i];
+        }
+        if (!allowed[i]) { continue; }
+        SABOT_TRY(plan_column_ref(plans, plan->inputs[0], options->sources[i], plan->span, &replacements[i], err));
+    }
+    return push_through(plans, plan, conditions, allowed, replacements, out, err);
+}
+
+static sabot_status push_into_unnest(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
+                                     struct plan **out, struct sabot_error *err) {
+    const int32_t n = plan->schema->n_fields, n_passed = plan->unnest.n_passed;
+    bool *allowed = NULL;
+    struct expr **replacements = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *replacements);
+    if (!replacements) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(allow(plans, n, n_passed, &allowed, err));
+    for (int32_t i = 0; i < n_passed; i++) {
+        const int32_t column = plan->unnest.passed[i];
+        SABOT_TRY(plan_column_ref(plans, plan->inputs[0], column, plan->span, &replacements[i], err));
+    }
+    return push_through(plans, plan, conditions, allowed, replacements, out, err);
+}
+
 /* The plan with the conditions applied to its output, as far down as they can go. */
 static sabot_status push(struct plan_arena *plans, struct plan *plan, const struct conditions *conditions,
                          struct plan **out, struct sabot_error *err) {
@@ -362,6 +396,8 @@ static sabot_status push(struct plan_arena *plans, struct plan *plan, const stru
     case PLAN_PROJECT: return push_into_project(plans, plan, conditions, out, err);
     case PLAN_UNION: return push_into_union(plans, plan, conditions, out, err);
     case PLAN_SCAN: return push_into_scan(plans, plan, conditions, out, err);
+    case PLAN_EXPAND: return push_into_expand(plans, plan, conditions, out, err);
+    case PLAN_UNNEST: return push_into_unnest(plans, plan, conditions, out, err);
     case PLAN_WINDOW:
         SABOT_TRY(allow(plans, n, n - 3, &allowed, err));
         if (plan->window.spec.kind == WINDOW_SESSION && plan->window.partition.n >= 0) {
@@ -475,6 +511,8 @@ sabot_status plan_optimize(struct plan_arena *plans, struct plan *plan, struct p
     SABOT_TRY(rule_over(plans, plan, &plan, err));
     SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
     SABOT_TRY(rule_joins(plans, plan, &plan, err));
+    SABOT_TRY(rule_expands(plans, plan, &plan, err));
+    SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
     SABOT_TRY(rule_window_aggregates(plans, plan, &plan, err));
     SABOT_TRY(rule_merge_projects(plans, plan, &plan, err));
     SABOT_TRY(rule_prune(plans, plan, &plan, err));

@@ -12,6 +12,8 @@ sabot_status plan_optimize(struct plan_arena *plans, struct plan *plan, struct p
 sabot_status rule_push_filters(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);
 sabot_status rule_merge_projects(struct plan_arena *plans, struct plan *plan, struct plan **out,
                                  struct sabot_error *err);
+/* Grouping sets over a window function: rows are expanded before they get their windows (rule_expand.c). */
+sabot_status rule_expands(struct plan_arena *plans, struct plan *plan, struct plan **out, struct sabot_error *err);
 /* AGGREGATE whose keys hold the start and end of a window -> WINDOW_AGGREGATE (rule_window.c). */
 sabot_status rule_window_aggregates(struct plan_arena *plans, struct plan *plan, struct plan **out,
                                     struct sabot_error *err);

@@ -651,7 +651,6 @@ static const char *const deviations[] = {"VAR_POP",  "VAR_SAMP", "STDDEV_POP", "
                                          "VARIANCE", "STDDEV",   NULL};
 static const char *const over_only[] = {"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "CUME_DIST",
                                         "PERCENT_RANK", NULL};
-static const char *const grouping_functions[] = {"GROUPING", "GROUPING_ID", "GROUP_ID", NULL};
 
 static bool has_aggregate_in(const struct sql_exprs *list) {
     for (unsigned i = 0; i < list->count; i++) {
@@ -904,9 +903,6 @@ static sabot_status refuse_clauses(const struct expr_scope *in, const struct sql
     if (is_any_of(name, aggregates_to_come)) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "aggregate %s can't run yet", name);
     }
-    if (is_any_of(name, grouping_functions)) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "%s and grouping sets can't run yet", name);
-    }
     return SABOT_OK;
 }
 
@@ -955,6 +951,9 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     if (!is_user && of->name.count == 1 && is_any_of(name_of(of), deviations)) {
         return bind_deviation(in, expr, out, err);
     }
+    if (!is_user && of->name.count == 1 && is_grouping_function(name_of(of))) {
+        return bind_grouping_function(in, expr, out, err);
+    }
     SABOT_TRY(bind_window_property(in, expr, &is_property, out, err));
     if (is_property) { return SABOT_OK; }
     enum window_kind window = 0;
@@ -995,8 +994,8 @@ static sabot_status bind_scalar_subquery(const struct expr_scope *in, const stru
     return no_subquery(expr, "a subquery as a value", err);
 }
 
-sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
-                       struct sabot_error *err) {
+static sabot_status bind_any(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                             struct sabot_error *err) {
     const struct source_span span = span_of(expr->span);
     switch (expr->kind) {
     case SQL_EXPR_NULL: return null_literal(in, expr->span, out, err);
@@ -1069,6 +1068,20 @@ sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr,
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "DEFAULT as an argument can't be used yet");
     }
     return SQL_FAIL(err, SABOT_ERR_INTERNAL, expr->span, "an expression of kind %d is not known", (int)expr->kind);
+}
+
+sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                       struct sabot_error *err) {
+    SABOT_TRY(bind_any(in, expr, out, err));
+    if (!in->grouping || !in->grouping->sets.id || in->in_aggregate) { return SABOT_OK; }
+    /* A key of grouping sets is NULL in the rows of some: what is made of it must know. */
+    const struct grouping_sets *sets = &in->grouping->sets;
+    for (int32_t i = 0; i < sets->written.n; i++) {
+        if (!expr_equal(sets->written.exprs[i], *out)) { continue; }
+        *out = sets->keys[i];
+        break;
+    }
+    return SABOT_OK;
 }
 
 sabot_status bind_condition(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,

@@ -627,6 +627,7 @@ static sabot_status bind_join(struct binder *binder, const struct sql_table *tab
     struct common common = {0};
     bool is_lookup = false;
     SABOT_TRY(bind_table(binder, table->join.left, &left, err));
+    if (table->join.right->kind == SQL_TABLE_UNNEST) { return bind_unnest_join(binder, table, &left, out, err); }
     SABOT_TRY(bind_right(binder, &left, table->join.right, &is_lookup, &right, err));
     SABOT_TRY(join_scope(binder, &left, &right, table->span, out, err));
     struct expr *condition = NULL;
@@ -663,7 +664,7 @@ sabot_status bind_table(struct binder *binder, const struct sql_table *table, st
         break;
     case SQL_TABLE_FUNCTION: SABOT_TRY(bind_function_table(binder, table, &plan, err)); break;
     case SQL_TABLE_JOIN: return bind_join(binder, table, out, err);
-    case SQL_TABLE_UNNEST: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span, "UNNEST can't run yet");
+    case SQL_TABLE_UNNEST: return bind_unnest(binder, NULL, table, false, out, err);
     case SQL_TABLE_MATCH: return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, table->span, "MATCH_RECOGNIZE can't run yet");
     }
     SABOT_TRY(rename_columns(binder, plan, &table->columns, &plan, err));

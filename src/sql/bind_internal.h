@@ -55,7 +55,24 @@ struct group_window {
     int32_t start, end, time; /* columns of the input */
 };
 
+/* Keys of GROUP BY, as expressions over the input. */
+struct keys {
+    struct expr **exprs;
+    int32_t n;
+};
+
+/* GROUPING SETS, ROLLUP, CUBE: the keys as they are written, and what stands for them in rows that are expanded. */
+struct grouping_sets {
+    struct keys written;
+    struct expr **keys;
+    const uint64_t *sets; /* bit i: the set has key i */
+    const int64_t *ids;   /* per set: what the rows of the set carry */
+    int32_t n_sets;
+    struct expr *id;      /* NULL: there is one set, of all keys */
+};
+
 struct grouping {
+    struct grouping_sets sets;
     int32_t n_input;
     struct pending_call *calls;
     int32_t n_calls;
@@ -110,10 +127,31 @@ sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *exp
 sabot_status bind_overs(struct binder *binder, const struct sql_select *select, struct scope *scope,
                        struct sabot_error *err);
 
+/* The keys of GROUP BY, over scope->plan, which gets what they need below: a window, the rows of grouping sets
+ * (bind_group.c). */
+sabot_status bind_group_keys(struct binder *binder, const struct sql_select *select, struct scope *scope,
+                       struct grouping *grouping, struct keys *keys, struct sabot_error *err);
+/* GROUPING(a, ..), GROUPING_ID(a, ..), GROUP_ID(). */
+bool is_grouping_function(const char *name);
+sabot_status bind_grouping_function(const struct expr_scope *in, const struct sql_expr *call, struct expr **out,
+                                    struct sabot_error *err);
+/* A name for an expression's column, by which state is found again. */
+const char *bind_column_name(struct binder *binder, const struct plan *input, const struct expr *expr,
+                             const char *fallback, int32_t i);
+
 /* Subqueries that stand as values in a select list (not of a grouped SELECT), WHERE and QUALIFY: each is joined, as a
  * column behind those of the scope (bind_over.c). */
 sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
                                     struct scope *scope, struct sabot_error *err);
+
+/* No FROM: one row (bind_query.c). */
+sabot_status bind_one_row(struct binder *binder, struct sql_span span, struct plan **out, struct sabot_error *err);
+/* UNNEST (array) over the rows of `left` (NULL: of its own), which keep their columns; keeps_empty: LEFT JOIN
+ * (bind_unnest.c). */
+sabot_status bind_unnest(struct binder *binder, const struct scope *left, const struct sql_table *table,
+                         bool keeps_empty, struct scope *out, struct sabot_error *err);
+sabot_status bind_unnest_join(struct binder *binder, const struct sql_table *join, const struct scope *left,
+                              struct scope *out, struct sabot_error *err);
 
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,

@@ -99,113 +99,7 @@ static sabot_status bind_items(const struct expr_scope *in, const struct sql_ite
     return SABOT_OK;
 }
 
-/* ---- grouping ---------------------------------------------------------------------------------------------------- */
-
-/* Keys of GROUP BY, as expressions over the input. */
-struct keys {
-    struct expr **exprs;
-    int32_t n;
-};
-
-static bool is_group_window(const struct sql_expr *expr) {
-    enum window_kind kind = 0;
-    return expr->kind == SQL_EXPR_CALL && expr->call.name.count == 1 &&
-           window_kind_of(expr->call.name.items[0].text, &kind);
-}
-
-/* GROUP BY TUMBLE(ts, INTERVAL ..): a window over the input, whose start, end and time become keys. */
-static sabot_status bind_group_window(struct binder *binder, const struct sql_expr *call, struct scope *scope,
-                                      struct grouping *grouping, struct sabot_error *err) {
-    const struct sql_exprs *args = &call->call.args;
-    const struct sql_expr *intervals[2] = {NULL, NULL};
-    if (grouping->window.is_set) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "GROUP BY can have one window function only");
-    }
-    if (args->count < 2 || args->count > 3 || args->items[0]->kind != SQL_EXPR_COLUMN ||
-        strcasecmp(call->call.name.items[0].text, "CUMULATE") == 0) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, call->span,
-                        "a window in GROUP BY is written TUMBLE(ts, size), HOP(ts, slide, size) or SESSION(ts, gap)");
-    }
-    for (unsigned i = 1; i < args->count; i++) {
-        intervals[i - 1] = args->items[i];
-    }
-    const struct sql_path *path = &args->items[0]->path;
-    struct group_window *window = &grouping->window;
-    SABOT_TRY(bind_window_call(binder, scope->plan, call, &path->items[path->count - 1], intervals,
-                               (int32_t)args->count - 1, &window->spec, err));
-    window->is_set = true;
-    window->call = call;
-    window->over = scope->plan;
-    window->start = scope->plan->schema->n_fields;
-    window->end = window->start + 1;
-    window->time = window->start + 2;
-    SABOT_TRY(bind_arrival(binder, window->spec.time_column, span_of(call->span), &scope->plan, err));
-    /* The scope's tables keep their columns: the window's three stand behind all of them. */
-    const struct plan_partition by_group = {.n = -1};
-    return plan_window(binder->plans, scope->plan, window->spec, binder->plans->next_window_id++, by_group,
-                       span_of(call->span), &scope->plan, err);
-}
-
-/* A key that is a number is the position in the select list; a name that is no column of the input may be an alias. */
-static const struct sql_expr *key_meant(const struct sql_select *select, const struct scope *scope,
-                                        const struct sql_expr *key) {
-    if (key->kind == SQL_EXPR_INTEGER) {
-        const long at = strtol(key->text, NULL, 10);
-        return at >= 1 && at <= (long)select->items.count ? select->items.items[at - 1].expr : key;
-    }
-    if (key->kind != SQL_EXPR_COLUMN || key->path.count != 1 || scope_has(scope, key->path.items[0].text)) {
-        return key;
-    }
-    const struct sql_expr *found = NULL;
-    for (unsigned i = 0; i < select->items.count; i++) {
-        const struct sql_item *item = &select->items.items[i];
-        if (item->alias.text && strcmp(item->alias.text, key->path.items[0].text) == 0) {
-            if (found) { return key; } /* ambiguous */
-            found = item->expr;
-        }
-    }
-    return found && !has_aggregate(found) ? found : key;
-}
-
-static sabot_status add_key(struct keys *keys, struct expr *expr) {
-    for (int32_t i = 0; i < keys->n; i++) {
-        if (expr_equal(keys->exprs[i], expr)) { return SABOT_OK; }
-    }
-    keys->exprs[keys->n++] = expr;
-    return SABOT_OK;
-}
-
-static sabot_status bind_keys(struct binder *binder, const struct sql_select *select, struct scope *scope,
-                              struct grouping *grouping, struct keys *keys, struct sabot_error *err) {
-    const struct sql_groups *groups = &select->group_by;
-    keys->exprs = arena_alloc(arena_of(binder), ((size_t)groups->count + 3) * sizeof *keys->exprs);
-    if (!keys->exprs) { return PLAN_NO_MEMORY(err); }
-    for (unsigned i = 0; i < groups->count; i++) {
-        const struct sql_group *group = &groups->items[i];
-        if (group->kind != SQL_GROUP_EXPR) {
-            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, group->span, "GROUPING SETS, ROLLUP and CUBE can't run yet");
-        }
-        if (is_group_window(group->expr)) { SABOT_TRY(bind_group_window(binder, group->expr, scope, grouping, err)); }
-    }
-    const struct expr_scope in = {.binder = binder, .scope = scope, .clause = "GROUP BY"};
-    for (unsigned i = 0; i < groups->count; i++) {
-        const struct sql_expr *written = key_meant(select, scope, groups->items[i].expr);
-        if (is_group_window(written)) { continue; }
-        struct expr *expr = NULL;
-        SABOT_TRY(bind_expr(&in, written, &expr, err));
-        SABOT_TRY(add_key(keys, expr));
-    }
-    if (grouping->window.is_set) {
-        const int32_t columns[] = {grouping->window.start, grouping->window.end, grouping->window.time};
-        for (int i = 0; i < 3; i++) {
-            struct expr *expr = NULL;
-            const struct source_span span = span_of(grouping->window.call->span);
-            SABOT_TRY(plan_column_ref(binder->plans, scope->plan, columns[i], span, &expr, err));
-            SABOT_TRY(add_key(keys, expr));
-        }
-    }
-    return SABOT_OK;
-}
+/* ---- grouping --------------------------------------------------------------------------------------------------- */
 
 /* Turns an expression over (input, pending calls) into one over (keys, calls) of the aggregation. */
 static sabot_status regroup(struct binder *binder, const struct plan *input, const struct plan *aggregate,
@@ -257,22 +151,6 @@ static int32_t inputs_add(struct inputs *inputs, struct expr *expr, const char *
     return inputs->n++;
 }
 
-#define EXPRESSION_NAME_MAX 100
-
-static const char *column_name(struct binder *binder, const struct plan *input, const struct expr *expr,
-                               const char *fallback, int32_t i) {
-    if (expr->kind == EXPR_COLUMN) { return input->schema->fields[expr->index].name; }
-    if (expr->kind == EXPR_FIELD) { return expr->args[0]->type.fields[expr->index].name; }
-    /* State is found by these names, so an expression's must not depend on what else the query selects. */
-    struct text text = {0};
-    expr_print(expr, input->schema, &text);
-    const bool is_short = !text.failed && text.size > 0 && text.size <= EXPRESSION_NAME_MAX;
-    const char *name = is_short ? arena_format(arena_of(binder), "%s", text_string(&text))
-                                : arena_format(arena_of(binder), "%s%d", fallback, i);
-    text_clear(&text);
-    return name ? name : fallback;
-}
-
 static const char *call_name(struct binder *binder, const struct pending_call *call, int32_t i) {
     static const char *const names[] = {"count", "count", "sum", "avg", "min", "max", "first_value",
                                         "last_value"};
@@ -293,7 +171,7 @@ static sabot_status build_aggregate(struct binder *binder, struct plan *input, c
     const char **names = arena_alloc(arena, ((size_t)grouping->n_calls + 1) * sizeof *names);
     if (!inputs.exprs || !inputs.names || !key_columns || !calls || !names) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < keys->n; i++) {
-        key_columns[i] = inputs_add(&inputs, keys->exprs[i], column_name(binder, input, keys->exprs[i], "$key", i));
+        key_columns[i] = inputs_add(&inputs, keys->exprs[i], bind_column_name(binder, input, keys->exprs[i], "$key", i));
     }
     for (int32_t i = 0; i < grouping->n_calls; i++) {
         const struct pending_call *pending = &grouping->calls[i];
@@ -302,11 +180,11 @@ static sabot_status build_aggregate(struct binder *binder, struct plan *input, c
         };
         if (pending->argument) {
             calls[i].argument =
-                inputs_add(&inputs, pending->argument, column_name(binder, input, pending->argument, "$arg", i));
+                inputs_add(&inputs, pending->argument, bind_column_name(binder, input, pending->argument, "$arg", i));
         }
         if (pending->filter) {
             calls[i].filter =
-                inputs_add(&inputs, pending->filter, column_name(binder, input, pending->filter, "$filter", i));
+                inputs_add(&inputs, pending->filter, bind_column_name(binder, input, pending->filter, "$filter", i));
         }
         names[i] = call_name(binder, pending, i);
     }
@@ -391,7 +269,7 @@ static sabot_status order_by_outputs(struct binder *binder, const struct sql_que
 /* ---- SELECT ------------------------------------------------------------------------------------------------------ */
 
 /* FROM-less: one row, as Flink's Values(tuples=[[{ 0 }]]). */
-static sabot_status one_row(struct binder *binder, struct sql_span span, struct plan **out, struct sabot_error *err) {
+sabot_status bind_one_row(struct binder *binder, struct sql_span span, struct plan **out, struct sabot_error *err) {
     static const char *const names[] = {"ZERO"};
     struct expr **cells = arena_alloc(arena_of(binder), sizeof *cells);
     const int32_t zero = 0;
@@ -472,7 +350,7 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
     if (select->from) {
         SABOT_TRY(bind_table(binder, select->from, &scope, err));
     } else {
-        SABOT_TRY(one_row(binder, query->span, &scope.plan, err));
+        SABOT_TRY(bind_one_row(binder, query->span, &scope.plan, err));
     }
     SABOT_TRY(bind_scalar_subqueries(binder, select, select_is_grouped(select), &scope, err));
     if (select->where) {
@@ -492,7 +370,7 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
         SABOT_TRY(bind_condition(&in, select->qualify, &condition, err));
         SABOT_TRY(plan_filter(binder->plans, scope.plan, condition, &scope.plan, err));
     }
-    if (grouped) { SABOT_TRY(bind_keys(binder, select, &scope, &grouping, &keys, err)); }
+    if (grouped) { SABOT_TRY(bind_group_keys(binder, select, &scope, &grouping, &keys, err)); }
     grouping.n_input = scope.plan->schema->n_fields;
 
     struct expr_scope in = {.binder = binder, .scope = &scope, .grouping = grouped ? &grouping : NULL,
@@ -618,10 +496,28 @@ static sabot_status mark_side(struct binder *binder, struct plan *input, const c
     return plan_project(binder->plans, input, exprs, names, n + 2, out, err);
 }
 
+/* ALL: each row as often as it stands on both sides, or oftener on the left than on the right. */
+static sabot_status repeat_rows(struct binder *binder, struct plan *counted, int32_t n, enum sql_set_op op,
+                                const char **names, struct expr **exprs, struct plan **out, struct sabot_error *err) {
+    struct expr *counts[2] = {NULL, NULL};
+    int32_t *passed = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *passed);
+    if (!passed) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < 2; i++) {
+        SABOT_TRY(plan_column_ref(binder->plans, counted, n + i, counted->span, &counts[i], err));
+    }
+    for (int32_t i = 0; i < n; i++) { passed[i] = i; }
+    names[n] = "$times";
+    SABOT_TRY(expr_call(arena_of(binder), op == SQL_SET_EXCEPT ? "-" : "LEAST", counts, 2, counted->span, &exprs[n],
+                        err));
+    SABOT_TRY(plan_project(binder->plans, counted, exprs, names, n + 1, &counted, err));
+    const struct unnest_options options = {.column = n, .passed = passed, .n_passed = n, .repeats = true};
+    return plan_unnest(binder->plans, counted, &options, NULL, counted->span, out, err);
+}
+
 /* INTERSECT and EXCEPT: each different row once (NULL equals NULL), where it stands on the left and on the right, or
  * not on the right. */
 static sabot_status rows_of_both(struct binder *binder, struct plan *const *inputs, const char *const *column_names,
-                                 enum sql_set_op op, struct source_span span, struct plan **out,
+                                 enum sql_set_op op, bool keeps_all, struct source_span span, struct plan **out,
                                  struct sabot_error *err) {
     static const char *const call_names[] = {"$left", "$right"};
     struct arena *arena = arena_of(binder);
@@ -642,6 +538,8 @@ static sabot_status rows_of_both(struct binder *binder, struct plan *const *inpu
     for (int32_t i = 0; i < 2; i++) { SABOT_TRY(mark_side(binder, inputs[i], names, i, &marked[i], err)); }
     SABOT_TRY(plan_union(binder->plans, marked, 2, &all, err));
     SABOT_TRY(plan_aggregate(binder->plans, all, keys, n, calls, call_names, 2, false, span, &counted, err));
+    for (int32_t i = 0; i < n; i++) { SABOT_TRY(plan_column_ref(binder->plans, counted, i, span, &exprs[i], err)); }
+    if (keeps_all) { return repeat_rows(binder, counted, n, op, names, exprs, out, err); }
     struct expr *conditions[2] = {NULL, NULL}, *both = NULL;
     const int64_t zero = 0;
     for (int32_t i = 0; i < 2; i++) {
@@ -653,17 +551,12 @@ static sabot_status rows_of_both(struct binder *binder, struct plan *const *inpu
     }
     SABOT_TRY(expr_call(arena, "AND", conditions, 2, span, &both, err));
     SABOT_TRY(plan_filter(binder->plans, counted, both, &counted, err));
-    for (int32_t i = 0; i < n; i++) { SABOT_TRY(plan_column_ref(binder->plans, counted, i, span, &exprs[i], err)); }
     return plan_project(binder->plans, counted, exprs, names, n, out, err);
 }
 
 static sabot_status bind_set(struct binder *binder, const struct sql_query *query, struct plan **out,
                              struct sabot_error *err) {
     static const char *const names[] = {"UNION", "INTERSECT", "EXCEPT"};
-    if (query->set.op != SQL_SET_UNION && query->set.all) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, query->set.right->span, "%s ALL can't run yet; %s can",
-                        names[query->set.op], names[query->set.op]);
-    }
     struct plan *inputs[2] = {NULL, NULL};
     SABOT_TRY(bind_query(binder, query->set.left, &inputs[0], err));
     SABOT_TRY(bind_query(binder, query->set.right, &inputs[1], err));
@@ -692,7 +585,8 @@ static sabot_status bind_set(struct binder *binder, const struct sql_query *quer
         SABOT_TRY(cast_columns(binder, inputs[i], types, column_names, &inputs[i], err));
     }
     if (query->set.op != SQL_SET_UNION) {
-        return rows_of_both(binder, inputs, column_names, query->set.op, span_of(query->span), out, err);
+        return rows_of_both(binder, inputs, column_names, query->set.op, query->set.all, span_of(query->span), out,
+                            err);
     }
     SABOT_TRY(plan_union(binder->plans, inputs, 2, out, err));
     return query->set.all ? SABOT_OK : distinct_over(binder, *out, span_of(query->span), out, err);
