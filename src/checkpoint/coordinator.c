@@ -5,6 +5,7 @@
 #include "checkpoint/coordinator.h"
 
 #include "base/log.h"
+#include "checkpoint/local_copy.h"
 #include "checkpoint/storage.h"
 
 #include <assert.h>
@@ -303,6 +304,7 @@ static void retire_main(void *arg) {
     if (status == SABOT_OK && options->incremental) {
         status = storage_sweep(options->store, options->dir, newest, manifests, kept, &err);
     }
+    if (status == SABOT_OK) { local_copy_prune(options->store, options->dir, newest, manifests, kept > 0 ? 1 : 0); }
     for (int32_t m = 0; m < options->retained && manifests; m++) { manifest_clear(&manifests[m]); }
     free(manifests);
     if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
@@ -640,6 +642,7 @@ sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabo
         if (status == SABOT_OK) { status = storage_remove(options->store, path, err); }
     }
     free(ids);
+    local_copy_prune(options->store, options->dir, INT64_MAX, NULL, 0);
     return status == SABOT_OK ? storage_sweep(options->store, options->dir, INT64_MAX, NULL, 0, err) : status;
 }
 

@@ -4,6 +4,7 @@
 #include "arrow/ipc.h"
 #include "base/log.h"
 #include "checkpoint/lease.h"
+#include "checkpoint/local_copy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,16 +40,22 @@ static void checksum_print(XXH3_state_t *state, char target[CHECKSUM_SIZE]) {
 /* Gathers the writer's small pieces, and hashes what goes to the file. */
 struct file_sink {
     struct store_writer *file;
+    struct local_copy *copy;
     XXH3_state_t *hash;
     int64_t size;
     char *buffer;
     size_t used;
 };
 
+static sabot_status sink_put(struct file_sink *sink, const void *bytes, size_t size, struct sabot_error *err) {
+    local_copy_write(sink->copy, bytes, size);
+    return store_write(sink->file, bytes, size, err);
+}
+
 static sabot_status sink_flush(struct file_sink *sink, struct sabot_error *err) {
     const size_t used = sink->used;
     sink->used = 0;
-    return used > 0 ? store_write(sink->file, sink->buffer, used, err) : SABOT_OK;
+    return used > 0 ? sink_put(sink, sink->buffer, used, err) : SABOT_OK;
 }
 
 static sabot_status sink_write(void *context, const void *bytes, size_t size, struct sabot_error *err) {
@@ -56,7 +63,7 @@ static sabot_status sink_write(void *context, const void *bytes, size_t size, st
     XXH3_128bits_update(sink->hash, bytes, size);
     sink->size += (int64_t)size;
     if (sink->used + size > CHUNK_BYTES) { SABOT_TRY(sink_flush(sink, err)); }
-    if (size > CHUNK_BYTES) { return store_write(sink->file, bytes, size, err); }
+    if (size > CHUNK_BYTES) { return sink_put(sink, bytes, size, err); }
     memcpy(sink->buffer + sink->used, bytes, size);
     sink->used += size;
     return SABOT_OK;
@@ -168,6 +175,7 @@ sabot_status storage_writer_open(const struct storage_writing *writing, struct s
         status = store_create(writing->store, writer->path, STORE_AT_FINISH, &writer->sink.file, err);
     }
     if (status == SABOT_OK) {
+        writer->sink.copy = local_copy_begin(writing->store, writer->path);
         XXH3_128bits_reset(writer->sink.hash);
         const struct ipc_sink to = {.context = &writer->sink, .write = sink_write};
         status = ipc_writer_open(&to, writing->pool, schema, &writer->rows, err);
@@ -208,6 +216,8 @@ sabot_status storage_writer_finish(struct storage_writer *writer, struct sabot_e
     if (status == SABOT_OK) { status = sink_flush(&writer->sink, err); }
     if (status == SABOT_OK) { status = store_finish(writer->sink.file, err); }
     if (status != SABOT_OK) { error_context(err, "write %s", writer->path); }
+    local_copy_end(writer->sink.copy, status == SABOT_OK);
+    writer->sink.copy = NULL;
     checksum_print(writer->sink.hash, writer->item->checksum);
     writer->item->size = writer->sink.size;
     return status;
@@ -216,6 +226,7 @@ sabot_status storage_writer_finish(struct storage_writer *writer, struct sabot_e
 void storage_writer_close(struct storage_writer *writer) {
     if (!writer) { return; }
     ipc_writer_close(writer->rows);
+    local_copy_end(writer->sink.copy, false);
     store_writer_close(writer->sink.file);
     XXH3_freeState(writer->sink.hash);
     free(writer->sink.buffer);
@@ -288,12 +299,15 @@ static int id_compare(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static bool id_of(const char *name, int64_t *id) {
+int64_t storage_id_of(const char *name, size_t size) {
     const size_t prefix = strlen(FOLDER_PREFIX);
-    if (strncmp(name, FOLDER_PREFIX, prefix) != 0 || name[prefix] < '0' || name[prefix] > '9') { return false; }
-    char *rest;
-    *id = strtoll(name + prefix, &rest, 10);
-    return *rest == '\0' && *id < INT64_MAX / 2;
+    if (size <= prefix || strncmp(name, FOLDER_PREFIX, prefix) != 0) { return -1; }
+    int64_t id = 0;
+    for (size_t i = prefix; i < size; i++) {
+        if (name[i] < '0' || name[i] > '9' || id > INT64_MAX / 20) { return -1; }
+        id = id * 10 + (name[i] - '0');
+    }
+    return id;
 }
 
 sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err) {
@@ -308,7 +322,8 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
     SABOT_TRY(store_list(store, dir, &entries, &n_entries, err));
     int64_t *list = malloc((n_entries + 1) * sizeof *list);
     for (size_t i = 0; list && i < n_entries; i++) {
-        if (id_of(entries[i].name, &list[*n])) { ++*n; }
+        list[*n] = storage_id_of(entries[i].name, strlen(entries[i].name));
+        *n += list[*n] >= 0;
     }
     store_entries_free(entries, n_entries);
     if (!list) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "list %s: no memory", dir); }
@@ -431,29 +446,49 @@ sabot_status storage_read_table(struct store *store, const char *path, struct me
                                 void *arg, struct sabot_error *err) {
     char target[STORAGE_PATH_MAX];
     SABOT_TRY(file_path(path, item, target, err));
-    struct store_file *file;
-    SABOT_TRY(store_open(store, target, &file, err));
+    struct store_file *file = local_copy_open(store, target, item);
+    if (!file) { SABOT_TRY(store_open(store, target, &file, err)); }
     const sabot_status status = table_read(file, pool, item, take, arg, err);
     if (status != SABOT_OK) { error_context(err, "read %s", target); }
     store_close(file);
     return status;
 }
 
+/* Whether there is a whole copy on this machine. One that is not goes. */
+static bool copy_is_whole(struct store *store, const char *target, const struct manifest_file *item) {
+    struct store_file *file = local_copy_open(store, target, item);
+    if (!file) { return false; }
+    struct sabot_error why = {0};
+    const sabot_status status = checksum_check(file, "the copy", item, &why);
+    store_close(file);
+    if (status != SABOT_OK) { local_copy_damaged(store, target, &why); }
+    return status == SABOT_OK;
+}
+
 sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
                             struct sabot_error *err) {
     sabot_status status = SABOT_OK;
+    int32_t n_copies = 0;
     for (int32_t i = 0; i < manifest->n_files && status == SABOT_OK; i++) {
         char target[STORAGE_PATH_MAX];
         SABOT_TRY(file_path(path, &manifest->files[i], target, err));
+        if (copy_is_whole(store, target, &manifest->files[i])) {
+            n_copies++;
+            continue;
+        }
         struct store_file *file;
         SABOT_TRY(store_open(store, target, &file, err));
         status = checksum_check(file, target, &manifest->files[i], err);
         store_close(file);
     }
+    if (n_copies > 0) {
+        log_write(store_env(store), LOG_INFO, "%d of %d files of %s are read from their local copies", n_copies,
+                  manifest->n_files, path);
+    }
     return status;
 }
 
-static bool is_needed(const char *name, const struct manifest *kept, int32_t n_kept) {
+bool storage_needs(const struct manifest *kept, int32_t n_kept, const char *name) {
     for (int32_t m = 0; m < n_kept; m++) {
         for (int32_t f = 0; f < kept[m].n_files; f++) {
             if (kept[m].files[f].shared && strcmp(kept[m].files[f].file, name) == 0) { return true; }
@@ -474,7 +509,7 @@ sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest,
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
         const int64_t id = storage_shared_id(entries[i].name);
-        if (id < 0 || id > newest || is_needed(entries[i].name, kept, n_kept)) {
+        if (id < 0 || id > newest || storage_needs(kept, n_kept, entries[i].name)) {
             continue;
         }
         status = path_join(shared, entries[i].name, target, err);

@@ -16,6 +16,7 @@ sabot_status storage_path(const char *dir, int64_t checkpoint_id, char target[ST
 #define STORAGE_SHARED "shared"
 sabot_status storage_shared_path(const char *dir, char target[STORAGE_PATH_MAX], struct sabot_error *err);
 
+int64_t storage_id_of(const char *folder, size_t size); /* of "chk-<id>"; -1: it is no checkpoint's folder */
 int64_t storage_shared_id(const char *file); /* the checkpoint that wrote a shared file; -1: it is none */
 
 /* Writes a file of a state table: `item` says whose it is, and gets name, size, checksum, rows and key groups. A shared
@@ -33,7 +34,7 @@ sabot_status storage_writer_open(const struct storage_writing *writing, struct s
 sabot_status storage_writer_put(struct storage_writer *writer, struct batch *rows, struct sabot_error *err);
 sabot_status storage_writer_finish(struct storage_writer *writer, struct sabot_error *err); /* synced */
 void storage_writer_close(struct storage_writer *writer); /* NULL is allowed */
-/* Checks every file against the manifest (size and checksum). */
+/* Checks every file against the manifest (size and checksum); where there is a local copy, that. */
 sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
                             struct sabot_error *err);
 /* Calls take() with the rows of a file (which storage_verify has found whole), batch by batch; take owns the batch. */
@@ -58,6 +59,8 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
  * damaged file, are reported in the log and skipped. Every file of the one that is found was verified. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
+/* Whether one of the manifests names the shared file. */
+bool storage_needs(const struct manifest *kept, int32_t n_kept, const char *name);
 /* Removes shared files of checkpoints up to `newest` that none of the given manifests needs. */
 sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
                            int32_t n_kept, struct sabot_error *err);

@@ -3,6 +3,7 @@
 
 #include "sql/bind_internal.h"
 
+#include "checkpoint/local_copy.h"
 #include "expr/function.h"
 #include "plan/explain.h"
 #include "plan/rules.h"
@@ -31,6 +32,10 @@ static void store_settings(const struct settings *settings, struct job_options *
         options->store_settings[i] = (struct store_setting){setting_infos[keys[i]].key,
                                                             settings_text(settings, keys[i])};
     }
+    if (!settings_int(settings, SETTING_local_recovery)) { return; }
+    const char *folder = settings_text(settings, SETTING_local_backup_dirs);
+    options->store_settings[options->n_store_settings++] =
+        (struct store_setting){LOCAL_COPY_SETTING, folder[0] ? folder : LOCAL_COPY_TEMPORARY};
 }
 
 void statement_job_options(const struct settings *settings, struct job_options *options) {

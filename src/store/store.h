@@ -26,6 +26,7 @@ sabot_status store_new(struct env *env, const struct store_setting *settings, in
 sabot_status store_with(const struct store *store, const struct store_setting *settings, int32_t n_settings,
                         struct store **out, struct sabot_error *err);
 void store_free(struct store *store); /* NULL is allowed */
+const char *store_setting(const struct store *store, const char *key); /* NULL: it is not set */
 struct env *store_env(const struct store *store);
 bool store_is_remote(const char *path);
 

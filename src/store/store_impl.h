@@ -28,8 +28,6 @@ struct store_writer {
     char path[STORE_PATH_MAX]; /* where it becomes visible */
 };
 
-/* NULL: it is not set. */
-const char *store_setting(const struct store *store, const char *key);
 /* Appends an entry, growing; takes no memory of `name`. */
 struct store_entries {
     struct store_entry *items;
