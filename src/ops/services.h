@@ -10,9 +10,8 @@
 /* A record that could not be decoded; applies the job's policy. Thread safe. */
 sabot_status job_malformed(struct job *job, const struct op_context *context, const char *place, const char *reason,
                            const void *record, size_t size, struct sabot_error *err);
-/* Late rows (physical rows of a batch) for the late ledger. Thread safe. */
-sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch,
-                      const int32_t *rows, int32_t n, const char *rule, int64_t watermark_ms,
-                      const int64_t *lateness_ms, struct sabot_error *err);
+/* A late row (a physical row of a batch) for the late ledger, with the watermark that it was judged by. Thread safe. */
+sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch, int32_t row,
+                      const char *rule, int64_t watermark_ms, int64_t lateness_ms, struct sabot_error *err);
 
 #endif

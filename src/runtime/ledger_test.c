@@ -99,7 +99,7 @@ static sabot_status fault_on_batch(struct op *op, int32_t input, struct batch *t
     SABOT_TRY(job_malformed(context->job, context, "file:1", "not \"JSON\"", "ab\"\n", 4, err));
     SABOT_TRY(job_malformed(context->job, context, "file:2", "no UTF-8", "\xff\x00z", 3, err));
     const int32_t row = batch_row(batch, 0);
-    SABOT_TRY(job_late(context->job, context, batch, &row, 1, "window closed", 1500, (const int64_t[]){25}, err));
+    SABOT_TRY(job_late(context->job, context, batch, row, "window closed", 1500, 25, err));
     return out_emit(out, batch_ref(batch), err);
 }
 

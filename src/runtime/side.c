@@ -135,34 +135,30 @@ static void add_time(struct text *line, int64_t ms) {
     text_add(line, time);
 }
 
-sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch,
-                      const int32_t *rows, int32_t n, const char *rule, int64_t watermark_ms,
-                      const int64_t *lateness_ms, struct sabot_error *err) {
+sabot_status job_late(struct job *job, const struct op_context *context, const struct batch *batch, int32_t row,
+                      const char *rule, int64_t watermark_ms, int64_t lateness_ms, struct sabot_error *err) {
     if (!job->late) { return SABOT_OK; }
-    for (int32_t i = 0; i < n; i++) {
-        struct text line = {0};
-        add_operator(&line, context);
-        text_add(&line, ", \"rule\": ");
-        add_json_string(&line, rule, strlen(rule));
-        text_add(&line, ", \"watermark\": \"");
-        add_time(&line, watermark_ms);
-        text_format(&line, "\", \"lateness_ms\": %lld, \"row\": {", (long long)lateness_ms[i]);
-        sabot_status status = SABOT_OK;
-        for (int32_t c = 0; c < batch->n_columns && status == SABOT_OK; c++) {
-            const struct field *field = &batch->schema->fields[c];
-            text_add(&line, c ? ", " : "");
-            add_json_string(&line, field->name, strlen(field->name));
-            text_add(&line, ": ");
-            status = add_cell(&line, batch->columns[c], rows[i], field->type, err);
-        }
-        text_add(&line, "}");
-        if (status != SABOT_OK) {
-            text_clear(&line);
-            return status;
-        }
-        SABOT_TRY(line_write(job->late, &line, err));
+    struct text line = {0};
+    add_operator(&line, context);
+    text_add(&line, ", \"rule\": ");
+    add_json_string(&line, rule, strlen(rule));
+    text_add(&line, ", \"watermark\": \"");
+    add_time(&line, watermark_ms);
+    text_format(&line, "\", \"lateness_ms\": %lld, \"row\": {", (long long)lateness_ms);
+    sabot_status status = SABOT_OK;
+    for (int32_t c = 0; c < batch->n_columns && status == SABOT_OK; c++) {
+        const struct field *field = &batch->schema->fields[c];
+        text_add(&line, c ? ", " : "");
+        add_json_string(&line, field->name, strlen(field->name));
+        text_add(&line, ": ");
+        status = add_cell(&line, batch->columns[c], row, field->type, err);
     }
-    return SABOT_OK;
+    text_add(&line, "}");
+    if (status != SABOT_OK) {
+        text_clear(&line);
+        return status;
+    }
+    return line_write(job->late, &line, err);
 }
 
 /* --- EXPLAIN STALL */

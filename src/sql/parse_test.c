@@ -1,4 +1,5 @@
 /* Everything in tests/sql/parse parses, and formatting is the inverse of parsing; errors say what and where. */
+#include "base/text.h"
 #include "sql/parse.h"
 
 #include <setjmp.h>
@@ -232,13 +233,12 @@ static void errors_say_what_and_where(void **state) {
 }
 
 /* `open` n times, `middle`, `close` n times. */
-static char *nest(const char *open, const char *middle, const char *close, size_t n) {
-    char *text = malloc(n * (strlen(open) + strlen(close)) + strlen(middle) + 16);
-    assert_non_null(text);
-    char *at = text + sprintf(text, "SELECT ");
-    for (size_t i = 0; i < n; i++) { at += sprintf(at, "%s", open); }
-    at += sprintf(at, "%s", middle);
-    for (size_t i = 0; i < n; i++) { at += sprintf(at, "%s", close); }
+static struct text nest(const char *open, const char *middle, const char *close, size_t n) {
+    struct text text = {0};
+    text_add(&text, "SELECT ");
+    for (size_t i = 0; i < n; i++) { text_add(&text, open); }
+    text_add(&text, middle);
+    for (size_t i = 0; i < n; i++) { text_add(&text, close); }
     return text;
 }
 
@@ -251,16 +251,16 @@ static void depth_and_size_have_limits(void **state) {
     };
     for (size_t i = 0; i < sizeof nests / sizeof nests[0]; i++) {
         for (size_t n = 200; n <= 100000; n *= 500) {
-            char *text = nest(nests[i][0], nests[i][1], nests[i][2], n);
+            struct text text = nest(nests[i][0], nests[i][1], nests[i][2], n);
             struct sql_script *script;
             struct sabot_error err = {0};
-            if (sql_parse(text, strlen(text), &script, &err) == SABOT_OK) {
+            if (sql_parse(text.data, text.size, &script, &err) == SABOT_OK) {
                 assert_true(n == 200);
                 sql_script_free(script);
             } else {
                 assert_true(err.message[0] != 0 && err.sql_line == 1);
             }
-            free(text);
+            text_clear(&text);
         }
     }
     char *big = malloc(SQL_STATEMENT_BYTES_MAX + 100);

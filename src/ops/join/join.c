@@ -761,15 +761,11 @@ static sabot_status window_store(struct join *self, struct sabot_error *err) {
     }
     if (n_late) {
         if (self->own.metrics) { metric_add(&self->own.metrics->rows_late, n_late); }
-        if (self->own.job) {
-            int64_t *lateness = probe->matched;
-            for (int32_t i = 0; i < n_late; i++) {
-                const int64_t end_ms =
-                    divide_down(time_of(self, self->from, probe->batch, probe->heads[i]), mine->units_per_ms);
-                lateness[i] = self->watermark_ms - (end_ms - 1);
-            }
-            SABOT_TRY(job_late(self->own.job, &self->own, probe->batch, probe->heads, n_late, "window join",
-                               self->watermark_ms, lateness, err));
+        for (int32_t i = 0; i < n_late && self->own.job; i++) {
+            const int64_t end_ms =
+                divide_down(time_of(self, self->from, probe->batch, probe->heads[i]), mine->units_per_ms);
+            SABOT_TRY(job_late(self->own.job, &self->own, probe->batch, probe->heads[i], "window join",
+                               self->watermark_ms, self->watermark_ms - (end_ms - 1), err));
         }
     }
     memset(probe->matched, 0, (size_t)probe->n * sizeof *probe->matched);

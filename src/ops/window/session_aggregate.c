@@ -16,9 +16,9 @@
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
-#include "ops/services.h"
 #include "ops/window/progress.h"
 #include "ops/window/slices.h"
+#include "ops/window/window_rows.h"
 #include "time/lateness.h"
 
 #define LEVELS_MAX 100000 /* open sessions of one key */
@@ -305,22 +305,18 @@ static sabot_status remove_vacant(struct session *self, struct sabot_error *err)
 }
 
 static sabot_status give_late(struct session *self, const char *rule, bool has_time, struct sabot_error *err) {
-    const int32_t n = self->n_late;
-    self->n_late = 0;
-    if (n == 0) { return SABOT_OK; }
-    if (self->own.metrics) { metric_add(&self->own.metrics->rows_late, n); }
-    if (!self->own.job) { return SABOT_OK; }
-    int64_t *lateness = calloc((size_t)n, sizeof *lateness);
-    if (!lateness) { return no_memory(err); }
     const struct column *times = self->batch->columns[self->options->window.time_column];
-    for (int32_t i = 0; i < n && has_time; i++) {
-        const int64_t time = ((const int64_t *)times->values)[column_at(times, self->late[i])];
-        lateness[i] = self->watermark_ms - (to_ms(self, time) + self->gap_ms - 1);
+    for (int32_t i = 0; i < self->n_late; i++) {
+        const int32_t row = self->late[i];
+        int64_t closes_ms = INT64_MAX;
+        if (has_time) {
+            closes_ms = to_ms(self, ((const int64_t *)times->values)[column_at(times, row)]) + self->gap_ms;
+        }
+        SABOT_TRY(window_late(&self->own, false, self->batch, &row, 1, rule, closes_ms, self->watermark_ms,
+                              &self->progress, err));
     }
-    const sabot_status status =
-        job_late(self->own.job, &self->own, self->batch, self->late, n, rule, self->watermark_ms, lateness, err);
-    free(lateness);
-    return status;
+    self->n_late = 0;
+    return SABOT_OK;
 }
 
 static sabot_status reserve(struct session *self, int32_t rows, struct sabot_error *err) {
@@ -340,7 +336,7 @@ static sabot_status reserve(struct session *self, int32_t rows, struct sabot_err
 /* The rows that have a time; the others go to the late ledger. */
 static sabot_status pick_rows(struct session *self, const struct batch *batch, int32_t *n, struct sabot_error *err) {
     const struct column *times = batch->columns[self->options->window.time_column];
-    *n = self->n_late = 0;
+    *n = self->n_late = 0; /* also those that an error left */
     for (int32_t i = 0; i < batch->selected; i++) {
         const int32_t row = batch_row(batch, i);
         bool has_time = !column_is_null(times, row);

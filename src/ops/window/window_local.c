@@ -15,7 +15,7 @@
 
 #include "ops/aggregate/aggregator.h"
 #include "ops/window/split.h"
-#include "ops/services.h"
+#include "ops/window/window_rows.h"
 
 #define GROUPS_MAX (1 << 18)     /* held at once; above it they go out */
 #define JUDGED_GROUPS (1 << 16)  /* with so many groups it is judged whether folding pays, */
@@ -395,15 +395,9 @@ static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *t
     if (self->passing > 0 && all_in_windows(self)) { return pass(self, batch, out, err); }
     if (!self->created_ns) { self->created_ns = batch->created_ns; }
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
-    const int32_t timeless = self->splitter.n_timeless;
-    if (timeless && self->own.metrics) { metric_add(&self->own.metrics->rows_late, timeless); }
-    if (timeless && self->own.job) {
-        int64_t *lateness = calloc((size_t)timeless, sizeof *lateness);
-        if (!lateness) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger"); }
-        const sabot_status status = job_late(self->own.job, &self->own, batch, self->splitter.timeless, timeless,
-                                             "no time", WATERMARK_NONE, lateness, err);
-        free(lateness);
-        if (status != SABOT_OK) { return status; }
+    if (self->splitter.n_timeless) {
+        SABOT_TRY(window_late(&self->own, false, batch, self->splitter.timeless, self->splitter.n_timeless, "no time",
+                              INT64_MAX, WATERMARK_NONE, NULL, err));
     }
     for (int32_t i = 0; i < self->splitter.n_runs; i++) {
         const struct slice_run *run = &self->splitter.runs[i];

@@ -16,7 +16,7 @@ sabot_status window_check_time(const struct schema *input, int32_t time_column, 
 
 sabot_status window_late(const struct op_context *context, bool are_partials, const struct batch *batch,
                          const int32_t *rows, int32_t n, const char *rule, int64_t closes_ms, int64_t watermark_ms,
-                         struct sabot_error *err) {
+                         const struct window_progress *progress, struct sabot_error *err) {
     int64_t count = n;
     if (are_partials) {
         const int64_t *counts = batch->columns[1]->values;
@@ -25,21 +25,13 @@ sabot_status window_late(const struct op_context *context, bool are_partials, co
     }
     if (context->metrics) { metric_add(&context->metrics->rows_late, count); }
     if (!context->job) { return SABOT_OK; }
-    int32_t *listed = malloc((size_t)n * sizeof *listed);
-    int64_t *lateness = malloc((size_t)n * sizeof *lateness);
-    sabot_status status = SABOT_OK;
-    if (listed && lateness) {
-        for (int32_t i = 0; i < n; i++) {
-            listed[i] = rows ? rows[i] : i;
-            lateness[i] = closes_ms == INT64_MAX ? 0 : watermark_ms - (closes_ms - 1);
-        }
-        status = job_late(context->job, context, batch, listed, n, rule, watermark_ms, lateness, err);
-    } else {
-        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for the late ledger");
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t row = rows ? rows[i] : i;
+        const int64_t judge_ms = progress ? window_progress_of(progress, batch, row, watermark_ms) : watermark_ms;
+        const int64_t lateness_ms = closes_ms == INT64_MAX ? 0 : judge_ms - (closes_ms - 1);
+        SABOT_TRY(job_late(context->job, context, batch, row, rule, judge_ms, lateness_ms, err));
     }
-    free(listed);
-    free(lateness);
-    return status;
+    return SABOT_OK;
 }
 
 sabot_status window_property_column(struct memory_pool *pool, const struct slices *slices,
