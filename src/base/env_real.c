@@ -26,10 +26,18 @@ static const struct env_type real_type;
 static struct env real = {.type = &real_type};
 static struct env *world = &real; /* or one around it */
 
-/* --- the point at which a test ends the process */
+/* --- the point at which a test ends the process, or stops it */
 
-static enum env_point kill_at;
-static _Atomic int64_t kill_after; /* passings to go */
+struct point_wish {
+    const char *variable;
+    int signal;
+    enum env_point at;
+    _Atomic int64_t after; /* passings to go */
+};
+
+static struct point_wish point_wishes[] = {{"SABOT_KILL_AT", SIGKILL, 0, 0}, {"SABOT_STOP_AT", SIGSTOP, 0, 0}};
+#define POINT_WISHES (sizeof point_wishes / sizeof point_wishes[0])
+
 static pthread_once_t wishes_once = PTHREAD_ONCE_INIT;
 
 static void fault_read(void) {
@@ -43,33 +51,37 @@ static void fault_read(void) {
     world = env_faulty_new(&real, &fault);
 }
 
-static void kill_read(void) {
+static void point_wish_read(struct point_wish *wish) {
     static const char *const names[] = {
 #define X(symbol, name) name,
 #include "base/env_points.def"
 #undef X
     };
-    const char *text = getenv("SABOT_KILL_AT");
+    const char *text = getenv(wish->variable);
     if (!text) { return; }
     const size_t size = strcspn(text, ":");
     for (size_t i = 0; i < ENV_POINTS; i++) {
         if (strlen(names[i]) != size || memcmp(names[i], text, size) != 0) { continue; }
-        kill_at = (enum env_point)i;
-        kill_after = text[size] ? strtoll(text + size + 1, NULL, 10) : 1;
-        real.has_point = kill_after > 0;
+        wish->at = (enum env_point)i;
+        wish->after = text[size] ? strtoll(text + size + 1, NULL, 10) : 1;
+        real.has_point |= wish->after > 0;
         return;
     }
-    fprintf(stderr, "sabot: SABOT_KILL_AT: there is no point \"%s\"; src/base/env_points.def lists them\n", text);
+    fprintf(stderr, "sabot: %s: there is no point \"%s\"; src/base/env_points.def lists them\n", wish->variable,
+            text);
     exit(2);
 }
 
 static void real_point(struct env *env, enum env_point point) {
     (void)env;
-    if (point == kill_at && atomic_fetch_sub(&kill_after, 1) == 1) { raise(SIGKILL); }
+    for (size_t i = 0; i < POINT_WISHES; i++) {
+        struct point_wish *wish = &point_wishes[i];
+        if (point == wish->at && atomic_fetch_sub(&wish->after, 1) == 1) { raise(wish->signal); }
+    }
 }
 
 static void wishes_read(void) {
-    kill_read();
+    for (size_t i = 0; i < POINT_WISHES; i++) { point_wish_read(&point_wishes[i]); }
     fault_read();
 }
 

@@ -269,6 +269,7 @@ sabot_status pg_copy_in(struct pg_client *client, const char *sql, const char *d
     while (size > 0 && good) {
         const size_t n = size < (1 << 20) ? size : 1 << 20;
         good = libpq->PQputCopyData(connection, data, (int)n) == 1;
+        env_point(client->context->env, ENV_POINT_POSTGRES_COPY);
         data += n;
         size -= n;
     }

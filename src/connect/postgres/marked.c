@@ -1,6 +1,6 @@
 /* One epoch is one transaction: the mark, the rows, the commit. Its mark is a row with the sink's id, the number of
  * the epoch and a token of the process that writes; whoever opens the id sets its own token, behind what the former
- * one has under way, and so ends it. A transaction that is lost with its connection is looked up by its mark. */
+ * one has under way, whose session it ends. A transaction that is lost with its connection is looked up by its mark. */
 #include "connect/postgres/marked.h"
 
 #include <inttypes.h>
@@ -15,6 +15,7 @@
 #define PAUSE_FIRST_NS INT64_C(100000000)
 #define PAUSE_MAX_NS INT64_C(5000000000)
 #define PAUSE_STEP_NS INT64_C(100000000) /* between two looks at `stop` */
+#define HELD_MS "100"                    /* until who holds a mark's row is ended */
 
 struct marked {
     struct epochs_target target;
@@ -30,27 +31,35 @@ static bool stopping(const struct marked *self) { return self->target.stop && at
 
 /* ---- the mark ---- */
 
+static sabot_status is_true(struct marked *self, const char *sql, const char *what, bool *yes, struct sabot_error *err) {
+    const char *name = text_string(&self->table);
+    PGresult *result;
+    SABOT_TRY(pg_query(&self->client, sql, &name, 1, what, &result, err));
+    *yes = self->client.libpq->PQgetvalue(result, 0, 0)[0] == 't';
+    self->client.libpq->PQclear(result);
+    return SABOT_OK;
+}
+
 /* Two that make the table at once would meet in the catalogue: one after the other. */
 static sabot_status table_make(struct marked *self, struct sabot_error *err) {
-    PGresult *result;
-    const char *name = text_string(&self->table);
-    SABOT_TRY(pg_query(&self->client, "SELECT to_regclass($1) IS NOT NULL", &name, 1, "look for the table of marks",
-                       &result, err));
-    const bool there = self->client.libpq->PQgetvalue(result, 0, 0)[0] == 't';
-    self->client.libpq->PQclear(result);
+    bool there;
+    SABOT_TRY(is_true(self, "SELECT count(*) = 2 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname IN "
+                      "('pid', 'started') AND NOT attisdropped", "look for the table of marks", &there, err));
     if (there) { return SABOT_OK; }
+    const char *name = text_string(&self->table);
     struct text sql = {0};
     text_format(&sql, "BEGIN; SELECT pg_advisory_xact_lock(7236412001); CREATE TABLE IF NOT EXISTS %s (id text PRIMARY "
                 "KEY, epoch bigint NOT NULL, checkpoint bigint NOT NULL, token bigint NOT NULL, written timestamptz "
-                "NOT NULL DEFAULT now()); COMMIT", name);
+                "NOT NULL DEFAULT now()); ALTER TABLE %s ADD COLUMN IF NOT EXISTS pid integer, ADD COLUMN IF NOT "
+                "EXISTS started timestamptz; COMMIT", name, name);
     const sabot_status status = pg_run(&self->client, text_string(&sql), "make the table of marks", err);
     text_clear(&sql);
     return status;
 }
 
-/* Runs one statement about the mark; gives its first row. */
-static sabot_status mark_query(struct marked *self, const char *format, const char *const *values, int n,
-                               const char *what, bool *there, int64_t *epoch, int64_t *token, struct sabot_error *err) {
+/* Runs one statement about the mark, whose table is @. */
+static sabot_status mark_ask(struct marked *self, const char *format, const char *const *values, int n,
+                             const char *what, PGresult **out, struct sabot_error *err) {
     struct text sql = {0};
     for (const char *at = format; *at; at++) {
         if (*at == '@') {
@@ -59,27 +68,95 @@ static sabot_status mark_query(struct marked *self, const char *format, const ch
             text_append(&sql, at, 1);
         }
     }
-    PGresult *result;
-    const sabot_status status = pg_query(&self->client, text_string(&sql), values, n, what, &result, err);
+    const sabot_status status = pg_query(&self->client, text_string(&sql), values, n, what, out, err);
     text_clear(&sql);
-    SABOT_TRY(status);
+    return status;
+}
+
+struct mark {
+    bool there;
+    int64_t epoch, token;
+};
+
+/* A statement that gives the mark's epoch and token. */
+static sabot_status mark_query(struct marked *self, const char *format, const char *const *values, int n,
+                               const char *what, struct mark *mark, struct sabot_error *err) {
+    PGresult *result;
+    SABOT_TRY(mark_ask(self, format, values, n, what, &result, err));
     const struct libpq *libpq = self->client.libpq;
-    *there = libpq->PQntuples(result) == 1;
-    *epoch = *there ? strtoll(libpq->PQgetvalue(result, 0, 0), NULL, 10) : -1;
-    *token = *there ? strtoll(libpq->PQgetvalue(result, 0, 1), NULL, 10) : 0;
+    mark->there = libpq->PQntuples(result) == 1;
+    mark->epoch = mark->there ? strtoll(libpq->PQgetvalue(result, 0, 0), NULL, 10) : -1;
+    mark->token = mark->there ? strtoll(libpq->PQgetvalue(result, 0, 1), NULL, 10) : 0;
     libpq->PQclear(result);
     return SABOT_OK;
 }
 
-/* Waits until a transaction of the former user is over: it holds the row. */
+/* Ends the session that the mark names, where it is that one still (its number may be another's by now) and has the
+ * row under way: its process is gone, stopped, or not reached, and nothing of it may be waited for. Sessions of another
+ * role are not seen; those the server ends in its own time. */
+static sabot_status former_end(struct marked *self, struct sabot_error *err) {
+    const char *const values[] = {self->target.id};
+    PGresult *result;
+    const sabot_status status =
+        mark_ask(self, "SELECT a.pid, pg_terminate_backend(a.pid) FROM @ m JOIN pg_stat_activity a ON a.pid = m.pid AND "
+                 "a.backend_start = m.started AND a.backend_xid = m.xmax WHERE m.id = $1 AND a.pid <> pg_backend_pid()",
+                 values, 1, "end the session of the process before", &result, err);
+    SABOT_TRY(status);
+    if (self->client.libpq->PQntuples(result) > 0) {
+        log_write(self->target.context->env, LOG_INFO, "postgres: mark '%s': the session %s of the process before, "
+                  "which was in a transaction, is ended", self->target.id,
+                  self->client.libpq->PQgetvalue(result, 0, 0));
+    }
+    self->client.libpq->PQclear(result);
+    return SABOT_OK;
+}
+
+/* Like mark_query, where a transaction of a former process, or of a connection that was lost, may hold the row: it is
+ * ended. The row then has this session's name. */
+static sabot_status mark_hold(struct marked *self, const char *format, const char *const *values, int n,
+                              const char *what, struct mark *mark, struct sabot_error *err) {
+    SABOT_TRY(pg_run(&self->client, "SET lock_timeout = " HELD_MS, what, err));
+    for (bool told = false;; told = true) {
+        struct sabot_error why = {0};
+        self->client.conflict = false;
+        const sabot_status status = mark_query(self, format, values, n, what, mark, &why);
+        if (status == SABOT_OK) { break; }
+        if (!self->client.conflict || stopping(self)) {
+            if (err) { *err = why; }
+            return status;
+        }
+        if (former_end(self, &why) == SABOT_OK) { continue; }
+        if (self->client.lost) {
+            if (err) { *err = why; }
+            return SABOT_ERR_IO;
+        }
+        if (!told) { log_write(self->target.context->env, LOG_WARNING, "postgres: %s; waiting", why.message); }
+    }
+    return pg_run(&self->client, "RESET lock_timeout", what, err);
+}
+
+#define SESSION_NAME "pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+
 static sabot_status mark_take(struct marked *self, struct sabot_error *err) {
     char token[24];
     snprintf(token, sizeof token, "%" PRId64, self->token);
     const char *const values[] = {self->target.id, token};
-    bool there;
-    int64_t ours;
-    return mark_query(self, "UPDATE @ SET token = $2::bigint WHERE id = $1 RETURNING epoch, token", values, 2,
-                      "take over the mark", &there, &self->target.mark, &ours, err);
+    struct mark mark;
+    SABOT_TRY(mark_hold(self, "UPDATE @ SET token = $2::bigint, (pid, started) = (SELECT " SESSION_NAME ") WHERE id = $1 "
+                        "RETURNING epoch, token", values, 2, "take over the mark", &mark, err));
+    self->target.mark = mark.epoch;
+    return SABOT_OK;
+}
+
+/* Behind a new connection: whose the mark is, and what it says. */
+static sabot_status mark_again(struct marked *self, struct mark *mark, struct sabot_error *err) {
+    char token[24];
+    snprintf(token, sizeof token, "%" PRId64, self->token);
+    const char *const values[] = {self->target.id, token};
+    SABOT_TRY(mark_hold(self, "UPDATE @ SET (pid, started) = (SELECT " SESSION_NAME ") WHERE id = $1 AND token = "
+                        "$2::bigint RETURNING epoch, token", values, 2, "take up the mark", mark, err));
+    if (mark->there) { return SABOT_OK; }
+    return mark_query(self, "SELECT epoch, token FROM @ WHERE id = $1", values, 1, "read the mark", mark, err);
 }
 
 static sabot_status fenced(const struct marked *self, struct sabot_error *err) {
@@ -95,13 +172,12 @@ static sabot_status mark_set(struct marked *self, const struct epoch *epoch, str
     snprintf(checkpoint, sizeof checkpoint, "%" PRId64, epoch->checkpoint_id);
     snprintf(token, sizeof token, "%" PRId64, self->token);
     const char *const values[] = {self->target.id, number, checkpoint, token};
-    bool there;
-    int64_t mark, ours;
-    SABOT_TRY(mark_query(self, "INSERT INTO @ AS m (id, epoch, checkpoint, token) VALUES ($1, $2::bigint, $3::bigint, "
-                         "$4::bigint) ON CONFLICT (id) DO UPDATE SET epoch = EXCLUDED.epoch, checkpoint = "
-                         "EXCLUDED.checkpoint, written = now() WHERE m.token = EXCLUDED.token RETURNING epoch, token",
-                         values, 4, "set the mark", &there, &mark, &ours, err));
-    return there ? SABOT_OK : fenced(self, err);
+    struct mark mark;
+    SABOT_TRY(mark_query(self, "INSERT INTO @ AS m (id, epoch, checkpoint, token, pid, started) SELECT $1, $2::bigint, "
+                         "$3::bigint, $4::bigint, " SESSION_NAME " ON CONFLICT (id) DO UPDATE SET epoch = "
+                         "EXCLUDED.epoch, checkpoint = EXCLUDED.checkpoint, written = now() WHERE m.token = "
+                         "EXCLUDED.token RETURNING epoch, token", values, 4, "set the mark", &mark, err));
+    return mark.there ? SABOT_OK : fenced(self, err);
 }
 
 /* ---- life ---- */
@@ -172,13 +248,10 @@ static sabot_status reconnect(struct marked *self, const struct epoch *epoch, bo
                               struct sabot_error *err) {
     SABOT_TRY(pg_client_connect(&self->client, err));
     if (!marks) { return SABOT_OK; }
-    const char *const values[] = {self->target.id};
-    bool there;
-    int64_t mark, token;
-    SABOT_TRY(mark_query(self, "SELECT epoch, token FROM @ WHERE id = $1 FOR UPDATE", values, 1, "read the mark",
-                         &there, &mark, &token, err));
-    if (there && token != self->token) { return fenced(self, err); }
-    *sent = there && mark >= epoch->number;
+    struct mark mark;
+    SABOT_TRY(mark_again(self, &mark, err));
+    if (mark.there && mark.token != self->token) { return fenced(self, err); }
+    *sent = mark.there && mark.epoch >= epoch->number;
     return SABOT_OK;
 }
 
