@@ -1,5 +1,4 @@
 /* Everything in tests/sql/parse parses, and formatting is the inverse of parsing; errors say what and where. */
-#include "base/text.h"
 #include "sql/parse.h"
 
 #include <setjmp.h>
@@ -12,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/nearest.h"
+#include "base/text.h"
 #include "sql/caret.h"
 #include "sql/format.h"
 #include "sql/lexer.h"

@@ -1,4 +1,4 @@
-/* What benchmarks share: a failed call ends the program with its message; random numbers that are the same each time. */
+/* What benchmarks share: a failed call ends the program with its message; random numbers, the same ones each time. */
 #ifndef TESTS_UTIL_BENCH_H
 #define TESTS_UTIL_BENCH_H
 
