@@ -83,7 +83,9 @@ struct window_emit {
 
 enum aggregate_kind {
     AGGREGATE_COUNT_STAR, AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_AVG, AGGREGATE_MIN, AGGREGATE_MAX,
-    AGGREGATE_FIRST_VALUE, AGGREGATE_LAST_VALUE /* in the order of arrival; NULLs are passed over */
+    AGGREGATE_FIRST_VALUE, AGGREGATE_LAST_VALUE, /* in the order of arrival; NULLs are passed over */
+    AGGREGATE_LISTAGG, /* strings joined in the order of arrival; NULLs are passed over */
+    AGGREGATE_ARRAY_AGG /* values in the order of arrival */
 };
 struct aggregate_call {
     enum aggregate_kind kind;
@@ -91,7 +93,12 @@ struct aggregate_call {
     int32_t argument;    /* input column, -1 for COUNT(*) */
     int32_t filter;      /* BOOLEAN input column, -1 = none */
     struct type type;    /* of the result */
+    struct string_view separator; /* LISTAGG */
+    bool ignores_nulls;           /* ARRAY_AGG */
 };
+/* Whether a call depends on the order of its rows: it takes them itself, in one phase. */
+static inline bool aggregate_is_ordered(enum aggregate_kind kind) { return kind >= AGGREGATE_FIRST_VALUE; }
+
 /* window_aggregate (one-phase, or the global phase behind window_local) over keys and a window.
  * Output columns: keys, aggregates in order, then for each entry of `properties` a window property. */
 enum window_property { WINDOW_START, WINDOW_END, WINDOW_TIME /* end - 1 ms, the rowtime */ };

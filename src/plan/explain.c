@@ -18,7 +18,8 @@ static void print_columns(const struct schema *schema, const int32_t *columns, i
 }
 
 static void print_call(const struct aggregate_call *call, const struct schema *input, struct text *target) {
-    static const char *const names[] = {"COUNT", "COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"};
+    static const char *const names[] = {"COUNT", "COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE",
+                                        "LISTAGG", "ARRAY_AGG"};
     text_format(target, "%s(%s%s)", names[call->kind], call->distinct ? "DISTINCT " : "",
                 call->argument < 0 ? "*" : input->fields[call->argument].name);
     if (call->filter >= 0) { text_format(target, " FILTER %s", input->fields[call->filter].name); }

@@ -635,9 +635,7 @@ static bool may_be_two_phase(const struct physical_plan *plan, const struct plan
     }
     for (int32_t i = 0; i < node->window_aggregate.n_calls; i++) {
         const struct aggregate_call *call = &node->window_aggregate.calls[i];
-        if (call->distinct || call->kind == AGGREGATE_FIRST_VALUE || call->kind == AGGREGATE_LAST_VALUE) {
-            return false;
-        }
+        if (call->distinct || aggregate_is_ordered(call->kind)) { return false; }
     }
     return true;
 }
@@ -681,9 +679,9 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     if (options->window.kind == WINDOW_SESSION) {
         for (int32_t i = 0; i < options->n_calls; i++) {
             const enum aggregate_kind kind = options->calls[i].kind;
-            if (kind == AGGREGATE_FIRST_VALUE || kind == AGGREGATE_LAST_VALUE) {
+            if (aggregate_is_ordered(kind)) {
                 return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                                 "FIRST_VALUE and LAST_VALUE over SESSION windows can't run yet");
+                                 "FIRST_VALUE, LAST_VALUE, LISTAGG and ARRAY_AGG over SESSION windows can't run yet");
             }
             if (!options->calls[i].distinct) { continue; }
             return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,

@@ -631,6 +631,7 @@ bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
         {"COUNT", AGGREGATE_COUNT}, {"SUM", AGGREGATE_SUM}, {"AVG", AGGREGATE_AVG},
         {"MIN", AGGREGATE_MIN},     {"MAX", AGGREGATE_MAX},
         {"FIRST_VALUE", AGGREGATE_FIRST_VALUE}, {"LAST_VALUE", AGGREGATE_LAST_VALUE},
+        {"LISTAGG", AGGREGATE_LISTAGG}, {"ARRAY_AGG", AGGREGATE_ARRAY_AGG}, {"APPROX_COUNT_DISTINCT", AGGREGATE_COUNT},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcasecmp(known[i].name, name) == 0) {
@@ -643,7 +644,7 @@ bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
 
 /* Flink's aggregates that have no operator here yet. */
 static const char *const aggregates_to_come[] = {
-    "COLLECT", "LISTAGG", "SUM0", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT",
+    "COLLECT", "SUM0", "JSON_OBJECTAGG", "JSON_ARRAYAGG",
     "PERCENTILE", "REGR_COUNT", "COVAR_POP", "COVAR_SAMP", NULL,
 };
 /* Made of sums. */
@@ -732,6 +733,7 @@ static sabot_status add_pending(const struct expr_scope *in, struct pending_call
     for (; at < grouping->n_calls; at++) {
         const struct pending_call *other = &grouping->calls[at];
         if (other->kind == pending.kind && other->distinct == pending.distinct &&
+            string_view_equal(&other->separator, &pending.separator) && other->ignores_nulls == pending.ignores_nulls &&
             !other->argument == !pending.argument && !other->filter == !pending.filter &&
             (!pending.argument || expr_equal(other->argument, pending.argument)) &&
             (!pending.filter || expr_equal(other->filter, pending.filter))) {
@@ -747,6 +749,51 @@ static sabot_status add_pending(const struct expr_scope *in, struct pending_call
     return expr_column(arena_of(in), grouping->n_input + at, grouping->calls[at].type, span_of(span), out, err);
 }
 
+/* LISTAGG (string, separator), ARRAY_AGG (value). */
+static sabot_status bind_list_aggregate(const struct expr_scope *in, const struct sql_expr *expr,
+                                        struct pending_call *pending, struct sabot_error *err) {
+    const struct sql_call *of = &expr->call;
+    const struct type type = pending->argument->type;
+    char text[160];
+    type_print(type, text, sizeof text);
+    pending->ignores_nulls = of->ignore_nulls;
+    if (pending->kind == AGGREGATE_ARRAY_AGG) {
+        struct field *element = ARENA_NEW(arena_of(in), struct field);
+        if (!element) { return PLAN_NO_MEMORY(err); }
+        if (type.kind == TYPE_ROW || type.kind == TYPE_ARRAY || type.kind == TYPE_MAP || type.kind == TYPE_NULL) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "ARRAY_AGG of %s can't run yet", text);
+        }
+        if (pending->distinct && type.nullable && !of->ignore_nulls) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "ARRAY_AGG(DISTINCT ..) of values that may be NULL "
+                            "needs IGNORE NULLS");
+        }
+        *element = (struct field){.name = "element", .type = type};
+        pending->type = type_of(TYPE_ARRAY);
+        pending->type.fields = element;
+        pending->type.n_fields = 1;
+        return SABOT_OK;
+    }
+    pending->type = type_of(TYPE_STRING);
+    if (type.kind != TYPE_STRING) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "LISTAGG takes strings, not %s: CAST it to STRING", text);
+    }
+    const void *value = NULL;
+    struct expr *separator = NULL;
+    if (of->args.count == 1) {
+        pending->separator = string_view_of(",", 1);
+        return SABOT_OK;
+    }
+    SABOT_TRY(bind_expr(in, of->args.items[1], &separator, err));
+    if (separator->type.kind == TYPE_STRING && expr_is_constant(separator)) {
+        SABOT_TRY(expr_evaluate_constant(arena_of(in), separator, &value, err));
+    }
+    if (!value) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, of->args.items[1]->span, "the separator of LISTAGG is a constant string");
+    }
+    memcpy(&pending->separator, value, sizeof pending->separator);
+    return SABOT_OK;
+}
+
 static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql_expr *expr, enum aggregate_kind kind,
                                    struct expr **out, struct sabot_error *err) {
     const struct sql_call *of = &expr->call;
@@ -757,7 +804,7 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s", name_of(of),
                         in->clause);
     }
-    if (of->args.count != 1) {
+    if (of->args.count != 1 && !(kind == AGGREGATE_LISTAGG && of->args.count == 2)) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s takes one argument, not %u%s", name_of(of), of->args.count,
                         of->args.count == 0 && kind == AGGREGATE_COUNT ? "; write COUNT(*)" : "");
     }
@@ -767,7 +814,9 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
     struct expr_scope inner = *in;
     inner.in_aggregate = true;
     inner.clause = "an aggregate";
-    struct pending_call pending = {.kind = kind, .distinct = of->distinct};
+    /* exact: within what an approximation may answer */
+    const bool approximate = strcasecmp(name_of(of), "APPROX_COUNT_DISTINCT") == 0;
+    struct pending_call pending = {.kind = kind, .distinct = of->distinct || approximate};
     if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &pending.filter, err)); }
     if (of->args.items[0]->kind == SQL_EXPR_STAR) {
         if (kind != AGGREGATE_COUNT || of->distinct) {
@@ -780,7 +829,13 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
             pending.kind = AGGREGATE_COUNT_STAR; /* COUNT(1) */
             pending.argument = NULL;
         }
-        if (kind != AGGREGATE_COUNT && kind != AGGREGATE_SUM && kind != AGGREGATE_AVG) { pending.distinct = false; }
+        const bool is_extreme = kind == AGGREGATE_MIN || kind == AGGREGATE_MAX || kind == AGGREGATE_FIRST_VALUE ||
+                                kind == AGGREGATE_LAST_VALUE;
+        if (is_extreme) { pending.distinct = false; }
+    }
+    if (kind == AGGREGATE_LISTAGG || kind == AGGREGATE_ARRAY_AGG) {
+        SABOT_TRY(bind_list_aggregate(&inner, expr, &pending, err));
+        return add_pending(in, pending, expr->span, out, err);
     }
     SABOT_TRY(aggregate_type(pending.kind, expr, pending.argument, true, &pending.type, err));
     return add_pending(in, pending, expr->span, out, err);

@@ -1,8 +1,8 @@
 /* GROUP BY: keys, a window function among them, GROUPING SETS.
  *
  * Grouping sets are one aggregation over rows that are expanded: each row comes once per set, with NULL in the keys
- * that the set leaves out, and with the set's id as a key besides. The id has a bit for each key that is left out, the first
- * key's the highest; sets that are written twice are told apart above these bits. */
+ * that the set leaves out, and with the set's id as a key besides. The id has a bit for each key that is left out, the
+ * first key's the highest; sets that are written twice are told apart above these bits. */
 #include "sql/bind_internal.h"
 
 #include <stdlib.h>

@@ -44,6 +44,8 @@ struct pending_call {
     struct expr *argument; /* NULL: COUNT(*) */
     struct expr *filter;   /* NULL: none */
     struct type type;
+    struct string_view separator; /* LISTAGG */
+    bool ignores_nulls;           /* ARRAY_AGG */
 };
 
 /* TUMBLE(ts, size) in GROUP BY. */

@@ -219,6 +219,10 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     if (of->name.count != 1 || !aggregate_kind_of(name_of(call), &aggregate->kind)) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "%s(..) OVER (..) can't run", name_of(call));
     }
+    if (aggregate->kind >= AGGREGATE_LISTAGG) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "%s(..) OVER (..) can't run: each row would get a list "
+                        "of all before it", name_of(call));
+    }
     if (of->args.count != 1) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, call->span, "%s takes one argument", name_of(call));
     }

@@ -153,7 +153,7 @@ static int32_t inputs_add(struct inputs *inputs, struct expr *expr, const char *
 
 static const char *call_name(struct binder *binder, const struct pending_call *call, int32_t i) {
     static const char *const names[] = {"count", "count", "sum", "avg", "min", "max", "first_value",
-                                        "last_value"};
+                                        "last_value", "listagg", "array_agg"};
     const char *name = arena_format(arena_of(binder), "%s%d", names[call->kind], i);
     return name ? name : "agg";
 }
@@ -171,12 +171,14 @@ static sabot_status build_aggregate(struct binder *binder, struct plan *input, c
     const char **names = arena_alloc(arena, ((size_t)grouping->n_calls + 1) * sizeof *names);
     if (!inputs.exprs || !inputs.names || !key_columns || !calls || !names) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < keys->n; i++) {
-        key_columns[i] = inputs_add(&inputs, keys->exprs[i], bind_column_name(binder, input, keys->exprs[i], "$key", i));
+        const char *name = bind_column_name(binder, input, keys->exprs[i], "$key", i);
+        key_columns[i] = inputs_add(&inputs, keys->exprs[i], name);
     }
     for (int32_t i = 0; i < grouping->n_calls; i++) {
         const struct pending_call *pending = &grouping->calls[i];
         calls[i] = (struct aggregate_call){
             .kind = pending->kind, .distinct = pending->distinct, .argument = -1, .filter = -1, .type = pending->type,
+            .separator = pending->separator, .ignores_nulls = pending->ignores_nulls,
         };
         if (pending->argument) {
             calls[i].argument =

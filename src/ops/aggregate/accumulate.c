@@ -1,6 +1,8 @@
 /* Accumulators: see accumulate.h. */
 #include "ops/aggregate/accumulate.h"
 
+#include "ops/aggregate/list_cell.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -47,6 +49,14 @@ static bool type_sum(struct type from, struct type *sum) {
     }
 }
 
+static sabot_status plan_list(struct accumulators *plan, int32_t i, struct cell like, struct sabot_error *err) {
+    const struct aggregate_call *call = &plan->specs[i];
+    const bool nulls = call->kind == AGGREGATE_ARRAY_AGG && !call->ignores_nulls && !call->distinct;
+    like.op = nulls ? CELL_LIST_NULLS : CELL_LIST;
+    like.type = type_not_null(type_of(TYPE_BINARY));
+    return plan_cell(plan, like, &plan->calls[i].value, err);
+}
+
 static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct schema *input,
                               struct sabot_error *err) {
     const struct aggregate_call *call = &plan->specs[i];
@@ -74,6 +84,7 @@ static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct
         if (!from.nullable && count.set < 0) { count.argument = -1; }
         return plan_cell(plan, count, &plan->calls[i].value, err);
     }
+    if (call->kind == AGGREGATE_LISTAGG || call->kind == AGGREGATE_ARRAY_AGG) { return plan_list(plan, i, count, err); }
     struct cell value = count;
     const bool by_arrival = call->kind == AGGREGATE_FIRST_VALUE || call->kind == AGGREGATE_LAST_VALUE;
     if (by_arrival && retracts) {
@@ -127,6 +138,8 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
         for (int64_t s = first; s < end; s++) { values[s] = (value_); }                                                \
     } while (0)
 static bool is_extreme_cell(const struct cell *cell) { return cell->op == CELL_MIN || cell->op == CELL_MAX; }
+
+static bool is_list_cell(const struct cell *cell) { return cell->op == CELL_LIST || cell->op == CELL_LIST_NULLS; }
 
 static bool is_arrival_cell(const struct cell *cell) { return cell->op == CELL_FIRST || cell->op == CELL_LAST; }
 
@@ -364,7 +377,9 @@ static sabot_status fold_cell(const struct accumulators *accumulators, bool minu
     case CELL_MIN:
     case CELL_MAX: break;
     case CELL_FIRST:
-    case CELL_LAST: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "FIRST_VALUE is folded elsewhere");
+    case CELL_LAST:
+    case CELL_LIST:
+    case CELL_LIST_NULLS: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "FIRST_VALUE and lists are folded elsewhere");
     }
     if (column->phys == PHYS_VIEW) {
         return fold_view(cell, c, table, namespace_, column, rows, slots, n, err);
@@ -438,6 +453,11 @@ sabot_status accumulators_update(const struct accumulators *accumulators, int32_
         for (int32_t c = 0; c < accumulators->n_cells; c++) {
             const struct cell *cell = &accumulators->cells[c];
             if (cell->set != set || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
+            if (is_list_cell(cell)) {
+                if (set < 0 && (accumulators->flags & ACCUMULATE_RETRACTS)) { continue; }
+                SABOT_TRY(list_cell_change(accumulators, c, table, namespace_, batch, rows, slots, n, false, err));
+                continue;
+            }
             if (is_arrival_cell(cell)) {
                 assert(!partial_columns);
                 SABOT_TRY(fold_arrivals(cell, c, table, namespace_, batch, rows, slots, n, err));
@@ -456,7 +476,23 @@ sabot_status accumulators_retract(const struct accumulators *accumulators, int32
     for (int32_t c = 0; c < accumulators->n_cells && n; c++) {
         const struct cell *cell = &accumulators->cells[c];
         if (cell->set != set || is_extreme_cell(cell)) { continue; }
+        if (is_list_cell(cell)) {
+            if (set < 0) { continue; }
+            SABOT_TRY(list_cell_change(accumulators, c, table, namespace_, batch, rows, slots, n, true, err));
+            continue;
+        }
         SABOT_TRY(update_cell(accumulators, true, c, table, namespace_, batch, -1, rows, slots, n, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status accumulators_change_lists(const struct accumulators *accumulators, struct state_table *table,
+                                       int64_t namespace_, const struct batch *batch, const int32_t *rows,
+                                       const int32_t *slots, int32_t n, struct sabot_error *err) {
+    for (int32_t c = 0; c < accumulators->n_cells && n; c++) {
+        const struct cell *cell = &accumulators->cells[c];
+        if (cell->set >= 0 || !is_list_cell(cell)) { continue; }
+        SABOT_TRY(list_cell_change(accumulators, c, table, namespace_, batch, rows, slots, n, false, err));
     }
     return SABOT_OK;
 }
@@ -506,6 +542,10 @@ sabot_status accumulators_merge(const struct accumulators *accumulators, struct 
             const struct cell *cell = &accumulators->cells[c];
             if (cell->set >= 0 || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
             const enum phys phys = type_phys(cell->type);
+            if (is_list_cell(cell)) {
+                SABOT_TRY(list_cell_merge(table, c, from, first, n, into, slots, err));
+                continue;
+            }
             if (is_arrival_cell(cell)) {
                 SABOT_TRY(merge_arrivals(cell, c, table, from, first, n, into, slots, err));
                 continue;
@@ -664,6 +704,9 @@ sabot_status accumulators_result(const struct accumulators *accumulators, int32_
     *out = NULL;
     const enum aggregate_kind kind = accumulators->specs[call].kind;
     struct column *value = rows->columns[first_cell + accumulators->calls[call].value];
+    if (is_list_cell(&accumulators->cells[accumulators->calls[call].value])) {
+        return list_cell_result(&accumulators->specs[call], value, rows->rows, pool, out, err);
+    }
     const int32_t count = accumulators->calls[call].count;
     const bool same_values = kind != AGGREGATE_AVG && value->phys == type_phys(type) && value->phys != PHYS_VIEW &&
                              !(value->phys == PHYS_I128 && kind == AGGREGATE_SUM);

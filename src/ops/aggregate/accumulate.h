@@ -12,7 +12,10 @@
 
 #define CELLS_MAX 48
 
-enum cell_op { CELL_COUNT, CELL_SUM, CELL_MIN, CELL_MAX, CELL_FIRST, CELL_LAST };
+enum cell_op {
+    CELL_COUNT, CELL_SUM, CELL_MIN, CELL_MAX, CELL_FIRST, CELL_LAST,
+    CELL_LIST, CELL_LIST_NULLS /* list_cell.h: without NULLs, and with them */
+};
 struct cell {
     enum cell_op op;
     int32_t argument; /* input column; -1 = rows are counted */
@@ -67,6 +70,11 @@ sabot_status accumulators_update(const struct accumulators *accumulators, int32_
 sabot_status accumulators_retract(const struct accumulators *accumulators, int32_t set, struct state_table *table,
                                   int64_t namespace_, const struct batch *batch, const int32_t *rows,
                                   const int32_t *slots, int32_t n, struct sabot_error *err);
+/* Cells that keep lists, of all rows: rows go in and out in their order (ACCUMULATE_RETRACTS: the two above leave
+ * them). */
+sabot_status accumulators_change_lists(const struct accumulators *accumulators, struct state_table *table,
+                                       int64_t namespace_, const struct batch *batch, const int32_t *rows,
+                                       const int32_t *slots, int32_t n, struct sabot_error *err);
 /* MIN and MAX of a set anew: empties them at slots[], then folds values[i] into slots[i]. */
 void accumulators_reset_extremes(const struct accumulators *accumulators, int32_t set, struct state_table *table,
                                  int64_t namespace_, const int32_t *slots, int32_t n);

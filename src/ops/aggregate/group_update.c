@@ -292,6 +292,8 @@ static sabot_status apply(struct group_update *self, const struct batch *batch, 
                                       self->plus.items,
                                       self->plus_slots.items, n_plus, err));
     }
+    SABOT_TRY(accumulators_change_lists(&aggregator->accumulators, aggregator->table, 0, batch, rows,
+                                        aggregator->slots, n, err));
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
         SABOT_TRY(set_update(self, s, batch, rows, n, err));
     }

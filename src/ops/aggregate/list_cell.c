@@ -1,0 +1,297 @@
+/* Cells that keep values: see list_cell.h. */
+#include "ops/aggregate/list_cell.h"
+
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "ops/aggregate/changes.h"
+
+#define LIST_BYTES_MAX (UINT32_C(64) << 20) /* of a group */
+#define LIST_NULL UINT32_MAX
+
+bool list_cell_takes(struct type type) {
+    const enum phys phys = type_phys(type);
+    return phys != PHYS_LIST && phys != PHYS_ROW && phys != PHYS_NULL;
+}
+
+/* ---- a list ------------------------------------------------------------------------------------------------------ */
+
+struct entry {
+    const char *data;
+    uint32_t size; /* LIST_NULL: no data */
+};
+
+static uint32_t entry_bytes(uint32_t size) { return size == LIST_NULL ? 0 : size; }
+
+/* The entry at an offset, which moves behind it; false: there is none. */
+static bool entry_next(const char *list, size_t size, size_t *at, struct entry *out) {
+    if (*at >= size) { return false; }
+    memcpy(&out->size, list + *at, sizeof out->size);
+    out->data = list + *at + sizeof out->size;
+    *at += sizeof out->size + entry_bytes(out->size);
+    return true;
+}
+
+static struct entry entry_of(const struct column *column, int32_t row) {
+    const int64_t at = column_at(column, row);
+    if (column_is_null(column, row)) { return (struct entry){.size = LIST_NULL}; }
+    if (column->phys == PHYS_VIEW) {
+        const struct string_view *view = (const struct string_view *)column->values + at;
+        return (struct entry){.data = string_view_data(view), .size = view->size};
+    }
+    const size_t size = phys_size((enum phys)column->phys);
+    return (struct entry){.data = (const char *)column->values + (size_t)at * size, .size = (uint32_t)size};
+}
+
+static void list_add(struct text *list, struct entry entry) {
+    text_append(list, (const char *)&entry.size, sizeof entry.size);
+    text_append(list, entry.data, entry_bytes(entry.size));
+}
+
+/* The first that is equal; a value that is not there is passed over, as in Flink. */
+static void list_remove(struct text *list, struct entry entry) {
+    struct entry found;
+    for (size_t at = 0, begin = 0; entry_next(list->data, list->size, &at, &found); begin = at) {
+        const uint32_t bytes = entry_bytes(entry.size);
+        if (found.size != entry.size || (bytes > 0 && memcmp(found.data, entry.data, bytes) != 0)) { continue; }
+        memmove(list->data + begin, list->data + at, list->size - at);
+        list->size -= at - begin;
+        return;
+    }
+}
+
+/* ---- rows into lists --------------------------------------------------------------------------------------------- */
+
+struct placed {
+    int32_t slot, row, order;
+};
+
+static int by_slot(const void *a, const void *b) {
+    const struct placed *x = a, *y = b;
+    if (x->slot != y->slot) { return x->slot < y->slot ? -1 : 1; }
+    return x->order - y->order;
+}
+
+static sabot_status list_load(struct state_table *table, int32_t c, int64_t namespace_, int32_t slot,
+                              struct text *list, struct sabot_error *err) {
+    const struct string_view *view = (const struct string_view *)state_values(table, namespace_, c) + slot;
+    list->size = 0;
+    text_append(list, string_view_data(view), view->size);
+    return list->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list") : SABOT_OK;
+}
+
+static sabot_status list_store(struct state_table *table, int32_t c, int64_t namespace_, int32_t slot,
+                               const struct text *list, struct sabot_error *err) {
+    if (list->failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list"); }
+    if (list->size > LIST_BYTES_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "LISTAGG or ARRAY_AGG keeps more than %u MiB for one group",
+                          LIST_BYTES_MAX >> 20);
+    }
+    const struct string_view view = string_view_of(list->data ? list->data : "", (uint32_t)list->size);
+    return state_set_view(table, namespace_, c, slot, view, err);
+}
+
+static sabot_status change_placed(int32_t c, struct state_table *table, int64_t namespace_, const struct batch *batch,
+                                  int32_t argument, const struct placed *placed, int32_t n, bool minus,
+                                  struct text *list, struct sabot_error *err) {
+    const struct column *column = batch->columns[argument];
+    for (int32_t i = 0; i < n;) {
+        const int32_t slot = placed[i].slot;
+        SABOT_TRY(list_load(table, c, namespace_, slot, list, err));
+        for (; i < n && placed[i].slot == slot; i++) {
+            const int32_t row = placed[i].row;
+            if (minus || (batch->row_kinds && row_kind_is_retraction(batch->row_kinds[row]))) {
+                list_remove(list, entry_of(column, row));
+            } else {
+                list_add(list, entry_of(column, row));
+            }
+        }
+        SABOT_TRY(list_store(table, c, namespace_, slot, list, err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status list_cell_change(const struct accumulators *accumulators, int32_t c, struct state_table *table,
+                              int64_t namespace_, const struct batch *batch, const int32_t *rows, const int32_t *slots,
+                              int32_t n, bool minus, struct sabot_error *err) {
+    const struct cell *cell = &accumulators->cells[c];
+    const int32_t filter = cell->set >= 0 ? -1 : cell->filter; /* sets are filtered already */
+    const int32_t never_null = cell->op == CELL_LIST ? cell->argument : -1;
+    struct placed *placed = malloc(((size_t)n + 1) * sizeof *placed);
+    if (!placed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list"); }
+    int32_t m = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t row = rows ? rows[i] : i;
+        int32_t kept;
+        if (rows_qualify(batch, never_null, filter, &row, NULL, 1, &kept, NULL) == 0) { continue; }
+        placed[m] = (struct placed){.slot = slots[i], .row = row, .order = m};
+        m++;
+    }
+    qsort(placed, (size_t)m, sizeof *placed, by_slot);
+    /* Rows of a set come without kinds that mean anything: it has found out which values are new, and which went. */
+    struct batch plain = *batch;
+    if (cell->set >= 0) { plain.row_kinds = NULL; }
+    struct text list = {0};
+    const sabot_status status =
+        change_placed(c, table, namespace_, &plain, cell->argument, placed, m, minus, &list, err);
+    text_clear(&list);
+    free(placed);
+    return status;
+}
+
+static sabot_status merge_list(struct state_table *table, int32_t c, int64_t from, int32_t slot_from, int64_t into,
+                               int32_t slot_into, struct text *list, struct sabot_error *err) {
+    const struct string_view more = ((const struct string_view *)state_values(table, from, c))[slot_from];
+    if (more.size == 0) { return SABOT_OK; }
+    SABOT_TRY(list_load(table, c, into, slot_into, list, err));
+    text_append(list, string_view_data(&more), more.size);
+    return list_store(table, c, into, slot_into, list, err);
+}
+
+sabot_status list_cell_merge(struct state_table *table, int32_t c, int64_t from, int64_t first, int32_t n, int64_t into,
+                             const int32_t *slots, struct sabot_error *err) {
+    struct text list = {0};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
+        status = merge_list(table, c, from, (int32_t)(first + i), into, slots[i], &list, err);
+    }
+    text_clear(&list);
+    return status;
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+static const char *list_of(const struct column *lists, int32_t i, size_t *size) {
+    const struct string_view *view = (const struct string_view *)lists->values + column_at(lists, i);
+    *size = view->size;
+    return string_view_data(view);
+}
+
+static sabot_status join_list(const char *list, size_t size, const struct string_view *separator,
+                              struct column_builder *builder, struct string_view *out, struct sabot_error *err) {
+    size_t total = 0, n = 0;
+    struct entry entry;
+    for (size_t at = 0; entry_next(list, size, &at, &entry); n++) { total += entry.size; }
+    total += (n - 1) * separator->size;
+    char *text = NULL;
+    if (total > LIST_BYTES_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "LISTAGG makes a text of more than %u MiB", LIST_BYTES_MAX >> 20);
+    }
+    SABOT_TRY(column_builder_reserve(builder, total + 1, &text, err));
+    char *to = text;
+    for (size_t at = 0; entry_next(list, size, &at, &entry);) {
+        if (to > text || at > sizeof entry.size + entry.size) {
+            memcpy(to, string_view_data(separator), separator->size);
+            to += separator->size;
+        }
+        memcpy(to, entry.data, entry.size);
+        to += entry.size;
+    }
+    *out = string_view_of(text, (uint32_t)total);
+    return SABOT_OK;
+}
+
+static sabot_status joined(const struct aggregate_call *call, const struct column *lists, int32_t n,
+                           struct memory_pool *pool, struct column **out, struct sabot_error *err) {
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, pool, PHYS_VIEW, n, true, err));
+    struct string_view *views = builder.values;
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
+        size_t size;
+        const char *list = list_of(lists, i, &size);
+        memset(&views[i], 0, sizeof views[i]);
+        if (size == 0) {
+            column_builder_set_null(&builder, i);
+            continue;
+        }
+        status = join_list(list, size, &call->separator, &builder, &views[i], err);
+    }
+    if (status == SABOT_OK) { status = column_builder_finish(&builder, out, err); }
+    column_builder_clear(&builder);
+    return status;
+}
+
+/* All entries of all lists, one behind the other. */
+static sabot_status elements(const struct column *lists, int32_t n, int64_t total, enum phys phys,
+                             struct memory_pool *pool, struct column **out, struct sabot_error *err) {
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, pool, phys, (int32_t)total, true, err));
+    const size_t width = phys_size(phys);
+    sabot_status status = SABOT_OK;
+    int32_t to = 0;
+    for (int32_t i = 0; i < n; i++) {
+        size_t size, at = 0;
+        const char *list = list_of(lists, i, &size);
+        struct entry entry;
+        for (; status == SABOT_OK && entry_next(list, size, &at, &entry); to++) {
+            char *target = (char *)builder.values + (size_t)to * width;
+            memset(target, 0, width);
+            if (entry.size == LIST_NULL) {
+                column_builder_set_null(&builder, to);
+            } else if (phys != PHYS_VIEW) {
+                memcpy(target, entry.data, width);
+            } else {
+                char *bytes = NULL;
+                status = column_builder_reserve(&builder, entry.size + 1u, &bytes, err);
+                if (status != SABOT_OK) { break; }
+                memcpy(bytes, entry.data, entry.size);
+                const struct string_view view = string_view_of(bytes, entry.size);
+                memcpy(target, &view, sizeof view);
+            }
+        }
+    }
+    if (status == SABOT_OK) { status = column_builder_finish(&builder, out, err); }
+    column_builder_clear(&builder);
+    return status;
+}
+
+static int64_t count_entries(const char *list, size_t size) {
+    struct entry entry;
+    int64_t n = 0;
+    for (size_t at = 0; entry_next(list, size, &at, &entry);) { n++; }
+    return n;
+}
+
+static sabot_status arrays(const struct aggregate_call *call, const struct column *lists, int32_t n,
+                           struct memory_pool *pool, struct column **out, struct sabot_error *err) {
+    const size_t words = ((size_t)n + 63) / 64 + 1;
+    struct buffer *owners[2] = {NULL, NULL};
+    struct column *child = NULL;
+    SABOT_TRY(buffer_new(pool, ((size_t)n + 1) * sizeof(int32_t), &owners[0], err));
+    sabot_status status = buffer_new(pool, words * sizeof(uint64_t), &owners[1], err);
+    int64_t total = 0;
+    if (status == SABOT_OK) {
+        int32_t *offsets = (int32_t *)(void *)owners[0]->data;
+        uint64_t *validity = (uint64_t *)(void *)owners[1]->data;
+        memset(validity, 0, words * sizeof *validity);
+        for (int32_t i = 0; i < n; i++) {
+            size_t size;
+            const char *list = list_of(lists, i, &size);
+            offsets[i] = (int32_t)total;
+            if (size > 0) { validity[i >> 6] |= UINT64_C(1) << (i & 63); }
+            total += count_entries(list, size);
+            if (total > INT32_MAX) {
+                status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "too many elements in the arrays of one batch");
+                break;
+            }
+        }
+        offsets[n] = (int32_t)total;
+    }
+    if (status == SABOT_OK) {
+        status = elements(lists, n, total, type_phys(call->type.fields[0].type), pool, &child, err);
+    }
+    if (status != SABOT_OK) {
+        buffer_unref(owners[0]);
+        buffer_unref(owners[1]);
+        return status;
+    }
+    return column_new(PHYS_LIST, n, (const uint64_t *)(const void *)owners[1]->data, owners[0]->data, owners, 2,
+                      &child, 1, out, err);
+}
+
+sabot_status list_cell_result(const struct aggregate_call *call, const struct column *lists, int32_t n,
+                              struct memory_pool *pool, struct column **out, struct sabot_error *err) {
+    return call->kind == AGGREGATE_LISTAGG ? joined(call, lists, n, pool, out, err)
+                                           : arrays(call, lists, n, pool, out, err);
+}
