@@ -819,11 +819,10 @@ static sabot_status file_poll(struct source *source, enum source_state *state, s
         SABOT_TRY(job_start_if_needed(source, err));
         struct item item = {0};
         sabot_status failed = SABOT_OK;
-        bool ended = false, paused = false;
+        bool ended = false;
         env_mutex_lock(source->mutex);
         if (source->ring_count > 0) {
-            paused = source->ring[source->ring_first].split->paused;
-            if (!paused) {
+            if (!source->ring[source->ring_first].split->paused) {
                 item = source->ring[source->ring_first];
                 source->ring_first = (source->ring_first + 1) % RING;
                 source->ring_count--;
@@ -834,7 +833,7 @@ static sabot_status file_poll(struct source *source, enum source_state *state, s
             if (err && err->status == SABOT_OK) { *err = source->failure; }
         } else {
             ended = source->all_read && !source->running;
-            if (!source->running) { result->wake_at_ns = source->wait_until_ns; }
+            if (!source->running && source->wait_until_ns > 0) { result->wake_at_ns = source->wait_until_ns; }
         }
         env_mutex_unlock(source->mutex);
         if (failed == SABOT_OK && item.split) { failed = malformed_tell(source, &item, err); }
@@ -844,7 +843,6 @@ static sabot_status file_poll(struct source *source, enum source_state *state, s
         }
         if (!item.split) {
             *state = ended ? SOURCE_END : SOURCE_WAIT;
-            if (source->wait_until_ns == 0 || paused) { result->wake_at_ns = INT64_MAX; }
             return SABOT_OK;
         }
         item.split->place = item.place;
