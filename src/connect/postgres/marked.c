@@ -31,7 +31,8 @@ static bool stopping(const struct marked *self) { return self->target.stop && at
 
 /* ---- the mark ---- */
 
-static sabot_status is_true(struct marked *self, const char *sql, const char *what, bool *yes, struct sabot_error *err) {
+static sabot_status is_true(struct marked *self, const char *sql, const char *what, bool *yes,
+                            struct sabot_error *err) {
     const char *name = text_string(&self->table);
     PGresult *result;
     SABOT_TRY(pg_query(&self->client, sql, &name, 1, what, &result, err));
@@ -92,14 +93,14 @@ static sabot_status mark_query(struct marked *self, const char *format, const ch
 }
 
 /* Ends the session that the mark names, where it is that one still (its number may be another's by now) and has the
- * row under way: its process is gone, stopped, or not reached, and nothing of it may be waited for. Sessions of another
- * role are not seen; those the server ends in its own time. */
+ * row under way: its process is gone, stopped, or not reached, and nothing of it may be waited for. Sessions of
+ * another role are not seen; those the server ends in its own time. */
 static sabot_status former_end(struct marked *self, struct sabot_error *err) {
     const char *const values[] = {self->target.id};
     PGresult *result;
     const sabot_status status =
-        mark_ask(self, "SELECT a.pid, pg_terminate_backend(a.pid) FROM @ m JOIN pg_stat_activity a ON a.pid = m.pid AND "
-                 "a.backend_start = m.started AND a.backend_xid = m.xmax WHERE m.id = $1 AND a.pid <> pg_backend_pid()",
+        mark_ask(self, "SELECT a.pid, pg_terminate_backend(a.pid) FROM @ m JOIN pg_stat_activity a ON a.pid = m.pid "
+                 "AND a.backend_start = m.started AND a.backend_xid = m.xmax WHERE m.id = $1 AND a.pid <> pg_backend_pid()",
                  values, 1, "end the session of the process before", &result, err);
     SABOT_TRY(status);
     if (self->client.libpq->PQntuples(result) > 0) {
@@ -142,8 +143,8 @@ static sabot_status mark_take(struct marked *self, struct sabot_error *err) {
     snprintf(token, sizeof token, "%" PRId64, self->token);
     const char *const values[] = {self->target.id, token};
     struct mark mark;
-    SABOT_TRY(mark_hold(self, "UPDATE @ SET token = $2::bigint, (pid, started) = (SELECT " SESSION_NAME ") WHERE id = $1 "
-                        "RETURNING epoch, token", values, 2, "take over the mark", &mark, err));
+    SABOT_TRY(mark_hold(self, "UPDATE @ SET token = $2::bigint, (pid, started) = (SELECT " SESSION_NAME ") WHERE id = "
+                        "$1 RETURNING epoch, token", values, 2, "take over the mark", &mark, err));
     self->target.mark = mark.epoch;
     return SABOT_OK;
 }
