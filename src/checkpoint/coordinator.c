@@ -48,6 +48,7 @@ struct coordinator {
     bool over;
     struct sabot_error over_why;
     struct coordinator_counts counts;
+    int32_t n_readers; /* of checkpoints: none is removed; under the mutex */
 };
 
 void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n) {
@@ -271,7 +272,12 @@ static void retire_main(void *arg) {
     const struct coordinator_options *options = &coordinator->options;
     env_mutex_lock(coordinator->mutex);
     const int64_t newest = coordinator->counts.last_id;
+    const bool is_read = coordinator->n_readers > 0;
     env_mutex_unlock(coordinator->mutex);
+    if (is_read) { /* the next one removes them */
+        helper_end(coordinator, NULL);
+        return;
+    }
     int64_t *ids;
     int32_t n;
     struct sabot_error err = {0};
@@ -370,6 +376,12 @@ bool coordinator_poll(struct coordinator *coordinator, const struct checkpoint_r
     const bool done = request->done;
     env_mutex_unlock(coordinator->mutex);
     return done;
+}
+
+void coordinator_keep(struct coordinator *coordinator, bool keep) {
+    env_mutex_lock(coordinator->mutex);
+    coordinator->n_readers += keep ? 1 : -1;
+    env_mutex_unlock(coordinator->mutex);
 }
 
 void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out) {
@@ -493,7 +505,10 @@ static void checkpoint_complete(struct coordinator *coordinator) {
         counts->last_full_bytes += file->size;
     }
     counts->last_duration_ns = now - checkpoint->started_ns;
-    if (in_folder) { counts->last_id = id; }
+    if (in_folder) {
+        counts->last_id = id;
+        counts->last_ms = checkpoint->manifest.timestamp_ms;
+    }
     struct checkpoint_request *requests = checkpoint->requests;
     const bool last = checkpoint_drop(checkpoint);
     env_mutex_unlock(coordinator->mutex);

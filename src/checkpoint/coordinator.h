@@ -110,11 +110,14 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
 struct coordinator_counts {
     int64_t completed, failed, acks_ignored;
     int64_t last_id, last_duration_ns;    /* of the newest complete one; last_id -1: none */
+    int64_t last_ms;                      /* of what time its state is */
     int64_t last_bytes, last_full_bytes;  /* that it has written, and with the files that it shares with others */
     int64_t in_progress_id;                        /* -1: none */
 };
 /* After the end of the job: removes all checkpoints of its folder. */
 sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabot_error *err);
+/* While somebody reads a checkpoint no old one is removed; true and false come in pairs. Any thread. */
+void coordinator_keep(struct coordinator *coordinator, bool keep);
 void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out);
 
 #endif

@@ -136,31 +136,18 @@ void console_catch_signals(void) {
 int console_signals(void) { return signals; }
 void console_signals_clear(void) { signals = 0; }
 
-void job_totals(const struct session_job *job, struct job_totals *out) {
-    *out = (struct job_totals){.watermark_ms = INT64_MAX};
-    for (int32_t i = 0; i < job_n_metrics(job->job); i++) {
-        struct job_op_metrics at;
-        job_metrics(job->job, i, &at);
-        const struct metrics *metrics = at.metrics;
-#define VALUE(name) atomic_load_explicit(&metrics->name, memory_order_relaxed)
-        out->rows_late += VALUE(rows_late);
-        out->rows_malformed += VALUE(rows_malformed);
-        if (at.is_source) { out->events += VALUE(rows_in) ? VALUE(rows_in) : VALUE(rows_out); }
-        if (!at.is_sink) { continue; }
-        out->rows_written += VALUE(rows_in);
-        if (VALUE(watermark_ms) < out->watermark_ms) { out->watermark_ms = VALUE(watermark_ms); }
-#undef VALUE
-        if (metrics->latency && histogram_count(metrics->latency) > 0) {
-            if (!out->latency) { out->latency = histogram_new(); }
-            if (out->latency) { histogram_merge(out->latency, metrics->latency); }
-        }
+void console_duration(int64_t ms, char *target, size_t size) {
+    static const struct {
+        int64_t ms;
+        const char *name;
+    } units[] = {{31557600000, "y"}, {86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (ms < units[i].ms) { continue; }
+        const double value = (double)ms / (double)units[i].ms;
+        snprintf(target, size, value < 10 ? "%.1f %s" : "%.0f %s", value, units[i].name);
+        return;
     }
-    if (out->watermark_ms == INT64_MAX) { out->watermark_ms = INT64_MIN; }
-}
-
-void job_totals_clear(struct job_totals *totals) {
-    histogram_free(totals->latency);
-    totals->latency = NULL;
+    snprintf(target, size, "%lld ms", (long long)(ms > 0 ? ms : 0));
 }
 
 void console_number(double value, char *target, size_t size) {

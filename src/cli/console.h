@@ -4,6 +4,7 @@
 
 #include "cli/output.h"
 #include "engine/session.h"
+#include "engine/totals.h"
 
 /* Prints "sabot: <message>" with the place in the SQL text, and returns the exit code. name: the file, NULL: no text.
  */
@@ -36,18 +37,10 @@ void console_catch_signals(void);
 int console_signals(void);
 void console_signals_clear(void);
 
-/* Sums over the operators of a job. */
-struct job_totals {
-    int64_t events;        /* rows that the sources read */
-    int64_t rows_written;  /* rows into the sinks */
-    int64_t rows_late, rows_malformed;
-    int64_t watermark_ms;  /* least of the sinks', INT64_MIN: none */
-    struct histogram *latency; /* of all sinks; NULL where nothing was recorded */
-};
-void job_totals(const struct session_job *job, struct job_totals *out);
-void job_totals_clear(struct job_totals *totals);
 /* "2026-11-22 21:47:38", UTC */
 void console_time(int64_t ms, char *target, size_t size);
+/* "850 ms", "7.5 s", "12 min" */
+void console_duration(int64_t ms, char *target, size_t size);
 /* "1.23 M" */
 void console_number(double value, char *target, size_t size);
 

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 9 };
-
 static const char jobs_help[] =
     "usage: sabot jobs [--quiet]\n\n"
     "Lists the jobs that `sabot run` processes of this user run on this machine.\n\n"
+    "  ROWS     that the sources have read; ROWS/S of the last 5 to 10 seconds\n"
+    "  LAG      how far the watermark of the sinks is behind the clock; - without a watermark\n"
+    "  CHKS     checkpoints completed, FAILED ones, and how old the LAST is\n\n"
     "  -q, --quiet                  only their ids\n";
 static const char savepoint_help[] =
     "usage: sabot savepoint JOB [--dir DIR]        JOB: an id, a name, or a checkpoint folder\n\n"
@@ -36,17 +37,39 @@ static const char cancel_help[] =
     "Ends a job at once. What it has not committed is dropped; its checkpoints stay, unless it was told otherwise\n"
     "(execution.checkpointing.externalized-checkpoint-retention).\n";
 
-static void print_job(char *line) {
-    char *columns[COLUMNS] = {0};
-    for (int c = 0; c < COLUMNS; c++) {
-        columns[c] = line;
-        line += strcspn(line, "\t");
-        if (*line) { *line++ = '\0'; }
+#define JOB_HEAD "%-9s %-20s %-9s %8s %9s %9s %8s %6s %6s %8s  %s\n"
+#define JOB_ROW "%-9s %-20s %-9s %8s %9s %9s %8s %6lld %6lld %8s  %s\n"
+
+static int64_t number_of(const char *line, enum job_column column) {
+    char text[32];
+    job_server_column(line, column, text, sizeof text);
+    return strtoll(text, NULL, 10);
+}
+
+static void since_text(const char *line, enum job_column column, char *target, size_t size) {
+    char text[32];
+    job_server_column(line, column, text, sizeof text);
+    const int64_t ms = strtoll(text, NULL, 10);
+    if (!text[0] || strcmp(text, "0") == 0) {
+        snprintf(target, size, "-");
+    } else {
+        console_duration(env_wall_ms(env_real()) - ms, target, size);
     }
-    char when[32];
-    console_time(strtoll(columns[3], NULL, 10), when, sizeof when);
-    printf("%-9s %-20s %-9s %-20s %11s %6s  %s\n", columns[0], columns[1], columns[2], when, columns[4], columns[5],
-           columns[8]);
+}
+
+static void print_job(const char *line) {
+    char id[32], name[256], state[32], folder[ENV_PATH_MAX], uptime[32], rows[32], rate[32], lag[32], last[32];
+    job_server_column(line, JOB_COLUMN_ID, id, sizeof id);
+    job_server_column(line, JOB_COLUMN_NAME, name, sizeof name);
+    job_server_column(line, JOB_COLUMN_STATE, state, sizeof state);
+    job_server_column(line, JOB_COLUMN_FOLDER, folder, sizeof folder);
+    since_text(line, JOB_COLUMN_STARTED, uptime, sizeof uptime);
+    since_text(line, JOB_COLUMN_WATERMARK, lag, sizeof lag);
+    since_text(line, JOB_COLUMN_CHECKPOINT_MS, last, sizeof last);
+    console_number((double)number_of(line, JOB_COLUMN_ROWS), rows, sizeof rows);
+    console_number((double)number_of(line, JOB_COLUMN_RATE), rate, sizeof rate);
+    printf(JOB_ROW, id, name, state, uptime, rows, rate, lag, (long long)number_of(line, JOB_COLUMN_CHECKPOINTS),
+           (long long)number_of(line, JOB_COLUMN_FAILED), last, folder);
 }
 
 int command_jobs(int argc, char **argv) {
@@ -60,7 +83,7 @@ int command_jobs(int argc, char **argv) {
     struct text list = {0};
     const sabot_status status = job_server_list(env_real(), &list, &err);
     if (status == SABOT_OK && !quiet && list.size > 0) {
-        printf("%-9s %-20s %-9s %-20s %11s %6s  %s\n", "ID", "NAME", "STATE", "STARTED (UTC)", "CHECKPOINTS", "FAILED",
+        printf(JOB_HEAD, "ID", "NAME", "STATE", "UPTIME", "ROWS", "ROWS/S", "LAG", "CHKS", "FAILED", "LAST",
                "CHECKPOINT FOLDER");
     }
     char *rest = NULL;

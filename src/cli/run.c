@@ -59,7 +59,7 @@ static void progress_show(struct run *run, const struct session_job *job) {
     if (!run->progress || now_ns < run->progress_at_ns) { return; }
     run->progress_at_ns = now_ns + PROGRESS_NS;
     struct job_totals totals;
-    job_totals(job, &totals);
+    job_totals(job->job, &totals);
     const double seconds = (double)(now_ns - run->started_ns) / 1e9;
     char events[32], rate[32], rows[32];
     console_number((double)totals.events, events, sizeof events);
@@ -79,7 +79,7 @@ static void latency_text(const struct histogram *latency, char *target, size_t s
 
 static void summarize(struct run *run, const struct session_job *job) {
     struct job_totals totals;
-    job_totals(job, &totals);
+    job_totals(job->job, &totals);
     const char *late = settings_text(&run->session->settings, SETTING_late_path);
     const char *dead = settings_text(&run->session->settings, SETTING_dead_letter_path);
     const bool kept = settings_is(&run->session->settings, SETTING_on_error, "dead-letter");

@@ -1,5 +1,6 @@
 /* sabot state tables|query: the state of a checkpoint, a savepoint or a running job as tables. A running job is asked
- * for a savepoint, which is removed afterwards, unless its newest checkpoint will do. */
+ * for a checkpoint, unless its newest one will do; where it has no folder for them, for a savepoint that is removed
+ * afterwards. */
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/run.h"
@@ -19,22 +20,12 @@ static const char help[] =
     "       sabot state query PATH|JOB SQL [--max-age T] [RUN OPTIONS]\n"
     "                                                               runs SQL over them, as `sabot run -e SQL` does\n\n"
     "PATH is a checkpoint, a savepoint, or a checkpoint folder (its newest). JOB is a running job, which is asked for\n"
-    "a savepoint, removed afterwards; standard error says of when the state is. Each state is a table named by its\n"
-    "operator and its name; a window's panes have columns key_group, namespace (the end of the pane), the keys, and\n"
-    "the accumulators.\n\n"
+    "a checkpoint: it writes only what has changed since the last one, and its sinks commit with it. A job without a\n"
+    "checkpoint folder writes a savepoint, removed afterwards. Standard error says of when the state is. Each state is\n"
+    "a table named by its operator and its name; a window's panes have columns key_group, namespace (the end of the\n"
+    "pane), the keys, and the accumulators.\n\n"
     "      --max-age T              of a JOB: its newest checkpoint will do where it is not older than T (10s), which\n"
-    "                               costs the job nothing\n";
-
-#define JOB_COLUMN_CHECKPOINT 6 /* of a line of job_server_list */
-#define JOB_COLUMN_FOLDER 8
-
-static void column_of(const char *line, int column, char *target, size_t size) {
-    for (; column > 0; column--) {
-        line += strcspn(line, "\t\n");
-        line += *line == '\t';
-    }
-    snprintf(target, size, "%.*s", (int)strcspn(line, "\t\n"), line);
-}
+    "                               costs the job nothing; it may be removed while a long query reads it\n";
 
 /* The newest complete checkpoint of the only running job of that name; false: there is none, or it is too old. */
 static bool newest_checkpoint(const char *job, int64_t max_age_ns, char target[ENV_PATH_MAX]) {
@@ -44,15 +35,15 @@ static bool newest_checkpoint(const char *job, int64_t max_age_ns, char target[E
     if (job_server_list(env_real(), &list, NULL) != SABOT_OK) { return false; }
     for (const char *line = text_string(&list); *line; line += strcspn(line, "\n"), line += *line == '\n') {
         bool is = false;
-        static const int names[] = {0, 1, JOB_COLUMN_FOLDER};
+        static const enum job_column names[] = {JOB_COLUMN_ID, JOB_COLUMN_NAME, JOB_COLUMN_FOLDER};
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            column_of(line, names[i], found, sizeof found);
+            job_server_column(line, names[i], found, sizeof found);
             is = is || strcmp(found, job) == 0;
         }
         if (!is) { continue; }
         n++;
-        column_of(line, JOB_COLUMN_FOLDER, folder, sizeof folder);
-        column_of(line, JOB_COLUMN_CHECKPOINT, id, sizeof id);
+        job_server_column(line, JOB_COLUMN_FOLDER, folder, sizeof folder);
+        job_server_column(line, JOB_COLUMN_CHECKPOINT, id, sizeof id);
     }
     text_clear(&list);
     const int64_t number = strtoll(id, NULL, 10);
@@ -81,33 +72,53 @@ static void say_when(const char *job, const char *path, bool is_checkpoint) {
     manifest_clear(&manifest);
 }
 
-/* Where the state is: the path itself, or a savepoint of the running job of that name. */
-static sabot_status path_of(const char *given, int64_t max_age_ns, char target[ENV_PATH_MAX], bool *temporary,
-                            struct sabot_error *err) {
+/* Where the state is, and what is to be given back when it was read. */
+struct place {
+    char path[ENV_PATH_MAX];
+    struct env_socket *held; /* keeps the checkpoint of a running job; NULL: not needed */
+    bool temporary;          /* a savepoint made for this */
+};
+
+/* Of a job that has no checkpoint folder. */
+static sabot_status savepoint_make(const char *job, struct place *place, struct sabot_error *err) {
     struct env *env = env_real();
-    struct env_stat found;
-    *temporary = false;
-    if (store_is_remote(given) || env_stat(env, given, &found, NULL) == SABOT_OK) {
-        snprintf(target, ENV_PATH_MAX, "%s", given);
-        return SABOT_OK;
-    }
-    if (max_age_ns >= 0 && newest_checkpoint(given, max_age_ns, target)) {
-        say_when(given, target, true);
-        return SABOT_OK;
-    }
     char folder[ENV_PATH_MAX];
     SABOT_TRY(env_run_dir(env, folder, err));
-    if (snprintf(target, ENV_PATH_MAX, "%.4000s/state-%08x", folder, (unsigned)env_random(env)) >= ENV_PATH_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long", folder);
-    }
+    snprintf(place->path, sizeof place->path, "%.4000s/state-%08x", folder, (unsigned)env_random(env));
     struct text answer = {0};
-    const struct job_request request = {.verb = JOB_VERB_SAVEPOINT, .job = given, .path = target};
+    const struct job_request request = {.verb = JOB_VERB_SAVEPOINT, .job = job, .path = place->path};
     const sabot_status status = job_server_ask(env, &request, &answer, err);
     text_clear(&answer);
-    if (status == SABOT_ERR_NOT_FOUND) { error_context(err, "%s is neither a path nor a job", given); }
-    *temporary = status == SABOT_OK;
-    if (*temporary) { say_when(given, target, false); }
+    place->temporary = status == SABOT_OK;
+    if (place->temporary) { say_when(job, place->path, false); }
     return status;
+}
+
+static sabot_status place_find(const char *given, int64_t max_age_ns, struct place *place, struct sabot_error *err) {
+    struct env *env = env_real();
+    struct env_stat found;
+    *place = (struct place){0};
+    if (store_is_remote(given) || env_stat(env, given, &found, NULL) == SABOT_OK) {
+        snprintf(place->path, sizeof place->path, "%s", given);
+        return SABOT_OK;
+    }
+    if (max_age_ns >= 0 && newest_checkpoint(given, max_age_ns, place->path)) {
+        say_when(given, place->path, true);
+        return SABOT_OK;
+    }
+    const sabot_status status = job_server_hold(env, given, place->path, &place->held, err);
+    if (status == SABOT_ERR_NOT_FOUND) { error_context(err, "%s is neither a path nor a job", given); }
+    if (status == SABOT_OK && !place->held) { return savepoint_make(given, place, err); }
+    if (status == SABOT_OK) { say_when(given, place->path, true); }
+    return status;
+}
+
+static void place_leave(struct place *place) {
+    struct sabot_error err = {0};
+    env_socket_close(place->held);
+    if (place->temporary && storage_remove(console_store(&err), place->path, &err) != SABOT_OK) {
+        fprintf(stderr, "sabot: the savepoint that was queried stays: %s\n", err.message);
+    }
 }
 
 static sabot_status take_columns(void *arg, struct batch *rows, struct sabot_error *err) {
@@ -198,17 +209,14 @@ int command_state(int argc, char **argv) {
         return console_usage("state", "what is to be done: tables PATH, or query PATH SQL?");
     }
     struct sabot_error err = {0};
-    char path[ENV_PATH_MAX];
-    bool temporary;
-    if (path_of(argv[2], max_age_ns, path, &temporary, &err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
+    struct place place;
+    if (place_find(argv[2], max_age_ns, &place, &err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
     int code = 0;
     if (!tables) {
-        code = query(path, argv[3], argc - 4, argv + 4);
-    } else if (tables_show(path, &err) != SABOT_OK) {
+        code = query(place.path, argv[3], argc - 4, argv + 4);
+    } else if (tables_show(place.path, &err) != SABOT_OK) {
         code = console_error(&err, NULL, NULL, 0);
     }
-    if (temporary && storage_remove(console_store(&err), path, &err) != SABOT_OK) {
-        fprintf(stderr, "sabot: the savepoint that was queried stays: %s\n", err.message);
-    }
+    place_leave(&place);
     return code;
 }

@@ -3,6 +3,9 @@
 
 #include "base/env_local.h"
 #include "checkpoint/coordinator.h"
+#include "checkpoint/storage.h"
+#include "engine/totals.h"
+#include "ops/op.h"
 #include "store/store.h"
 
 #include <assert.h>
@@ -15,13 +18,20 @@
 #define REQUEST_SIZE_MAX 16384
 #define ACCEPT_NS INT64_C(100000000)
 #define REQUEST_NS (INT64_C(5) * 1000000000)
+#define SAMPLE_NS (INT64_C(5) * 1000000000)
 #define SUFFIX ".sock"
+
+/* How many rows a job had read at some time. */
+struct sample {
+    int64_t at_ns, rows;
+};
 
 struct served_job {
     struct job *job;
     char id[JOB_ID_SIZE];
     char *savepoint_dir;
     int32_t in_use; /* requests */
+    struct sample before, last; /* SAMPLE_NS apart, for its rate */
 };
 
 struct job_server {
@@ -134,6 +144,34 @@ static void job_give_back(struct job_server *server, struct served_job *job) {
     env_event_set(server->changed);
 }
 
+/* Under the mutex. */
+static void job_sample(struct job_server *server, struct served_job *job) {
+    const int64_t now_ns = env_now_ns(server->env);
+    if (now_ns - job->last.at_ns < SAMPLE_NS) { return; }
+    struct job_totals totals;
+    job_totals(job->job, &totals);
+    job->before = job->last;
+    job->last = (struct sample){now_ns, totals.events};
+    job_totals_clear(&totals);
+}
+
+static void jobs_sample(struct job_server *server) {
+    env_mutex_lock(server->mutex);
+    for (int32_t i = 0; i < server->n_jobs; i++) { job_sample(server, &server->jobs[i]); }
+    env_mutex_unlock(server->mutex);
+}
+
+/* Under the mutex: what has been read, how fast, and up to when. */
+static void list_totals(const struct job_server *server, const struct served_job *job, struct text *answer) {
+    struct job_totals totals;
+    job_totals(job->job, &totals);
+    const int64_t passed_ns = env_now_ns(server->env) - job->before.at_ns;
+    const double rate = passed_ns > 0 ? (double)(totals.events - job->before.rows) * 1e9 / (double)passed_ns : 0;
+    text_format(answer, "\t%lld\t%.0f\t", (long long)totals.events, rate);
+    if (totals.watermark_ms != WATERMARK_NONE) { text_format(answer, "%lld", (long long)totals.watermark_ms); }
+    job_totals_clear(&totals);
+}
+
 static void list_jobs(struct job_server *server, struct text *answer) {
     static const char *const states[] = {[JOB_CREATED] = "created",   [JOB_RUNNING] = "running",
                                          [JOB_STOPPING] = "stopping", [JOB_FINISHED] = "finished",
@@ -149,11 +187,13 @@ static void list_jobs(struct job_server *server, struct text *answer) {
         for (char *at = name; *at; at++) {
             if ((unsigned char)*at < ' ') { *at = ' '; }
         }
-        text_format(answer, "%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%s\n", server->jobs[i].id, name,
+        text_format(answer, "%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%s\t%lld", server->jobs[i].id, name,
                     states[description.state], (long long)description.started_ms, (long long)counts.completed,
                     (long long)counts.failed, (long long)counts.last_id,
                     (long long)(counts.last_duration_ns / 1000000),
-                    description.checkpoint_dir ? description.checkpoint_dir : "");
+                    description.checkpoint_dir ? description.checkpoint_dir : "", (long long)counts.last_ms);
+        list_totals(server, &server->jobs[i], answer);
+        text_add(answer, "\n");
     }
     env_mutex_unlock(server->mutex);
 }
@@ -220,6 +260,51 @@ static sabot_status request_do(struct job_server *server, const struct request *
     return status;
 }
 
+/* Where the new checkpoint of a job is; "" where the job has no folder for them. */
+static sabot_status checkpoint_take(struct job *job, char path[ENV_PATH_MAX], struct sabot_error *err) {
+    struct job_description description;
+    int64_t id;
+    path[0] = '\0';
+    job_describe(job, &description);
+    if (!description.checkpoint_dir) { return SABOT_OK; }
+    SABOT_TRY(job_checkpoint(job, NULL, &id, err));
+    char folder[ENV_PATH_MAX];
+    if (store_is_remote(description.checkpoint_dir)) {
+        return storage_path(description.checkpoint_dir, id, path, err);
+    }
+    SABOT_TRY(env_absolute(env_real(), description.checkpoint_dir, folder, err));
+    return storage_path(folder, id, path, err);
+}
+
+/* Until the other process has read it, or is gone, or the job is over. */
+static void checkpoint_lend(struct job_server *server, const struct job *job, struct env_socket *socket) {
+    char unused[64];
+    size_t got = 1;
+    while (!atomic_load(&server->over) && job_state(job) <= JOB_STOPPING) {
+        const sabot_status status = env_socket_read(socket, unused, sizeof unused, ACCEPT_NS, &got, NULL);
+        if (status == SABOT_OK && got == 0) { return; }
+    }
+}
+
+static sabot_status checkpoint_hold(struct job_server *server, const struct request *request, struct env_socket *socket,
+                                    struct sabot_error *err) {
+    struct served_job *job;
+    char path[ENV_PATH_MAX];
+    SABOT_TRY(job_take(server, request->job, &job, err));
+    job_checkpoints_keep(job->job, true);
+    const sabot_status status = checkpoint_take(job->job, path, err);
+    if (status == SABOT_OK) {
+        struct text answer = {0};
+        text_format(&answer, "ok\n%s\n", path);
+        const bool asks = env_socket_write(socket, text_string(&answer), answer.size, NULL) == SABOT_OK;
+        text_clear(&answer);
+        if (asks && path[0]) { checkpoint_lend(server, job->job, socket); }
+    }
+    job_checkpoints_keep(job->job, false);
+    job_give_back(server, job);
+    return status;
+}
+
 static void connection_main(void *arg) {
     struct connection *connection = arg;
     struct job_server *server = connection->server;
@@ -228,10 +313,15 @@ static void connection_main(void *arg) {
     struct text answer = {0}, whole = {0};
     sabot_status status = request ? request_read(connection->socket, request, &err)
                                   : SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a request");
-    if (status == SABOT_OK) { status = request_do(server, request, &answer, &err); }
-    if (status == SABOT_OK) {
+    const bool holds = status == SABOT_OK && strcmp(request->verb, "checkpoint") == 0;
+    if (holds) {
+        status = checkpoint_hold(server, request, connection->socket, &err);
+    } else if (status == SABOT_OK) {
+        status = request_do(server, request, &answer, &err);
+    }
+    if (status == SABOT_OK && !holds) {
         text_format(&whole, "ok\n%s", text_string(&answer));
-    } else {
+    } else if (status != SABOT_OK) {
         text_format(&whole, "error %d\n%s", (int)status, err.message);
     }
     env_socket_write(connection->socket, text_string(&whole), whole.size, NULL); /* a client may be gone */
@@ -249,6 +339,7 @@ static void connection_main(void *arg) {
 static void server_main(void *arg) {
     struct job_server *server = arg;
     while (!atomic_load(&server->over)) {
+        jobs_sample(server);
         struct env_socket *socket = NULL;
         if (env_socket_accept(server->listener, ACCEPT_NS, &socket, NULL) != SABOT_OK) {
             env_sleep_ns(server->env, ACCEPT_NS);
@@ -325,7 +416,8 @@ sabot_status job_server_add(struct job_server *server, struct job *job, const ch
     const bool room = server->n_jobs < JOBS_MAX;
     if (room) {
         struct served_job *served = &server->jobs[server->n_jobs++];
-        *served = (struct served_job){.job = job, .savepoint_dir = copy};
+        const struct sample begun = {.at_ns = env_now_ns(server->env)};
+        *served = (struct served_job){.job = job, .savepoint_dir = copy, .before = begun, .last = begun};
         memcpy(served->id, id, JOB_ID_SIZE);
     }
     env_mutex_unlock(server->mutex);
@@ -357,6 +449,14 @@ void job_server_remove(struct job_server *server, const struct job *job) {
 
 /* --- clients */
 
+static sabot_status answer_check(const char *text, struct sabot_error *err) {
+    const char *body = strchr(text, '\n');
+    int number = 0;
+    if (!body) { return SABOT_FAIL(err, SABOT_ERR_IO, "the process of the job ended before it answered"); }
+    if (sscanf(text, "error %d", &number) != 1) { return SABOT_OK; }
+    return SABOT_FAIL(err, (sabot_status)number, "%s", body + 1);
+}
+
 static sabot_status exchange_texts(struct env *env, const char *path, const struct text *request, struct text *answer,
                                    struct sabot_error *err) {
     struct env_socket *socket;
@@ -373,18 +473,9 @@ static sabot_status exchange_texts(struct env *env, const char *path, const stru
         whole.size += got;
     }
     env_socket_close(socket);
-    if (status == SABOT_OK) {
-        text_append(&whole, "", 1);
-        const char *text = text_string(&whole), *body = strchr(text, '\n');
-        int number = 0;
-        if (!body) {
-            status = SABOT_FAIL(err, SABOT_ERR_IO, "the process of the job ended before it answered");
-        } else if (sscanf(text, "error %d", &number) == 1) {
-            status = SABOT_FAIL(err, (sabot_status)number, "%s", body + 1);
-        } else {
-            text_add(answer, body + 1);
-        }
-    }
+    text_append(&whole, "", 1);
+    if (status == SABOT_OK) { status = answer_check(text_string(&whole), err); }
+    if (status == SABOT_OK) { text_add(answer, strchr(text_string(&whole), '\n') + 1); }
     text_clear(&whole);
     return status;
 }
@@ -437,15 +528,23 @@ struct search {
     int32_t n;
 };
 
-/* Column `column` of a line of the list. */
-static bool column_is(const char *line, int column, const char *wanted) {
-    for (; column > 0; column--) {
+static const char *column_begin(const char *line, enum job_column column) {
+    for (int left = (int)column; left > 0; left--) {
         line += strcspn(line, "\t\n");
-        if (*line != '\t') { return false; }
-        line++;
+        line += *line == '\t';
     }
-    const size_t size = strcspn(line, "\t\n");
-    return size > 0 && size == strlen(wanted) && memcmp(line, wanted, size) == 0;
+    return line;
+}
+
+void job_server_column(const char *line, enum job_column column, char *target, size_t size) {
+    const char *begin = column_begin(line, column);
+    snprintf(target, size, "%.*s", (int)strcspn(begin, "\t\n"), begin);
+}
+
+static bool column_is(const char *line, enum job_column column, const char *wanted) {
+    const char *begin = column_begin(line, column);
+    const size_t size = strcspn(begin, "\t\n");
+    return size > 0 && size == strlen(wanted) && memcmp(begin, wanted, size) == 0;
 }
 
 static sabot_status visit_search(struct env *env, const char *path, void *arg, struct sabot_error *err) {
@@ -454,8 +553,8 @@ static sabot_status visit_search(struct env *env, const char *path, void *arg, s
     const sabot_status status = visit_list(env, path, &list, err);
     const char *line = text_string(&list);
     while (status == SABOT_OK && *line) {
-        if (column_is(line, 0, search->job) || column_is(line, 1, search->job) || column_is(line, 8, search->job) ||
-            column_is(line, 8, search->folder)) {
+        if (column_is(line, JOB_COLUMN_ID, search->job) || column_is(line, JOB_COLUMN_NAME, search->job) ||
+            column_is(line, JOB_COLUMN_FOLDER, search->job) || column_is(line, JOB_COLUMN_FOLDER, search->folder)) {
             search->n++;
             snprintf(search->path, sizeof search->path, "%s", path);
             snprintf(search->id, sizeof search->id, "%.8s", line);
@@ -467,25 +566,74 @@ static sabot_status visit_search(struct env *env, const char *path, void *arg, s
     return status;
 }
 
+/* The only running job of that name. */
+static sabot_status job_find(struct env *env, const char *job, struct search *out, struct sabot_error *err) {
+    char folder[ENV_PATH_MAX];
+    SABOT_TRY(env_absolute(env, job, folder, err));
+    *out = (struct search){.job = job, .folder = folder};
+    SABOT_TRY(processes_visit(env, visit_search, out, err));
+    out->folder = NULL;
+    if (out->n == 0) {
+        return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "no running job is called %s; `sabot jobs` lists them", job);
+    }
+    if (out->n > 1) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%d running jobs are called %s: name one by its id, which `sabot jobs` "
+                          "lists", out->n, job);
+    }
+    return SABOT_OK;
+}
+
+/* "ok", the path, each with a newline; or an error up to the end. */
+static sabot_status held_read(struct env_socket *socket, struct text *answer, struct sabot_error *err) {
+    for (size_t got = 1, lines = 0; got > 0 && lines < 2;) {
+        char *target = text_reserve(answer, 4096);
+        if (!target) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer"); }
+        SABOT_TRY(env_socket_read(socket, target, 4096, -1, &got, err));
+        answer->size += got;
+        lines = 0;
+        for (size_t i = 0; i < answer->size && strncmp(answer->data, "ok\n", 3) == 0; i++) {
+            lines += answer->data[i] == '\n';
+        }
+    }
+    text_append(answer, "", 1);
+    return answer->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer") : SABOT_OK;
+}
+
+sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PATH_MAX], struct env_socket **held,
+                             struct sabot_error *err) {
+    *held = NULL;
+    path[0] = '\0';
+    struct search search;
+    SABOT_TRY(job_find(env, job, &search, err));
+    struct env_socket *socket;
+    SABOT_TRY(env_socket_connect(env, search.path, &socket, err));
+    struct text text = {0};
+    text_format(&text, "checkpoint\njob=%s\n\n", search.id);
+    sabot_status status = env_socket_write(socket, text_string(&text), text.size, err);
+    text.size = 0;
+    if (status == SABOT_OK) { status = held_read(socket, &text, err); }
+    if (status == SABOT_OK) { status = answer_check(text_string(&text), err); }
+    if (status == SABOT_OK) { snprintf(path, ENV_PATH_MAX, "%.*s", (int)strcspn(text.data + 3, "\n"), text.data + 3); }
+    text_clear(&text);
+    if (status == SABOT_OK && path[0]) {
+        *held = socket;
+    } else {
+        env_socket_close(socket);
+    }
+    return status;
+}
+
 sabot_status job_server_ask(struct env *env, const struct job_request *asked, struct text *answer,
                             struct sabot_error *err) {
     static const char *const verbs[] = {
         [JOB_VERB_SAVEPOINT] = "savepoint", [JOB_VERB_STOP] = "stop", [JOB_VERB_CANCEL] = "cancel"};
-    char folder[ENV_PATH_MAX], dir[ENV_PATH_MAX] = "", path[ENV_PATH_MAX] = "";
-    SABOT_TRY(env_absolute(env, asked->job, folder, err));
+    char dir[ENV_PATH_MAX] = "", path[ENV_PATH_MAX] = "";
     if (asked->dir && !store_is_remote(asked->dir)) { SABOT_TRY(env_absolute(env, asked->dir, dir, err)); }
     if (asked->dir && store_is_remote(asked->dir)) { snprintf(dir, sizeof dir, "%s", asked->dir); }
     if (asked->path && !store_is_remote(asked->path)) { SABOT_TRY(env_absolute(env, asked->path, path, err)); }
     if (asked->path && store_is_remote(asked->path)) { snprintf(path, sizeof path, "%s", asked->path); }
-    struct search search = {.job = asked->job, .folder = folder};
-    SABOT_TRY(processes_visit(env, visit_search, &search, err));
-    if (search.n == 0) {
-        return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "no running job is called %s; `sabot jobs` lists them", asked->job);
-    }
-    if (search.n > 1) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%d running jobs are called %s: name one by its id, which `sabot jobs` "
-                          "lists", search.n, asked->job);
-    }
+    struct search search;
+    SABOT_TRY(job_find(env, asked->job, &search, err));
     struct text request = {0};
     text_format(&request, "%s\njob=%s\n", verbs[asked->verb], search.id);
     if (dir[0]) { text_format(&request, "dir=%s\n", dir); }

@@ -1,8 +1,9 @@
-/* Answers other processes of the user on this machine: which jobs run here, take a savepoint, stop, cancel. A socket in
- * env_run_dir().
+/* Answers other processes of the user on this machine: which jobs run here, take a savepoint or a checkpoint, stop,
+ * cancel. A socket in env_run_dir().
  *
  * A request is lines: the verb, then key=value lines, then an empty line. The answer is "ok" or "error <status>", a
- * newline, and a text up to the end. A job is named by its id, its name, or its checkpoint folder. */
+ * newline, and a text up to the end; to "checkpoint" it is "ok", the path and a newline, and the checkpoint stays until
+ * the other process closes the connection. A job is named by its id, its name, or its checkpoint folder. */
 #ifndef ENGINE_JOB_SERVER_H
 #define ENGINE_JOB_SERVER_H
 
@@ -34,8 +35,29 @@ struct job_request {
  * a savepoint. ERR_NOT_FOUND: no such job; ERR_USAGE: several. */
 sabot_status job_server_ask(struct env *env, const struct job_request *request, struct text *answer,
                             struct sabot_error *err);
-/* A line per job of the user: id, name, state, start (ms), checkpoints, failed ones, newest id (-1: none), duration of
- * the newest (ms), checkpoint folder; between tabs. */
+/* Has a job take a checkpoint now (an incremental one, where its checkpoints are), and keeps it from being removed until
+ * *held is closed (env_socket_close) or the job ends. *held stays NULL where the job has no checkpoint folder. */
+sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PATH_MAX], struct env_socket **held,
+                             struct sabot_error *err);
+/* A line per job of the user, columns between tabs. */
+enum job_column {
+    JOB_COLUMN_ID,
+    JOB_COLUMN_NAME,
+    JOB_COLUMN_STATE,
+    JOB_COLUMN_STARTED,     /* ms */
+    JOB_COLUMN_CHECKPOINTS, /* completed */
+    JOB_COLUMN_FAILED,      /* checkpoints */
+    JOB_COLUMN_CHECKPOINT,  /* id of the newest; -1: none */
+    JOB_COLUMN_DURATION,    /* of it, ms */
+    JOB_COLUMN_FOLDER,
+    JOB_COLUMN_CHECKPOINT_MS, /* of what time the newest checkpoint is; 0: none */
+    JOB_COLUMN_ROWS,          /* that the sources have read */
+    JOB_COLUMN_RATE,          /* of them in a second, over the last 5 to 10 s */
+    JOB_COLUMN_WATERMARK,     /* ms, the least of its sinks'; "": none */
+    JOB_COLUMNS
+};
 sabot_status job_server_list(struct env *env, struct text *answer, struct sabot_error *err);
+/* The text of a column. "" where the process is of a version that has no such column. */
+void job_server_column(const char *line, enum job_column column, char *target, size_t size);
 
 #endif

@@ -264,6 +264,8 @@ int64_t job_checkpoints_completed(const struct job *job) {
     return counts.completed;
 }
 
+void job_checkpoints_keep(struct job *job, bool keep) { coordinator_keep(job->coordinator, keep); }
+
 void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out) {
     coordinator_counts(job->coordinator, out);
 }

@@ -125,6 +125,8 @@ struct job_description {
     int64_t started_ms; /* wall clock */
 };
 void job_describe(const struct job *job, struct job_description *out);
+/* While somebody reads a checkpoint of the job no old one is removed; true and false come in pairs. */
+void job_checkpoints_keep(struct job *job, bool keep);
 void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out);
 /* EXPLAIN STALL: one line for each split or operator that holds the watermark, with its watermark and since when. */
 void job_explain_stall(struct job *job, struct text *target);
