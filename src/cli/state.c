@@ -20,10 +20,10 @@ static const char help[] =
     "       sabot state query PATH|JOB SQL [--max-age T] [RUN OPTIONS]\n"
     "                                                               runs SQL over them, as `sabot run -e SQL` does\n\n"
     "PATH is a checkpoint, a savepoint, or a checkpoint folder (its newest). JOB is a running job, which is asked for\n"
-    "a checkpoint: it writes only what has changed since the last one, and its sinks commit with it. A job without a\n"
-    "checkpoint folder writes a savepoint, removed afterwards. Standard error says of when the state is. Each state is\n"
-    "a table named by its operator and its name; a window's panes have columns key_group, namespace (the end of the\n"
-    "pane), the keys, and the accumulators.\n\n"
+    "a checkpoint: it writes only what has changed since the last one, and its sinks commit with it. A job without\n"
+    "a checkpoint folder writes a savepoint, removed afterwards. Standard error says of when the state is. Each state\n"
+    "is a table named by its operator and its name; a window's panes have columns key_group, namespace (the end of\n"
+    "the pane), the keys, and the accumulators.\n\n"
     "      --max-age T              of a JOB: its newest checkpoint will do where it is not older than T (10s), which\n"
     "                               costs the job nothing; it may be removed while a long query reads it\n";
 

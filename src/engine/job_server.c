@@ -1,7 +1,6 @@
 /* Jobs of this process as other processes reach them. */
 #include "engine/job_server.h"
 
-#include "base/env_local.h"
 #include "checkpoint/coordinator.h"
 #include "checkpoint/storage.h"
 #include "engine/totals.h"

@@ -7,6 +7,7 @@
 #ifndef ENGINE_JOB_SERVER_H
 #define ENGINE_JOB_SERVER_H
 
+#include "base/env_local.h"
 #include "base/text.h"
 #include "runtime/job.h"
 
@@ -35,8 +36,8 @@ struct job_request {
  * a savepoint. ERR_NOT_FOUND: no such job; ERR_USAGE: several. */
 sabot_status job_server_ask(struct env *env, const struct job_request *request, struct text *answer,
                             struct sabot_error *err);
-/* Has a job take a checkpoint now (an incremental one, where its checkpoints are), and keeps it from being removed until
- * *held is closed (env_socket_close) or the job ends. *held stays NULL where the job has no checkpoint folder. */
+/* Has a job take a checkpoint now (an incremental one, where its checkpoints are), and keeps it from being removed
+ * until *held is closed (env_socket_close) or the job ends. *held stays NULL where the job has no checkpoint folder. */
 sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PATH_MAX], struct env_socket **held,
                              struct sabot_error *err);
 /* A line per job of the user, columns between tabs. */

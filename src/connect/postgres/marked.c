@@ -100,7 +100,8 @@ static sabot_status former_end(struct marked *self, struct sabot_error *err) {
     PGresult *result;
     const sabot_status status =
         mark_ask(self, "SELECT a.pid, pg_terminate_backend(a.pid) FROM @ m JOIN pg_stat_activity a ON a.pid = m.pid "
-                 "AND a.backend_start = m.started AND a.backend_xid = m.xmax WHERE m.id = $1 AND a.pid <> pg_backend_pid()",
+                 "AND a.backend_start = m.started AND a.backend_xid = m.xmax WHERE m.id = $1 AND a.pid <> "
+                 "pg_backend_pid()",
                  values, 1, "end the session of the process before", &result, err);
     SABOT_TRY(status);
     if (self->client.libpq->PQntuples(result) > 0) {
