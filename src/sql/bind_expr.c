@@ -554,13 +554,24 @@ static sabot_status bind_between_expr(const struct expr_scope *in, const struct 
 
 static sabot_status no_subquery(const struct sql_expr *expr, const char *what, struct sabot_error *err) {
     return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                    "%s can't run here: a subquery may stand in FROM, and, as IN or EXISTS, among the conditions that "
-                    "AND joins in WHERE", what);
+                    "%s can't run here: a subquery may stand in FROM, in WHERE, and in a select list without GROUP BY "
+                    "beside it", what);
+}
+
+/* A subquery that was joined before: its column. */
+static sabot_status bind_subquery_value(const struct expr_scope *in, const struct sql_expr *expr, const char *what,
+                                        struct expr **out, struct sabot_error *err) {
+    for (int32_t i = 0; in->scope && i < in->scope->n_scalars; i++) {
+        if (in->scope->scalars[i].call != expr) { continue; }
+        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->scalars[i].column, span_of(expr->span),
+                               out, err);
+    }
+    return no_subquery(expr, what, err);
 }
 
 static sabot_status bind_in_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                             struct sabot_error *err) {
-    if (expr->in.query) { return no_subquery(expr, "IN (SELECT ..)", err); }
+    if (expr->in.query) { return bind_subquery_value(in, expr, "IN (SELECT ..)", out, err); }
     const unsigned n = expr->in.list.count + 1;
     struct expr **args = arena_alloc(arena_of(in), n * sizeof *args);
     if (!args) { return PLAN_NO_MEMORY(err); }
@@ -746,7 +757,13 @@ static sabot_status add_pending(const struct expr_scope *in, struct pending_call
         if (!grouping->calls) { return PLAN_NO_MEMORY(err); }
         grouping->calls[grouping->n_calls++] = pending;
     }
-    return expr_column(arena_of(in), grouping->n_input + at, grouping->calls[at].type, span_of(span), out, err);
+    struct type type = grouping->calls[at].type;
+    type.nullable = type.nullable || grouping->may_be_absent;
+    SABOT_TRY(expr_column(arena_of(in), grouping->n_input + at, type, span_of(span), out, err));
+    if (grouping->calls[at].type.nullable || !grouping->may_be_absent) { return SABOT_OK; }
+    struct expr *either[2] = {*out, NULL}; /* COUNT */
+    SABOT_TRY(expr_literal(arena_of(in), grouping->calls[at].type, &(int64_t){0}, span_of(span), &either[1], err));
+    return expr_call(arena_of(in), "COALESCE", either, 2, span_of(span), out, err);
 }
 
 /* LISTAGG (string, separator), ARRAY_AGG (value). */
@@ -1039,16 +1056,6 @@ static sabot_status bind_constructor(const struct expr_scope *in, const char *na
     return call(in, name, args, (int32_t)expr->list.count, expr->span, out, err);
 }
 
-static sabot_status bind_scalar_subquery(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
-                                         struct sabot_error *err) {
-    for (int32_t i = 0; in->scope && i < in->scope->n_scalars; i++) {
-        if (in->scope->scalars[i].call != expr) { continue; }
-        return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->scalars[i].column, span_of(expr->span),
-                               out, err);
-    }
-    return no_subquery(expr, "a subquery as a value", err);
-}
-
 static sabot_status bind_any(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                              struct sabot_error *err) {
     const struct source_span span = span_of(expr->span);
@@ -1088,8 +1095,8 @@ static sabot_status bind_any(const struct expr_scope *in, const struct sql_expr 
     case SQL_EXPR_BETWEEN: return bind_between_expr(in, expr, out, err);
     case SQL_EXPR_IN: return bind_in_expr(in, expr, out, err);
     case SQL_EXPR_QUANTIFIED: return no_subquery(expr, "a comparison with ANY or ALL of a subquery", err);
-    case SQL_EXPR_EXISTS: return no_subquery(expr, "EXISTS (SELECT ..)", err);
-    case SQL_EXPR_SUBQUERY: return bind_scalar_subquery(in, expr, out, err);
+    case SQL_EXPR_EXISTS: return bind_subquery_value(in, expr, "EXISTS (SELECT ..)", out, err);
+    case SQL_EXPR_SUBQUERY: return bind_subquery_value(in, expr, "a subquery as a value", out, err);
     case SQL_EXPR_ARRAY_QUERY: return no_subquery(expr, "ARRAY (SELECT ..)", err);
     case SQL_EXPR_CASE: return bind_case(in, expr, out, err);
     case SQL_EXPR_CAST: return bind_cast(in, expr, out, err);
@@ -1125,18 +1132,28 @@ static sabot_status bind_any(const struct expr_scope *in, const struct sql_expr 
     return SQL_FAIL(err, SABOT_ERR_INTERNAL, expr->span, "an expression of kind %d is not known", (int)expr->kind);
 }
 
+/* The key of grouping sets that an expression is; *out stays NULL: it is none. A key is NULL in the rows of some sets:
+ * what is made of it must know, so its column is put in its place before that is bound. */
+static void find_set_key(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out) {
+    const struct grouping_sets *sets = &in->grouping->sets;
+    struct expr_scope plain = *in;
+    struct sabot_error none = {0};
+    struct expr *bound = NULL;
+    plain.grouping = NULL;
+    *out = NULL;
+    if (has_aggregate(expr) || bind_any(&plain, expr, &bound, &none) != SABOT_OK) { return; }
+    for (int32_t i = 0; i < sets->written.n && !*out; i++) {
+        if (expr_equal(sets->written.exprs[i], bound)) { *out = sets->keys[i]; }
+    }
+}
+
 sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                        struct sabot_error *err) {
-    SABOT_TRY(bind_any(in, expr, out, err));
-    if (!in->grouping || !in->grouping->sets.id || in->in_aggregate) { return SABOT_OK; }
-    /* A key of grouping sets is NULL in the rows of some: what is made of it must know. */
-    const struct grouping_sets *sets = &in->grouping->sets;
-    for (int32_t i = 0; i < sets->written.n; i++) {
-        if (!expr_equal(sets->written.exprs[i], *out)) { continue; }
-        *out = sets->keys[i];
-        break;
+    if (in->grouping && in->grouping->sets.id && !in->in_aggregate) {
+        find_set_key(in, expr, out);
+        if (*out) { return SABOT_OK; }
     }
-    return SABOT_OK;
+    return bind_any(in, expr, out, err);
 }
 
 sabot_status bind_condition(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,

@@ -80,6 +80,7 @@ struct grouping {
     int32_t n_calls;
     unsigned calls_capacity;
     struct group_window window;
+    bool may_be_absent; /* a row without a group sees its calls as of no rows: NULL, or 0 for COUNT */
 };
 
 struct expr_scope {
@@ -113,6 +114,34 @@ sabot_status scope_find(const struct scope *scope, const struct sql_path *path, 
 /* Whether the first part of the path is a column; no message. */
 bool scope_has(const struct scope *scope, const char *name);
 
+/* IN or EXISTS as a condition. */
+struct subquery {
+    const struct sql_expr *operand; /* of IN; NULL: EXISTS */
+    const struct sql_query *query;
+    bool negated;
+    struct sql_span span;
+};
+bool subquery_of(const struct sql_expr *expr, struct subquery *out);
+/* SELECT .. FROM .. WHERE and nothing else: its rows are those of FROM, so that its WHERE may move into the join. */
+bool subquery_is_plain(const struct sql_query *query, const struct sql_expr *operand);
+/* The conjuncts of a condition, flattened, behind list[0..*n). */
+sabot_status bind_conjuncts(struct binder *binder, const struct sql_expr *where, const struct sql_expr ***list,
+                            int32_t *n, unsigned *capacity, struct sabot_error *err);
+/* The columns of the query around, then those of the subquery, whose names are looked for first. */
+sabot_status bind_both_scopes(struct binder *binder, const struct scope *outer, const struct scope *inner,
+                              struct sql_span span, struct scope *out, struct sabot_error *err);
+sabot_status bind_conjoin(struct binder *binder, struct expr **all, struct expr *more, struct sabot_error *err);
+/* The aggregation of keys and pending calls, and an expression over its input as one over `given`, whose columns from
+ * first_column on are those of the aggregation (bind_query.c). */
+sabot_status bind_aggregation(struct binder *binder, struct plan *input, const struct keys *keys,
+                              const struct grouping *grouping, struct source_span span, struct plan **out,
+                              struct sabot_error *err);
+sabot_status bind_regroup(struct binder *binder, const struct plan *input, const struct plan *given,
+                          int32_t first_column, const struct keys *keys, const struct expr *expr, struct expr **out,
+                          struct sabot_error *err);
+sabot_status bind_distinct_rows(struct binder *binder, struct plan *input, struct source_span span, struct plan **out,
+                           struct sabot_error *err);
+
 /* WHERE over the scope's plan, with IN (SELECT ..) and EXISTS (bind_subquery.c). */
 sabot_status bind_where(struct binder *binder, const struct sql_expr *where, struct scope *scope,
                         struct sabot_error *err);
@@ -124,6 +153,16 @@ struct sort_key sort_key_of(const struct sql_order *order, int32_t column);
 bool aggregate_kind_of(const char *name, enum aggregate_kind *kind);
 sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *expr, const struct expr *argument,
                             bool may_be_empty, struct type *out, struct sabot_error *err);
+/* What of an expression is bound before it: calls with OVER (..), and subqueries that are values. */
+#define OVERS_MAX 64
+struct found {
+    const struct sql_expr *calls[OVERS_MAX];
+    int32_t n;
+    bool too_many;
+    const struct sql_expr *scalars[OVERS_MAX];
+    int32_t n_scalars;
+};
+void bind_find(const struct sql_expr *expr, struct found *found);
 /* All calls with OVER (..) of a select list and QUALIFY become columns behind those of the scope, which keep their
  * places (bind_over.c). */
 sabot_status bind_overs(struct binder *binder, const struct sql_select *select, struct scope *scope,
@@ -141,8 +180,8 @@ sabot_status bind_grouping_function(const struct expr_scope *in, const struct sq
 const char *bind_column_name(struct binder *binder, const struct plan *input, const struct expr *expr,
                              const char *fallback, int32_t i);
 
-/* Subqueries that stand as values in a select list (not of a grouped SELECT), WHERE and QUALIFY: each is joined, as a
- * column behind those of the scope (bind_over.c). */
+/* Subqueries that stand as values in a select list (not of a grouped SELECT), WHERE and QUALIFY, IN and EXISTS among
+ * them: each is joined, as a column behind those of the scope (bind_subquery_value.c). */
 sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
                                     struct scope *scope, struct sabot_error *err);
 

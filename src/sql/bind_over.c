@@ -1,61 +1,58 @@
 /* Functions with OVER (..): ROW_NUMBER() alone becomes a ranking (Top-N, deduplication), everything else aggregates in
  * the order of a time attribute. All of a SELECT have the same window, as in Flink.
- * And subqueries that are values. Both become columns behind those of the scope before anything else is bound. */
+ * They become columns behind those of the scope before anything else is bound. */
 #include <string.h>
 #include <strings.h>
 
 #include "sql/bind_internal.h"
 
-#define OVERS_MAX 64
-
-struct found {
-    const struct sql_expr *calls[OVERS_MAX];
-    int32_t n;
-    bool too_many;
-    const struct sql_expr *scalars[OVERS_MAX]; /* subqueries as values */
-    int32_t n_scalars;
-};
-
-static void find(const struct sql_expr *expr, struct found *found);
-
 static void find_in(const struct sql_exprs *list, struct found *found) {
-    for (unsigned i = 0; i < list->count; i++) { find(list->items[i], found); }
+    for (unsigned i = 0; i < list->count; i++) { bind_find(list->items[i], found); }
 }
 
-static void find(const struct sql_expr *expr, struct found *found) {
+static void add_value(const struct sql_expr *expr, struct found *found) {
+    if (found->n_scalars == OVERS_MAX) {
+        found->too_many = true;
+    } else {
+        found->scalars[found->n_scalars++] = expr;
+    }
+}
+
+void bind_find(const struct sql_expr *expr, struct found *found) {
     if (!expr) { return; }
     switch (expr->kind) {
-    case SQL_EXPR_UNARY: find(expr->unary.operand, found); break;
+    case SQL_EXPR_UNARY: bind_find(expr->unary.operand, found); break;
     case SQL_EXPR_BINARY:
     case SQL_EXPR_INDEX:
-        find(expr->binary.left, found);
-        find(expr->binary.right, found);
+        bind_find(expr->binary.left, found);
+        bind_find(expr->binary.right, found);
         break;
     case SQL_EXPR_LOGIC: find_in(&expr->logic.operands, found); break;
-    case SQL_EXPR_IS: find(expr->is.operand, found); break;
+    case SQL_EXPR_IS: bind_find(expr->is.operand, found); break;
     case SQL_EXPR_LIKE:
-        find(expr->like.operand, found);
-        find(expr->like.pattern, found);
+        bind_find(expr->like.operand, found);
+        bind_find(expr->like.pattern, found);
         break;
     case SQL_EXPR_BETWEEN:
-        find(expr->between.operand, found);
-        find(expr->between.low, found);
-        find(expr->between.high, found);
+        bind_find(expr->between.operand, found);
+        bind_find(expr->between.low, found);
+        bind_find(expr->between.high, found);
         break;
     case SQL_EXPR_IN:
-        find(expr->in.operand, found);
+        bind_find(expr->in.operand, found);
+        if (expr->in.query) { add_value(expr, found); }
         find_in(&expr->in.list, found);
         break;
     case SQL_EXPR_CASE:
-        find(expr->cases.operand, found);
+        bind_find(expr->cases.operand, found);
         for (unsigned i = 0; i < expr->cases.whens.count; i++) {
-            find(expr->cases.whens.items[i].condition, found);
-            find(expr->cases.whens.items[i].result, found);
+            bind_find(expr->cases.whens.items[i].condition, found);
+            bind_find(expr->cases.whens.items[i].result, found);
         }
-        find(expr->cases.otherwise, found);
+        bind_find(expr->cases.otherwise, found);
         break;
-    case SQL_EXPR_CAST: find(expr->cast.operand, found); break;
-    case SQL_EXPR_FIELD: find(expr->field.operand, found); break;
+    case SQL_EXPR_CAST: bind_find(expr->cast.operand, found); break;
+    case SQL_EXPR_FIELD: bind_find(expr->field.operand, found); break;
     case SQL_EXPR_ARRAY:
     case SQL_EXPR_MAP:
     case SQL_EXPR_ROW: find_in(&expr->list, found); break;
@@ -69,12 +66,7 @@ static void find(const struct sql_expr *expr, struct found *found) {
         }
         break;
     case SQL_EXPR_SUBQUERY:
-        if (found->n_scalars == OVERS_MAX) {
-            found->too_many = true;
-        } else {
-            found->scalars[found->n_scalars++] = expr;
-        }
-        break;
+    case SQL_EXPR_EXISTS: add_value(expr, found); break;
     default: break;
     }
 }
@@ -327,8 +319,8 @@ static sabot_status make_over(struct binder *binder, const struct bound_window *
 sabot_status bind_overs(struct binder *binder, const struct sql_select *select, struct scope *scope,
                        struct sabot_error *err) {
     struct found found = {.n = 0};
-    for (unsigned i = 0; i < select->items.count; i++) { find(select->items.items[i].expr, &found); }
-    find(select->qualify, &found);
+    for (unsigned i = 0; i < select->items.count; i++) { bind_find(select->items.items[i].expr, &found); }
+    bind_find(select->qualify, &found);
     if (found.n == 0) { return SABOT_OK; }
     const struct sql_span span = found.calls[0]->span;
     if (found.too_many) {
@@ -387,53 +379,5 @@ sabot_status bind_overs(struct binder *binder, const struct sql_select *select, 
                            : make_over(binder, &first, framed ? framed : written, calls, found.n, span, scope, err));
     scope->overs = overs;
     scope->n_overs = found.n;
-    return SABOT_OK;
-}
-
-/* ---- subqueries as values ---------------------------------------------------------------------------------------- */
-
-/* Has one row whatever its input: nothing but aggregates of all rows. */
-static bool is_one_row(const struct sql_query *query) {
-    const struct sql_select *select = &query->select;
-    return query->kind == SQL_QUERY_SELECT && !query->order_by.count && !query->limit && !query->offset &&
-           !select->distinct && !select->has_group_by && !select->having && !select->qualify &&
-           select->items.count == 1 && has_aggregate(select->items.items[0].expr);
-}
-
-static sabot_status join_scalar(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
-                                struct sabot_error *err) {
-    struct plan *value = NULL;
-    if (!is_one_row(expr->query)) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                        "a subquery as a value is one aggregate without GROUP BY, such as (SELECT MAX(x) FROM t): "
-                        "others may have more rows than one");
-    }
-    SABOT_TRY(bind_query(binder, expr->query, &value, err));
-    /* Bounded, there is one row; else there is none before the first has come: then the value is NULL. */
-    const enum plan_join_kind kind = value->bounded ? PLAN_JOIN_CROSS : PLAN_JOIN_LEFT;
-    struct plan *joined = NULL;
-    SABOT_TRY(plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &joined, err));
-    return bind_unique_names(binder, joined, &scope->plan, err);
-}
-
-sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
-                                    struct scope *scope, struct sabot_error *err) {
-    struct found found = {.n = 0};
-    for (unsigned i = 0; i < select->items.count && !grouped; i++) { find(select->items.items[i].expr, &found); }
-    find(select->where, &found);
-    find(select->qualify, &found);
-    if (found.n_scalars == 0) { return SABOT_OK; }
-    if (found.too_many) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
-                        OVERS_MAX);
-    }
-    struct scope_over *scalars = arena_alloc(&binder->plans->arena, (size_t)found.n_scalars * sizeof *scalars);
-    if (!scalars) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < found.n_scalars; i++) {
-        scalars[i] = (struct scope_over){.call = found.scalars[i], .column = scope->plan->schema->n_fields};
-        SABOT_TRY(join_scalar(binder, found.scalars[i], scope, err));
-    }
-    scope->scalars = scalars;
-    scope->n_scalars = found.n_scalars;
     return SABOT_OK;
 }

@@ -102,17 +102,18 @@ static sabot_status bind_items(const struct expr_scope *in, const struct sql_ite
 /* ---- grouping --------------------------------------------------------------------------------------------------- */
 
 /* Turns an expression over (input, pending calls) into one over (keys, calls) of the aggregation. */
-static sabot_status regroup(struct binder *binder, const struct plan *input, const struct plan *aggregate,
-                            const struct keys *keys, const struct expr *expr, struct expr **out,
-                            struct sabot_error *err) {
+sabot_status bind_regroup(struct binder *binder, const struct plan *input, const struct plan *given,
+                          int32_t first_column, const struct keys *keys, const struct expr *expr, struct expr **out,
+                          struct sabot_error *err) {
     for (int32_t i = 0; i < keys->n; i++) {
         if (expr_equal(keys->exprs[i], expr)) {
-            return plan_column_ref(binder->plans, aggregate, i, expr->span, out, err);
+            return plan_column_ref(binder->plans, given, first_column + i, expr->span, out, err);
         }
     }
     const int32_t n_input = input->schema->n_fields;
     if (expr->kind == EXPR_COLUMN && expr->index >= n_input) {
-        return plan_column_ref(binder->plans, aggregate, keys->n + expr->index - n_input, expr->span, out, err);
+        const int32_t call = first_column + keys->n + expr->index - n_input;
+        return plan_column_ref(binder->plans, given, call, expr->span, out, err);
     }
     if (expr->kind == EXPR_COLUMN) {
         return PLAN_FAIL(err, SABOT_ERR_PLAN, expr->span,
@@ -129,7 +130,7 @@ static sabot_status regroup(struct binder *binder, const struct plan *input, con
     *copy = *expr;
     copy->args = args;
     for (int32_t i = 0; i < expr->n_args; i++) {
-        SABOT_TRY(regroup(binder, input, aggregate, keys, expr->args[i], &args[i], err));
+        SABOT_TRY(bind_regroup(binder, input, given, first_column, keys, expr->args[i], &args[i], err));
     }
     *out = copy;
     return SABOT_OK;
@@ -159,9 +160,9 @@ static const char *call_name(struct binder *binder, const struct pending_call *c
 }
 
 /* Projection of keys, arguments and filters, then the aggregation. */
-static sabot_status build_aggregate(struct binder *binder, struct plan *input, const struct keys *keys,
-                                    const struct grouping *grouping, struct source_span span, struct plan **out,
-                                    struct sabot_error *err) {
+sabot_status bind_aggregation(struct binder *binder, struct plan *input, const struct keys *keys,
+                              const struct grouping *grouping, struct source_span span, struct plan **out,
+                              struct sabot_error *err) {
     struct arena *arena = arena_of(binder);
     const size_t most = (size_t)keys->n + 2 * (size_t)grouping->n_calls + 1;
     struct inputs inputs = {.exprs = arena_alloc(arena, most * sizeof *inputs.exprs),
@@ -291,13 +292,13 @@ static bool select_is_grouped(const struct sql_select *select) {
 static sabot_status regroup_all(struct binder *binder, const struct plan *input, const struct plan *aggregate,
                                 const struct keys *keys, struct expr **exprs, int32_t n, struct sabot_error *err) {
     for (int32_t i = 0; i < n; i++) {
-        SABOT_TRY(regroup(binder, input, aggregate, keys, exprs[i], &exprs[i], err));
+        SABOT_TRY(bind_regroup(binder, input, aggregate, 0, keys, exprs[i], &exprs[i], err));
     }
     return SABOT_OK;
 }
 
-static sabot_status distinct_over(struct binder *binder, struct plan *input, struct source_span span, struct plan **out,
-                                  struct sabot_error *err) {
+sabot_status bind_distinct_rows(struct binder *binder, struct plan *input, struct source_span span, struct plan **out,
+                           struct sabot_error *err) {
     const int32_t n = input->schema->n_fields;
     int32_t *keys = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *keys);
     if (!keys) { return PLAN_NO_MEMORY(err); }
@@ -394,16 +395,16 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
     if (grouped) {
         const struct source_span span = select->group_by.count ? span_of(select->group_by.items[0].span)
                                                                : span_of(query->span);
-        SABOT_TRY(build_aggregate(binder, scope.plan, &keys, &grouping, span, &plan, err));
+        SABOT_TRY(bind_aggregation(binder, scope.plan, &keys, &grouping, span, &plan, err));
         SABOT_TRY(regroup_all(binder, scope.plan, plan, &keys, outputs.exprs, outputs.n, err));
         if (having) {
-            SABOT_TRY(regroup(binder, scope.plan, plan, &keys, having, &having, err));
+            SABOT_TRY(bind_regroup(binder, scope.plan, plan, 0, &keys, having, &having, err));
             SABOT_TRY(plan_filter(binder->plans, plan, having, &plan, err));
         }
     }
     SABOT_TRY(plan_project(binder->plans, plan, outputs.exprs, outputs.names, outputs.n, &plan, err));
     if (select->distinct) {
-        SABOT_TRY(distinct_over(binder, plan, span_of(query->span), &plan, err));
+        SABOT_TRY(bind_distinct_rows(binder, plan, span_of(query->span), &plan, err));
         return order_by_outputs(binder, query, plan, out, err);
     }
     SABOT_TRY(build_order(binder, query, plan, sort_keys, (int32_t)query->order_by.count, &plan, err));
@@ -591,7 +592,7 @@ static sabot_status bind_set(struct binder *binder, const struct sql_query *quer
                             err);
     }
     SABOT_TRY(plan_union(binder->plans, inputs, 2, out, err));
-    return query->set.all ? SABOT_OK : distinct_over(binder, *out, span_of(query->span), out, err);
+    return query->set.all ? SABOT_OK : bind_distinct_rows(binder, *out, span_of(query->span), out, err);
 }
 
 /* ---- WITH -------------------------------------------------------------------------------------------------------- */

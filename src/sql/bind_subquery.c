@@ -7,17 +7,9 @@
  * rows meet in one task, as in Flink. */
 #include "sql/bind_internal.h"
 
-/* One conjunct of WHERE that is such a subquery. */
-struct subquery {
-    const struct sql_expr *operand; /* of IN; NULL: EXISTS */
-    const struct sql_query *query;
-    bool negated;
-    struct sql_span span;
-};
-
 static struct arena *arena_of(struct binder *binder) { return &binder->plans->arena; }
 
-static bool is_subquery(const struct sql_expr *expr, struct subquery *out) {
+bool subquery_of(const struct sql_expr *expr, struct subquery *out) {
     bool negated = false;
     const struct sql_span span = expr->span;
     for (; expr->kind == SQL_EXPR_UNARY && expr->unary.op == SQL_OP_NOT; expr = expr->unary.operand) {
@@ -33,12 +25,11 @@ static bool is_subquery(const struct sql_expr *expr, struct subquery *out) {
     return true;
 }
 
-/* The conjuncts of a condition, flattened. */
-static sabot_status conjuncts_of(struct binder *binder, const struct sql_expr *where, const struct sql_expr ***list,
-                                 int32_t *n, unsigned *capacity, struct sabot_error *err) {
+sabot_status bind_conjuncts(struct binder *binder, const struct sql_expr *where, const struct sql_expr ***list,
+                            int32_t *n, unsigned *capacity, struct sabot_error *err) {
     if (where->kind == SQL_EXPR_LOGIC && where->logic.op == SQL_OP_AND) {
         for (unsigned i = 0; i < where->logic.operands.count; i++) {
-            SABOT_TRY(conjuncts_of(binder, where->logic.operands.items[i], list, n, capacity, err));
+            SABOT_TRY(bind_conjuncts(binder, where->logic.operands.items[i], list, n, capacity, err));
         }
         return SABOT_OK;
     }
@@ -48,8 +39,7 @@ static sabot_status conjuncts_of(struct binder *binder, const struct sql_expr *w
     return SABOT_OK;
 }
 
-/* SELECT .. FROM .. WHERE and nothing else: its rows are those of FROM, so that its WHERE may move into the join. */
-static bool is_plain(const struct sql_query *query, const struct sql_expr *operand) {
+bool subquery_is_plain(const struct sql_query *query, const struct sql_expr *operand) {
     const struct sql_select *select = &query->select;
     if (query->kind != SQL_QUERY_SELECT || query->with.count || query->order_by.count || query->limit ||
         query->offset || !select->from || select->has_group_by || select->having || select->qualify) {
@@ -63,9 +53,8 @@ static bool is_plain(const struct sql_query *query, const struct sql_expr *opera
     return true;
 }
 
-/* The columns of the query around, then those of the subquery, whose names are looked for first. */
-static sabot_status both_scopes(struct binder *binder, const struct scope *outer, const struct scope *inner,
-                                struct sql_span span, struct scope *out, struct sabot_error *err) {
+sabot_status bind_both_scopes(struct binder *binder, const struct scope *outer, const struct scope *inner,
+                              struct sql_span span, struct scope *out, struct sabot_error *err) {
     out->n_tables = outer->n_tables + inner->n_tables;
     out->n_inner = inner->n_tables;
     out->tables = arena_alloc(arena_of(binder), (size_t)(out->n_tables + 1) * sizeof *out->tables);
@@ -78,7 +67,7 @@ static sabot_status both_scopes(struct binder *binder, const struct scope *outer
     return plan_join(binder->plans, outer->plan, inner->plan, PLAN_JOIN_CROSS, NULL, span_of(span), &out->plan, err);
 }
 
-static sabot_status conjoin(struct binder *binder, struct expr **all, struct expr *more, struct sabot_error *err) {
+sabot_status bind_conjoin(struct binder *binder, struct expr **all, struct expr *more, struct sabot_error *err) {
     if (!*all) {
         *all = more;
         return SABOT_OK;
@@ -97,7 +86,7 @@ static sabot_status compare(struct binder *binder, const struct subquery *of, st
         struct expr *pair[] = {operands[i], items[i]}, *equal = NULL;
         nullable = nullable || operands[i]->type.nullable || items[i]->type.nullable;
         SABOT_TRY(expr_call(arena_of(binder), "=", pair, 2, span, &equal, err));
-        SABOT_TRY(conjoin(binder, &all, equal, err));
+        SABOT_TRY(bind_conjoin(binder, &all, equal, err));
     }
     *out = all;
     if (!of->negated || !nullable) { return SABOT_OK; }
@@ -151,19 +140,19 @@ static sabot_status bind_correlated(struct binder *binder, const struct scope *o
     int32_t n = 0;
     unsigned capacity = 0;
     SABOT_TRY(bind_table(binder, select->from, &inner, err));
-    if (select->where) { SABOT_TRY(conjuncts_of(binder, select->where, &list, &n, &capacity, err)); }
+    if (select->where) { SABOT_TRY(bind_conjuncts(binder, select->where, &list, &n, &capacity, err)); }
     for (int32_t i = 0; i < n; i++) { /* deeper ones see the subquery's own tables */
         struct subquery deeper;
-        if (is_subquery(list[i], &deeper)) { SABOT_TRY(apply(binder, &deeper, &inner, err)); }
+        if (subquery_of(list[i], &deeper)) { SABOT_TRY(apply(binder, &deeper, &inner, err)); }
     }
-    SABOT_TRY(both_scopes(binder, outer, &inner, of->span, &both, err));
+    SABOT_TRY(bind_both_scopes(binder, outer, &inner, of->span, &both, err));
     const struct expr_scope in = {.binder = binder, .scope = &both, .clause = "WHERE"};
     for (int32_t i = 0; i < n; i++) {
         struct subquery deeper;
         struct expr *bound = NULL;
-        if (is_subquery(list[i], &deeper)) { continue; }
+        if (subquery_of(list[i], &deeper)) { continue; }
         SABOT_TRY(bind_condition(&in, list[i], &bound, err));
-        SABOT_TRY(conjoin(binder, condition, bound, err));
+        SABOT_TRY(bind_conjoin(binder, condition, bound, err));
     }
     *right = inner.plan;
     if (!of->operand) { return SABOT_OK; }
@@ -175,7 +164,7 @@ static sabot_status bind_correlated(struct binder *binder, const struct scope *o
     SABOT_TRY(bind_operands(&around, of, n_items, &operands, err));
     for (int32_t i = 0; i < n_items; i++) { SABOT_TRY(bind_expr(&in, select->items.items[i].expr, &items[i], err)); }
     SABOT_TRY(compare(binder, of, operands, items, n_items, &equal, err));
-    return conjoin(binder, condition, equal, err);
+    return bind_conjoin(binder, condition, equal, err);
 }
 
 /* One row if there is any, so that EXISTS without a condition need not look at each. */
@@ -200,7 +189,7 @@ static sabot_status apply(struct binder *binder, const struct subquery *of, stru
                           struct sabot_error *err) {
     struct plan *right = NULL;
     struct expr *condition = NULL;
-    if (is_plain(of->query, of->operand)) {
+    if (subquery_is_plain(of->query, of->operand)) {
         SABOT_TRY(bind_correlated(binder, scope, of, &right, &condition, err));
     } else {
         SABOT_TRY(bind_alone(binder, scope, of, &right, &condition, err));
@@ -216,19 +205,19 @@ sabot_status bind_where(struct binder *binder, const struct sql_expr *where, str
     int32_t n = 0;
     unsigned capacity = 0;
     struct expr *condition = NULL;
-    SABOT_TRY(conjuncts_of(binder, where, &list, &n, &capacity, err));
+    SABOT_TRY(bind_conjuncts(binder, where, &list, &n, &capacity, err));
     for (int32_t i = 0; i < n; i++) {
         const struct expr_scope in = {.binder = binder, .scope = scope, .clause = "WHERE"};
         struct subquery of;
         struct expr *bound = NULL;
-        if (is_subquery(list[i], &of)) { continue; }
+        if (subquery_of(list[i], &of)) { continue; }
         SABOT_TRY(bind_condition(&in, list[i], &bound, err));
-        SABOT_TRY(conjoin(binder, &condition, bound, err));
+        SABOT_TRY(bind_conjoin(binder, &condition, bound, err));
     }
     if (condition) { SABOT_TRY(plan_filter(binder->plans, scope->plan, condition, &scope->plan, err)); }
     for (int32_t i = 0; i < n; i++) {
         struct subquery of;
-        if (is_subquery(list[i], &of)) { SABOT_TRY(apply(binder, &of, scope, err)); }
+        if (subquery_of(list[i], &of)) { SABOT_TRY(apply(binder, &of, scope, err)); }
     }
     return SABOT_OK;
 }

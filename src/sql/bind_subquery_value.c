@@ -1,0 +1,376 @@
+/* Subqueries as values: a scalar subquery, IN and EXISTS where they are no condition of WHERE by themselves (below OR,
+ * NOT of more, CASE, in a select list). Each becomes a left join with at most one row per row, and a column.
+ *
+ * A correlated one is taken apart: of its WHERE the equalities between the query around and itself become the keys of
+ * that join, and the groups or different rows of its own side. What else speaks of the query around is refused, as in
+ * Flink. IN is three-valued: where nothing is equal it is NULL if either side holds a NULL, and FALSE of no rows. */
+#include "sql/bind_internal.h"
+
+#include "expr/function.h"
+
+static struct arena *arena_of(struct binder *binder) { return &binder->plans->arena; }
+
+/* What a subquery is joined by. */
+struct apart {
+    struct scope inner;
+    struct keys outer;     /* over the query around */
+    struct keys keys;      /* the same over inner.plan */
+};
+
+/* ---- taking apart ------------------------------------------------------------------------------------------------ */
+
+/* Whether all columns of the expression are of [first, end). */
+static sabot_status reads_within(struct binder *binder, const struct expr *expr, int32_t first, int32_t end, int32_t n,
+                                 bool *out, struct sabot_error *err) {
+    bool *used = arena_alloc(arena_of(binder), (size_t)n + 1);
+    if (!used) { return PLAN_NO_MEMORY(err); }
+    expr_columns(expr, used, n);
+    *out = true;
+    for (int32_t i = 0; i < n; i++) { *out = *out && (!used[i] || (i >= first && i < end)); }
+    return SABOT_OK;
+}
+
+static sabot_status moved_inside(struct binder *binder, const struct expr *expr, int32_t n_outer, int32_t n,
+                                 struct expr **out, struct sabot_error *err) {
+    int32_t *map = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *map);
+    if (!map) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) { map[i] = i - n_outer; }
+    return expr_remap(binder->plans, expr, map, out, err);
+}
+
+/* outer = inner, in either order. */
+static sabot_status add_correlation(struct binder *binder, const struct expr *condition, int32_t n_outer, int32_t n,
+                                    struct apart *apart, bool *fits, struct sabot_error *err) {
+    *fits = false;
+    if (condition->kind != EXPR_CALL || !condition->function || strcmp(condition->function->name, "=") != 0) {
+        return SABOT_OK;
+    }
+    for (int32_t i = 0; i < 2 && !*fits; i++) {
+        bool of_outer = false, of_inner = false;
+        SABOT_TRY(reads_within(binder, condition->args[i], 0, n_outer, n, &of_outer, err));
+        SABOT_TRY(reads_within(binder, condition->args[1 - i], n_outer, n, n, &of_inner, err));
+        *fits = of_outer && of_inner;
+        if (!*fits) { continue; }
+        apart->outer.exprs[apart->outer.n++] = condition->args[i];
+        SABOT_TRY(moved_inside(binder, condition->args[1 - i], n_outer, n, &apart->keys.exprs[apart->keys.n++], err));
+    }
+    return SABOT_OK;
+}
+
+/* FROM and WHERE of a subquery, without what it says of the query around. */
+static sabot_status take_apart(struct binder *binder, const struct scope *outer, const struct sql_query *query,
+                               struct sql_span span, struct apart *out, struct sabot_error *err) {
+    const struct sql_select *select = &query->select;
+    const struct sql_expr **list = NULL;
+    struct scope both = {0};
+    struct expr *own = NULL;
+    int32_t n = 0;
+    unsigned capacity = 0;
+    SABOT_TRY(bind_table(binder, select->from, &out->inner, err));
+    if (select->where) { SABOT_TRY(bind_conjuncts(binder, select->where, &list, &n, &capacity, err)); }
+    out->outer.exprs = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *out->outer.exprs);
+    out->keys.exprs = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *out->keys.exprs);
+    if (!out->outer.exprs || !out->keys.exprs) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(bind_both_scopes(binder, outer, &out->inner, span, &both, err));
+    const int32_t n_outer = outer->plan->schema->n_fields, n_both = both.plan->schema->n_fields;
+    const struct expr_scope in = {.binder = binder, .scope = &both, .clause = "WHERE"};
+    for (int32_t i = 0; i < n; i++) {
+        struct expr *bound = NULL;
+        bool inside = false, fits = false;
+        SABOT_TRY(bind_condition(&in, list[i], &bound, err));
+        SABOT_TRY(reads_within(binder, bound, n_outer, n_both, n_both, &inside, err));
+        if (inside) {
+            SABOT_TRY(moved_inside(binder, bound, n_outer, n_both, &bound, err));
+            SABOT_TRY(bind_conjoin(binder, &own, bound, err));
+            continue;
+        }
+        SABOT_TRY(add_correlation(binder, bound, n_outer, n_both, out, &fits, err));
+        if (fits) { continue; }
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, list[i]->span,
+                        "a subquery that is a value may speak of the query around it in equalities only, such as "
+                        "inner.k = outer.k");
+    }
+    return own ? plan_filter(binder->plans, out->inner.plan, own, &out->inner.plan, err) : SABOT_OK;
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
+
+/* LEFT JOIN of the scope's plan with rows that begin with the keys; the columns of `right` stand behind those of the
+ * scope's plan. Without keys there is one row at most. */
+static sabot_status join_keys(struct binder *binder, struct plan *left, const struct keys *outer, struct plan *right,
+                              struct sql_span span, struct plan **out, struct sabot_error *err) {
+    struct expr *condition = NULL;
+    const int32_t n_left = left->schema->n_fields;
+    for (int32_t i = 0; i < outer->n; i++) {
+        struct expr *sides[2] = {outer->exprs[i], NULL}, *equal = NULL;
+        const struct type type = right->schema->fields[i].type;
+        SABOT_TRY(expr_column(arena_of(binder), n_left + i, type, span_of(span), &sides[1], err));
+        SABOT_TRY(expr_call(arena_of(binder), "=", sides, 2, span_of(span), &equal, err));
+        SABOT_TRY(bind_conjoin(binder, &condition, equal, err));
+    }
+    return plan_join(binder->plans, left, right, PLAN_JOIN_LEFT, condition, span_of(span), out, err);
+}
+
+/* The scope's columns and the value behind them; *column is its place. `joined` begins with the scope's columns. */
+static sabot_status keep_value(struct binder *binder, struct plan *joined, struct expr *value, struct scope *scope,
+                               int32_t *column, struct sabot_error *err) {
+    const int32_t n = scope->plan->schema->n_fields;
+    struct expr **exprs = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *exprs);
+    const char **names = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *names);
+    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        names[i] = joined->schema->fields[i].name;
+        SABOT_TRY(plan_column_ref(binder->plans, joined, i, joined->span, &exprs[i], err));
+    }
+    names[n] = arena_format(arena_of(binder), "$value%d", n);
+    if (!names[n]) { return PLAN_NO_MEMORY(err); }
+    exprs[n] = value;
+    *column = n;
+    return plan_project(binder->plans, joined, exprs, names, n + 1, &scope->plan, err);
+}
+
+static sabot_status call_of(struct binder *binder, const char *name, struct expr *a, struct expr *b,
+                            struct source_span span, struct expr **out, struct sabot_error *err) {
+    return expr_call(arena_of(binder), name, (struct expr *[]){a, b}, b ? 2 : 1, span, out, err);
+}
+
+static sabot_status is_not_null(struct binder *binder, const struct plan *plan, int32_t column,
+                                struct source_span span, struct expr **out, struct sabot_error *err) {
+    struct expr *value = NULL;
+    SABOT_TRY(plan_column_ref(binder->plans, plan, column, span, &value, err));
+    return call_of(binder, "IS NOT NULL", value, NULL, span, out, err);
+}
+
+static sabot_status more_than(struct binder *binder, const struct plan *plan, int32_t column, int32_t other,
+                              struct source_span span, struct expr **out, struct sabot_error *err) {
+    struct expr *sides[2] = {NULL, NULL};
+    const int64_t zero = 0;
+    SABOT_TRY(plan_column_ref(binder->plans, plan, column, span, &sides[0], err));
+    if (other >= 0) {
+        SABOT_TRY(plan_column_ref(binder->plans, plan, other, span, &sides[1], err));
+    } else {
+        SABOT_TRY(expr_literal(arena_of(binder), type_not_null(type_of(TYPE_INT64)), &zero, span, &sides[1], err));
+    }
+    return call_of(binder, ">", sides[0], sides[1], span, out, err);
+}
+
+/* ---- scalar subqueries ------------------------------------------------------------------------------------------- */
+
+/* Has one row whatever its input: nothing but aggregates of all rows. */
+static bool is_one_row(const struct sql_query *query) {
+    const struct sql_select *select = &query->select;
+    return query->kind == SQL_QUERY_SELECT && !query->order_by.count && !query->limit && !query->offset &&
+           !select->distinct && !select->has_group_by && !select->having && !select->qualify &&
+           select->items.count == 1 && has_aggregate(select->items.items[0].expr);
+}
+
+/* Bound by itself: one row. */
+static sabot_status join_alone(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
+                               int32_t *column, struct sabot_error *err) {
+    struct plan *value = NULL, *joined = NULL;
+    SABOT_TRY(bind_query(binder, expr->query, &value, err));
+    /* Bounded, there is one row; else there is none before the first has come: then the value is NULL. */
+    const enum plan_join_kind kind = value->bounded ? PLAN_JOIN_CROSS : PLAN_JOIN_LEFT;
+    *column = scope->plan->schema->n_fields;
+    SABOT_TRY(plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &joined, err));
+    return bind_unique_names(binder, joined, &scope->plan, err);
+}
+
+static sabot_status join_scalar(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
+                                int32_t *column, struct sabot_error *err) {
+    const struct source_span span = span_of(expr->span);
+    struct apart apart = {0};
+    struct plan *groups = NULL, *joined = NULL;
+    if (!is_one_row(expr->query)) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
+                        "a subquery as a value is one aggregate without GROUP BY, such as (SELECT MAX(x) FROM t): "
+                        "others may have more rows than one");
+    }
+    if (!expr->query->select.from || expr->query->with.count) { return join_alone(binder, expr, scope, column, err); }
+    SABOT_TRY(take_apart(binder, scope, expr->query, expr->span, &apart, err));
+    if (apart.keys.n == 0) { return join_alone(binder, expr, scope, column, err); }
+    struct grouping grouping = {.n_input = apart.inner.plan->schema->n_fields, .may_be_absent = true};
+    const struct expr_scope in = {.binder = binder, .scope = &apart.inner, .grouping = &grouping, .clause = "SELECT"};
+    struct expr *value = NULL;
+    SABOT_TRY(bind_expr(&in, expr->query->select.items.items[0].expr, &value, err));
+    SABOT_TRY(bind_aggregation(binder, apart.inner.plan, &apart.keys, &grouping, span, &groups, err));
+    SABOT_TRY(join_keys(binder, scope->plan, &apart.outer, groups, expr->span, &joined, err));
+    /* Only its calls: a key would be absent where there is no group. */
+    const struct keys none = {.n = 0};
+    SABOT_TRY(bind_regroup(binder, apart.inner.plan, joined, scope->plan->schema->n_fields + apart.keys.n, &none,
+                           value, &value, err));
+    return keep_value(binder, joined, value, scope, column, err);
+}
+
+/* ---- EXISTS ------------------------------------------------------------------------------------------------------ */
+
+/* The keys, different ones, and behind them the items. */
+static sabot_status different(struct binder *binder, const struct apart *apart, struct expr *const *items,
+                              int32_t n_items, struct source_span span, struct plan **out, struct sabot_error *err) {
+    const int32_t n = apart->keys.n + n_items;
+    struct expr **exprs = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *exprs);
+    const char **names = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *names);
+    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        exprs[i] = i < apart->keys.n ? apart->keys.exprs[i] : items[i - apart->keys.n];
+        names[i] = bind_column_name(binder, apart->inner.plan, exprs[i], "$key", i);
+    }
+    SABOT_TRY(plan_project(binder->plans, apart->inner.plan, exprs, names, n, out, err));
+    return bind_distinct_rows(binder, *out, span, out, err);
+}
+
+/* The keys and COUNT(*), COUNT(item) of their rows; item NULL: COUNT(*) alone. */
+static sabot_status counted(struct binder *binder, const struct apart *apart, struct expr *item,
+                            struct source_span span, struct plan **out, struct sabot_error *err) {
+    struct pending_call calls[2] = {{.kind = AGGREGATE_COUNT_STAR, .type = type_not_null(type_of(TYPE_INT64))},
+                                    {.kind = AGGREGATE_COUNT, .type = type_not_null(type_of(TYPE_INT64))}};
+    calls[1].argument = item;
+    const struct grouping grouping = {.calls = calls, .n_calls = item ? 2 : 1};
+    return bind_aggregation(binder, apart->inner.plan, &apart->keys, &grouping, span, out, err);
+}
+
+static sabot_status join_exists(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
+                                int32_t *column, struct sabot_error *err) {
+    const struct source_span span = span_of(expr->span);
+    const int32_t n = scope->plan->schema->n_fields;
+    struct apart apart = {0};
+    struct plan *right = NULL, *joined = NULL;
+    struct expr *value = NULL;
+    if (subquery_is_plain(expr->query, NULL)) {
+        SABOT_TRY(take_apart(binder, scope, expr->query, expr->span, &apart, err));
+    } else {
+        SABOT_TRY(bind_query(binder, expr->query, &apart.inner.plan, err));
+    }
+    if (apart.keys.n > 0) {
+        SABOT_TRY(different(binder, &apart, NULL, 0, span, &right, err));
+    } else {
+        SABOT_TRY(counted(binder, &apart, NULL, span, &right, err));
+    }
+    SABOT_TRY(join_keys(binder, scope->plan, &apart.outer, right, expr->span, &joined, err));
+    if (apart.keys.n > 0) {
+        SABOT_TRY(is_not_null(binder, joined, n, span, &value, err));
+    } else { /* NULL before the first row of a stream */
+        SABOT_TRY(more_than(binder, joined, n, -1, span, &value, err));
+        SABOT_TRY(call_of(binder, "IS TRUE", value, NULL, span, &value, err));
+    }
+    return keep_value(binder, joined, value, scope, column, err);
+}
+
+/* ---- IN ---------------------------------------------------------------------------------------------------------- */
+
+/* The item of the subquery over its own rows. */
+static sabot_status in_item(struct binder *binder, const struct scope *scope, const struct sql_expr *expr,
+                            struct apart *apart, struct expr **item, struct sabot_error *err) {
+    const struct sql_query *query = expr->in.query;
+    int32_t n_items = 1;
+    if (expr->in.operand->kind == SQL_EXPR_ROW) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "IN of a row can stand as a condition of its own in "
+                        "WHERE only");
+    }
+    if (subquery_is_plain(query, expr->in.operand)) {
+        SABOT_TRY(take_apart(binder, scope, query, expr->span, apart, err));
+        const struct expr_scope in = {.binder = binder, .scope = &apart->inner, .clause = "SELECT"};
+        n_items = (int32_t)query->select.items.count;
+        if (n_items == 1) { SABOT_TRY(bind_expr(&in, query->select.items.items[0].expr, item, err)); }
+    } else {
+        SABOT_TRY(bind_query(binder, query, &apart->inner.plan, err));
+        n_items = apart->inner.plan->schema->n_fields;
+        SABOT_TRY(plan_column_ref(binder->plans, apart->inner.plan, 0, span_of(expr->span), item, err));
+    }
+    if (n_items == 1) { return SABOT_OK; }
+    return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "IN compares 1 value with a subquery of %d columns", n_items);
+}
+
+/* Where nothing was equal: FALSE of no rows, NULL if a NULL is compared, else FALSE. At `counts` of joined stand COUNT(*)
+ * and COUNT(item). */
+static sabot_status unknown_or_false(struct binder *binder, const struct plan *joined, int32_t counts,
+                                     struct expr *found, struct expr *operand, struct source_span span,
+                                     struct expr **out, struct sabot_error *err) {
+    struct expr *args[7], *any = NULL, *nulls[2] = {NULL, NULL};
+    const uint8_t truth[2] = {0, 1};
+    const struct type type = type_not_null(type_of(TYPE_BOOL));
+    SABOT_TRY(more_than(binder, joined, counts, -1, span, &any, err));
+    SABOT_TRY(call_of(binder, "IS NOT TRUE", any, NULL, span, &args[0], err));
+    SABOT_TRY(expr_literal(arena_of(binder), type, &truth[0], span, &args[1], err));
+    args[2] = found;
+    SABOT_TRY(expr_literal(arena_of(binder), type, &truth[1], span, &args[3], err));
+    SABOT_TRY(call_of(binder, "IS NULL", operand, NULL, span, &nulls[0], err));
+    SABOT_TRY(more_than(binder, joined, counts, counts + 1, span, &nulls[1], err));
+    SABOT_TRY(call_of(binder, "OR", nulls[0], nulls[1], span, &args[4], err));
+    SABOT_TRY(expr_literal(arena_of(binder), type_of(TYPE_BOOL), NULL, span, &args[5], err));
+    args[6] = args[1];
+    return expr_case(arena_of(binder), args, 7, span, out, err);
+}
+
+static sabot_status join_in(struct binder *binder, const struct sql_expr *expr, struct scope *scope, int32_t *column,
+                            struct sabot_error *err) {
+    const struct source_span span = span_of(expr->span);
+    const struct expr_scope around = {.binder = binder, .scope = scope, .clause = "IN"};
+    const int32_t n = scope->plan->schema->n_fields;
+    struct apart apart = {0};
+    struct plan *right = NULL, *joined = NULL;
+    struct expr *item = NULL, *operand = NULL, *value = NULL;
+    SABOT_TRY(in_item(binder, scope, expr, &apart, &item, err));
+    SABOT_TRY(bind_expr(&around, expr->in.operand, &operand, err));
+    SABOT_TRY(different(binder, &apart, &item, 1, span, &right, err));
+    const int32_t n_keys = apart.keys.n;
+    struct keys outer = {.n = n_keys + 1};
+    outer.exprs = arena_alloc(arena_of(binder), (size_t)(n_keys + 1) * sizeof *outer.exprs);
+    if (!outer.exprs) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n_keys; i++) { outer.exprs[i] = apart.outer.exprs[i]; }
+    outer.exprs[n_keys] = operand;
+    SABOT_TRY(join_keys(binder, scope->plan, &outer, right, expr->span, &joined, err));
+    const bool nullable = operand->type.nullable || item->type.nullable;
+    const int32_t found = n + n_keys, counts = found + 1 + n_keys;
+    if (nullable) {
+        SABOT_TRY(counted(binder, &apart, item, span, &right, err));
+        SABOT_TRY(join_keys(binder, joined, &apart.outer, right, expr->span, &joined, err));
+    }
+    SABOT_TRY(is_not_null(binder, joined, found, span, &value, err));
+    if (nullable) { SABOT_TRY(unknown_or_false(binder, joined, counts, value, operand, span, &value, err)); }
+    if (expr->in.negated) { SABOT_TRY(call_of(binder, "NOT", value, NULL, span, &value, err)); }
+    return keep_value(binder, joined, value, scope, column, err);
+}
+
+/* ---- all of a SELECT --------------------------------------------------------------------------------------------- */
+
+/* In WHERE those that are conditions by themselves become semi and anti joins (bind_subquery.c). */
+static sabot_status find_in_where(struct binder *binder, const struct sql_expr *where, struct found *found,
+                                  struct sabot_error *err) {
+    const struct sql_expr **list = NULL;
+    int32_t n = 0;
+    unsigned capacity = 0;
+    if (!where) { return SABOT_OK; }
+    SABOT_TRY(bind_conjuncts(binder, where, &list, &n, &capacity, err));
+    for (int32_t i = 0; i < n; i++) {
+        struct subquery of;
+        bind_find(subquery_of(list[i], &of) ? of.operand : list[i], found);
+    }
+    return SABOT_OK;
+}
+
+sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
+                                    struct scope *scope, struct sabot_error *err) {
+    struct found found = {.n = 0};
+    for (unsigned i = 0; i < select->items.count && !grouped; i++) { bind_find(select->items.items[i].expr, &found); }
+    SABOT_TRY(find_in_where(binder, select->where, &found, err));
+    bind_find(select->qualify, &found);
+    if (found.n_scalars == 0) { return SABOT_OK; }
+    if (found.too_many) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
+                        OVERS_MAX);
+    }
+    struct scope_over *scalars = arena_alloc(arena_of(binder), (size_t)found.n_scalars * sizeof *scalars);
+    if (!scalars) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < found.n_scalars; i++) {
+        const struct sql_expr *expr = found.scalars[i];
+        int32_t column = 0;
+        SABOT_TRY(expr->kind == SQL_EXPR_SUBQUERY ? join_scalar(binder, expr, scope, &column, err)
+                  : expr->kind == SQL_EXPR_EXISTS ? join_exists(binder, expr, scope, &column, err)
+                                                  : join_in(binder, expr, scope, &column, err));
+        scalars[i] = (struct scope_over){.call = expr, .column = column};
+        scope->scalars = scalars; /* the operand of an IN may be one of those before it */
+        scope->n_scalars = i + 1;
+    }
+    return SABOT_OK;
+}
