@@ -255,6 +255,8 @@ void state_tables_observe(struct state_tables *tables, const struct state_observ
     tables->observer = *observer;
 }
 
+bool state_tables_are_observed(const struct state_tables *tables) { return tables->observer.declared != NULL; }
+
 void state_tables_restore_from(struct state_tables *tables, const struct state_source *source) {
     tables->source = *source;
 }

@@ -66,6 +66,7 @@ struct state_observer {
     sabot_status (*declared)(void *arg, const struct state_shape *shape, struct sabot_error *err);
 };
 void state_tables_observe(struct state_tables *tables, const struct state_observer *observer);
+bool state_tables_are_observed(const struct state_tables *tables);
 
 /* --- keyed access, vectorised */
 /* For n physical rows of `batch`, finds or inserts (namespace, keys of row). slots[i] gets the slot number of rows[i];

@@ -195,7 +195,8 @@ static sabot_status process_prepare(struct process *self, struct sabot_error *er
     SABOT_TRY(schemas_make(self, err));
     SABOT_TRY(window_progress_open(&self->progress, &self->own, &self->watermark_ms, err));
     SABOT_TRY(store_open_for(self, err));
-    return user_open(self, err);
+    /* the user's open() may do anything: it is for a job that runs */
+    return state_tables_are_observed(self->own.state) ? SABOT_OK : user_open(self, err);
 }
 
 /* When the clock has to call. */
@@ -608,6 +609,7 @@ const struct op_type op_process = {
     .on_complete = op_default_on_complete,
     .close = process_close,
     .on_time = process_on_time,
+    .declares_state = true,
     .stateful = true,
     .key_value_state = true,
 };
