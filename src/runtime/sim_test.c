@@ -4,6 +4,7 @@
 
 #include "base/env_sim.h"
 #include "base/log.h"
+#include "ops/process/process.h"
 #include "runtime/job_impl.h"
 #include "ops/specs.h"
 #include "tests/util/test_ops.h"
@@ -22,7 +23,84 @@
 #define MILLISECOND INT64_C(1000000)
 #define VIRTUAL_HOUR (INT64_C(3600) * 1000 * MILLISECOND)
 
-/* source -> filter [-> local window], hash -> window, (rebalance | gather) -> sink; everything that the seed
+/* --- a window as a process function: maps by window, a timer for each */
+enum { SUMS, COUNTS };
+static const struct sabot_process_state process_states[] = {
+    {.name = "sums", .kind = SABOT_MAP, .type = SABOT_BIGINT, .map_key = SABOT_BIGINT},
+    {.name = "counts", .kind = SABOT_MAP, .type = SABOT_BIGINT, .map_key = SABOT_BIGINT}};
+static const struct sabot_process_timer process_timers[] = {{.name = "end", .time = SABOT_EVENT_TIME, .many = true}};
+static const struct sabot_process_column process_inputs[] = {
+    {"key", "BIGINT"}, {"ts", "TIMESTAMP(3)"}, {"value", "BIGINT"}};
+static const struct sabot_process_column process_columns[] = {
+    {"window_end", "BIGINT"}, {"sum", "BIGINT"}, {"count", "BIGINT"}};
+
+static sabot_status map_add(struct sabot_process *process, int32_t state, int32_t key, int64_t window, int64_t delta,
+                            struct sabot_error *err) {
+    int64_t value = 0;
+    bool found;
+    SABOT_TRY(sabot_map_get(process, state, &key, &window, 1, &value, &found, err));
+    value = (found ? value : 0) + delta;
+    return sabot_map_put(process, state, &key, &window, 1, &value, err);
+}
+
+static sabot_status process_rows(void *size_ms, struct sabot_process *process, const struct sabot_process_call *call,
+                                 struct sabot_error *err) {
+    const int64_t size = *(const int64_t *)size_ms;
+    const struct ArrowArray *column = call->rows->children[2];
+    const int64_t *values = (const int64_t *)column->buffers[1] + column->offset;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        for (int32_t i = call->key_starts[k]; i < call->key_starts[k + 1]; i++) {
+            const int64_t end = call->times_ms[i] / size * size + size, fires = end - 1;
+            SABOT_TRY(map_add(process, SUMS, k, end, values[i], err));
+            SABOT_TRY(map_add(process, COUNTS, k, end, 1, err));
+            SABOT_TRY(sabot_timer_set(process, 0, &k, 1, &fires, err));
+        }
+    }
+    return SABOT_OK;
+}
+
+struct process_rows_out {
+    struct ArrowArray columns[3], *children[3];
+    const void *buffers[3][2], *none[1];
+    int64_t *values[3];
+};
+
+static void column_release(struct ArrowArray *array) { array->release = NULL; }
+static void rows_release(struct ArrowArray *array) {
+    struct process_rows_out *rows = array->private_data;
+    for (int c = 0; c < 3; c++) { free(rows->values[c]); }
+    free(rows);
+    array->release = NULL;
+}
+
+static sabot_status process_timer(void *size_ms, struct sabot_process *process, const struct sabot_process_call *call,
+                                  struct sabot_error *err) {
+    (void)size_ms;
+    const int32_t n = call->n_keys;
+    struct process_rows_out *rows = calloc(1, sizeof *rows);
+    struct ArrowArray array = {.length = n, .n_buffers = 1, .buffers = rows->none, .n_children = 3,
+                               .children = rows->children, .release = rows_release, .private_data = rows};
+    for (int c = 0; c < 3; c++) {
+        rows->values[c] = calloc((size_t)n + 1, sizeof(int64_t));
+        rows->buffers[c][1] = rows->values[c];
+        rows->columns[c] = (struct ArrowArray){.length = n, .n_buffers = 2, .buffers = rows->buffers[c],
+                                               .release = column_release};
+        rows->children[c] = &rows->columns[c];
+    }
+    int64_t *ends = rows->values[0];
+    for (int32_t k = 0; k < n; k++) { ends[k] = call->times_ms[k] + 1; }
+    bool *found = calloc((size_t)n + 1, sizeof *found);
+    sabot_status status = sabot_map_get(process, SUMS, NULL, ends, n, rows->values[1], found, err);
+    if (status == SABOT_OK) { status = sabot_map_get(process, COUNTS, NULL, ends, n, rows->values[2], found, err); }
+    if (status == SABOT_OK) { status = sabot_map_remove(process, SUMS, NULL, ends, n, err); }
+    if (status == SABOT_OK) { status = sabot_map_remove(process, COUNTS, NULL, ends, n, err); }
+    free(found);
+    if (status == SABOT_OK) { return sabot_emit(process, &array, NULL, err); }
+    rows_release(&array);
+    return status;
+}
+
+/* source -> filter [-> local window | key], hash -> window, (rebalance | gather) -> sink; everything that the seed
  * decides is drawn from `env` */
 struct world {
     struct env *env;
@@ -33,6 +111,10 @@ struct world {
     struct test_store store;
     struct schema *rows, *results, *partials;
     struct window_aggregate_options local, global; /* of the product's own windows */
+    struct process_function function;
+    struct process_options process;
+    struct process_key_options process_key;
+    struct schema *keyed;
     struct op_spec specs[5];
     const struct op_spec *chain[5];
     int32_t keys[1];
@@ -53,7 +135,38 @@ static void parallelism_draw(struct world *world) {
     world->options.channel_batches = draw(world, 1, 6);
 }
 
-/* The window of the tests, or the product's: in one phase, or one phase before and one behind the exchange. */
+/* A process function with state and timers. */
+static void process_make(struct world *world) {
+    static const int32_t first_column[] = {0};
+    const struct field out[] = {{"key", type_of(TYPE_INT64)}, {"window_end", type_of(TYPE_INT64)},
+                                {"sum", type_of(TYPE_INT64)}, {"count", type_of(TYPE_INT64)},
+                                {"rowtime", type_timestamp(3)}};
+    struct field keyed[4];
+    memcpy(keyed, world->rows->fields, 3 * sizeof *keyed);
+    keyed[3] = process_key_field(PROCESS_KEY_NUMBER);
+    schema_unref(world->results);
+    assert_int_equal(schema_new(out, 5, &world->results, NULL), SABOT_OK);
+    assert_int_equal(schema_new(keyed, 4, &world->keyed, NULL), SABOT_OK);
+    world->function = (struct process_function){
+        .name = "windows",
+        .definition = {.size = sizeof world->function.definition, .inputs = process_inputs, .n_inputs = 3,
+                       .columns = process_columns, .n_columns = 3, .states = process_states, .n_states = 2,
+                       .timers = process_timers, .n_timers = 1, .process = process_rows, .on_timer = process_timer,
+                       .user = &world->window.size_ms},
+        .inputs = world->rows->fields, .columns = world->results->fields + 1};
+    world->process = (struct process_options){
+        .function = &world->function, .rows = world->rows, .passed = first_column, .n_passed = 1,
+        .keys = first_column, .n_keys = 1, .time_column = 1};
+    world->process_key = (struct process_key_options){.keys = first_column, .n_keys = 1};
+    world->specs[2] = (struct op_spec){&op_process_key, &world->process_key, world->keyed, "key", "ProcessKey"};
+    world->specs[3] = (struct op_spec){&op_process, &world->process, world->results, "process", "Process[windows]"};
+    world->specs[4].output = world->results;
+    world->vertices[0].n_ops = 3;
+    world->keys[0] = 3;
+}
+
+/* The window of the tests; the product's, in one phase, or one phase before and one behind the exchange; or a process
+ * function. */
 static void windows_draw(struct world *world) {
     static const struct aggregate_call calls[] = {
         {.kind = AGGREGATE_SUM, .argument = 2, .filter = -1, .type = {.kind = TYPE_INT64, .nullable = true}},
@@ -61,8 +174,12 @@ static void windows_draw(struct world *world) {
     };
     static const enum window_property properties[] = {WINDOW_END};
     static const int32_t columns[] = {0, 3, 1, 2}, first_column[] = {0};
-    const int32_t kind = draw(world, 0, 2);
+    const int32_t kind = draw(world, 0, 3);
     if (kind == 0) { return; }
+    if (kind == 3) {
+        process_make(world);
+        return;
+    }
     world->local = (struct window_aggregate_options){
         .window = {.kind = WINDOW_TUMBLE, .size_ms = world->window.size_ms, .slide_ms = world->window.size_ms,
                    .time_column = 1},
@@ -125,6 +242,7 @@ static void world_clear(struct world *world) {
     schema_unref(world->rows);
     schema_unref(world->results);
     schema_unref(world->partials);
+    schema_unref(world->keyed);
     env_sim_free(world->env);
 }
 
@@ -206,7 +324,7 @@ static void crashes_run(uint64_t seed, bool late) {
     struct world world;
     world_init(&world, seed ^ (late ? 0x1A7Eu : 0xC4A5u));
     world.seed = seed;
-    if (late && world.specs[3].type == &test_window_op) { /* which judges no row late */
+    if (late && world.specs[3].type != &op_window_aggregate) { /* which judge no row late */
         world_clear(&world);
         return;
     }
