@@ -38,7 +38,7 @@ static json_hit_kind kind_of(const element &value) {
          : value.is_null() ? JSON_HIT_NULL : JSON_HIT_SCALAR;
 }
 
-static void find(json_path_reader *reader, const char *text, size_t size, const json_steps *steps, bool with_text,
+static void find(json_path_reader *reader, const char *text, size_t size, const json_steps *steps, json_text form,
                  json_hit *hit) {
     element root;
     if (reader->parser.parse(text, size).get(root)) { return; }
@@ -58,13 +58,13 @@ static void find(json_path_reader *reader, const char *text, size_t size, const 
         found.swap(next);
     }
     if (found.empty() && !many) {
-        hit->kind = steps->strict ? JSON_HIT_ERROR : JSON_HIT_EMPTY;
+        hit->kind = steps->lax ? JSON_HIT_EMPTY : JSON_HIT_ERROR;
         return;
     }
     hit->kind = many ? JSON_HIT_ARRAY : kind_of(found[0]);
-    if (!with_text) { return; }
+    if (form == JSON_TEXT_NONE) { return; }
     std::string_view plain;
-    if (!many && !found[0].get_string().get(plain)) {
+    if (!many && form == JSON_TEXT_PLAIN && !found[0].get_string().get(plain)) {
         reader->text.assign(plain);
     } else if (!many) {
         reader->text = simdjson::minify(found[0]);
@@ -80,16 +80,16 @@ static void find(json_path_reader *reader, const char *text, size_t size, const 
     hit->size = reader->text.size();
 }
 
-bool json_path_find(json_path_reader *reader, const char *text, size_t size, const json_steps *steps, bool with_text,
+bool json_path_find(json_path_reader *reader, const char *text, size_t size, const json_steps *steps, json_text form,
                     json_hit *hit) {
-    *hit = json_hit{JSON_HIT_ERROR, "", 0};
+    *hit = json_hit{steps->lax ? JSON_HIT_EMPTY : JSON_HIT_ERROR, "", 0};
     try {
-        find(reader, text, size, steps, with_text, hit);
+        find(reader, text, size, steps, form, hit);
         return true;
     } catch (const std::bad_alloc &) {
         return false;
     } catch (const simdjson::simdjson_error &) {
-        hit->kind = JSON_HIT_ERROR;
+        hit->kind = steps->lax ? JSON_HIT_EMPTY : JSON_HIT_ERROR;
         return true;
     }
 }

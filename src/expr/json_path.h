@@ -22,14 +22,14 @@ struct json_step {
 struct json_steps {
     struct json_step steps[JSON_PATH_STEPS_MAX];
     int32_t n;
-    bool strict; /* what is missing is an error, else empty */
+    bool lax; /* what is missing or no JSON is empty, else an error */
 };
 
 enum json_hit_kind {
-    JSON_HIT_ERROR, /* no JSON, or missing in strict mode */
+    JSON_HIT_ERROR, /* no JSON, or missing, unless the path is lax */
     JSON_HIT_EMPTY, /* nothing there */
     JSON_HIT_NULL,
-    JSON_HIT_SCALAR, /* text: a string without quotes and escapes, else as in JSON */
+    JSON_HIT_SCALAR,
     JSON_HIT_OBJECT, /* text: JSON without blanks */
     JSON_HIT_ARRAY
 };
@@ -40,12 +40,18 @@ struct json_hit {
     size_t size;
 };
 
+enum json_text {
+    JSON_TEXT_NONE,  /* only the kind is wanted */
+    JSON_TEXT_PLAIN, /* a string without quotes and escapes, else as in JSON */
+    JSON_TEXT_JSON
+};
+
 struct json_path_reader;
 struct json_path_reader *json_path_reader_new(void); /* NULL: no memory */
 void json_path_reader_free(struct json_path_reader *reader);
-/* with_text false: only the kind is wanted. False: no memory. */
+/* False: no memory. */
 bool json_path_find(struct json_path_reader *reader, const char *text, size_t size, const struct json_steps *steps,
-                    bool with_text, struct json_hit *hit);
+                    enum json_text form, struct json_hit *hit);
 
 #ifdef __cplusplus
 }

@@ -655,9 +655,11 @@ bool aggregate_kind_of(const char *name, enum aggregate_kind *kind) {
 
 /* Flink's aggregates that have no operator here yet. */
 static const char *const aggregates_to_come[] = {
-    "COLLECT", "SUM0", "JSON_OBJECTAGG", "JSON_ARRAYAGG",
+    "COLLECT", "SUM0",
     "PERCENTILE", "REGR_COUNT", "COVAR_POP", "COVAR_SAMP", NULL,
 };
+/* Made of LISTAGG. */
+static const char *const json_aggregates[] = {"JSON_OBJECTAGG", "JSON_ARRAYAGG", NULL};
 /* Made of sums. */
 static const char *const deviations[] = {"VAR_POP",  "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP",
                                          "VARIANCE", "STDDEV",   NULL};
@@ -675,7 +677,7 @@ static bool call_is_aggregate(const struct sql_call *of) {
     enum aggregate_kind kind = 0;
     return !of->over && of->name.count == 1 &&
            (aggregate_kind_of(name_of(of), &kind) || is_any_of(name_of(of), aggregates_to_come) ||
-            is_any_of(name_of(of), deviations));
+            is_any_of(name_of(of), deviations) || is_any_of(name_of(of), json_aggregates));
 }
 
 bool has_aggregate(const struct sql_expr *expr) {
@@ -737,8 +739,8 @@ sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *exp
     return SABOT_OK;
 }
 
-static sabot_status add_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
-                                struct expr **out, struct sabot_error *err) {
+sabot_status bind_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
+                          struct expr **out, struct sabot_error *err) {
     struct grouping *grouping = in->grouping;
     int32_t at = 0;
     for (; at < grouping->n_calls; at++) {
@@ -852,10 +854,10 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
     }
     if (kind == AGGREGATE_LISTAGG || kind == AGGREGATE_ARRAY_AGG) {
         SABOT_TRY(bind_list_aggregate(&inner, expr, &pending, err));
-        return add_pending(in, pending, expr->span, out, err);
+        return bind_pending(in, pending, expr->span, out, err);
     }
     SABOT_TRY(aggregate_type(pending.kind, expr, pending.argument, true, &pending.type, err));
-    return add_pending(in, pending, expr->span, out, err);
+    return bind_pending(in, pending, expr->span, out, err);
 }
 
 static sabot_status binary(const struct expr_scope *in, const char *name, struct expr *a, struct expr *b,
@@ -896,9 +898,9 @@ static sabot_status bind_deviation(const struct expr_scope *in, const struct sql
     sum.type = type_nullable(real);
     struct pending_call square = sum;
     SABOT_TRY(binary(in, "*", sum.argument, sum.argument, expr->span, &square.argument, err));
-    SABOT_TRY(add_pending(in, sum, expr->span, &total, err));
-    SABOT_TRY(add_pending(in, square, expr->span, &squares, err));
-    SABOT_TRY(add_pending(in, number, expr->span, &count, err));
+    SABOT_TRY(bind_pending(in, sum, expr->span, &total, err));
+    SABOT_TRY(bind_pending(in, square, expr->span, &squares, err));
+    SABOT_TRY(bind_pending(in, number, expr->span, &count, err));
     SABOT_TRY(expr_cast(arena_of(in), count, real, false, span_of(expr->span), &count, err));
     SABOT_TRY(expr_literal(arena_of(in), real, &(double){1}, span_of(expr->span), &one, err));
     SABOT_TRY(expr_literal(arena_of(in), real, &(double){0}, span_of(expr->span), &zero, err));
@@ -1000,9 +1002,19 @@ static sabot_status bind_scalar_call(const struct expr_scope *in, const struct s
     return call(in, name, args, (int32_t)of->args.count, expr->span, out, err);
 }
 
-static bool json_clauses_are_default(const struct sql_json *json) {
-    return json->on_empty <= SQL_JSON_NULL && json->on_error <= SQL_JSON_NULL && !json->default_on_empty &&
-           !json->default_on_error && json->wrapper <= SQL_JSON_WITHOUT_WRAPPER && json->nulls == 0;
+/* JSON_OBJECTAGG and JSON_ARRAYAGG. */
+static sabot_status bind_json_aggregate_call(const struct expr_scope *in, const struct sql_expr *expr,
+                                             struct expr **out, struct sabot_error *err) {
+    struct pending_call pending = {.kind = AGGREGATE_LISTAGG};
+    if (in->in_aggregate || !in->grouping) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s",
+                        name_of(&expr->call), in->clause);
+    }
+    struct expr_scope inner = *in;
+    inner.in_aggregate = true;
+    inner.clause = "an aggregate";
+    if (expr->call.filter) { SABOT_TRY(bind_condition(&inner, expr->call.filter, &pending.filter, err)); }
+    return bind_json_aggregate(in, expr, &pending, out, err);
 }
 
 static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
@@ -1023,6 +1035,9 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
     if (!is_user && of->name.count == 1 && is_any_of(name_of(of), deviations)) {
         return bind_deviation(in, expr, out, err);
     }
+    if (!is_user && of->name.count == 1 && is_any_of(name_of(of), json_aggregates)) {
+        return bind_json_aggregate_call(in, expr, out, err);
+    }
     if (!is_user && of->name.count == 1 && is_grouping_function(name_of(of))) {
         return bind_grouping_function(in, expr, out, err);
     }
@@ -1033,20 +1048,14 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span,
                         "%s makes windows: it stands in FROM or in GROUP BY, not in %s", name_of(of), in->clause);
     }
-    if (of->json && !json_clauses_are_default(of->json)) {
-        return SQL_FAIL(
-            err, SABOT_ERR_UNSUPPORTED, expr->span,
-            "the ON EMPTY, ON ERROR, WRAPPER and NULL clauses of %s can't be used yet, but for NULL ON EMPTY "
-            "NULL ON ERROR",
-            name_of(of));
+    static const char *const json_paths[] = {"JSON_VALUE", "JSON_QUERY", "JSON_EXISTS", NULL};
+    static const char *const json_entries[] = {"JSON_OBJECT", "JSON_ARRAY", NULL};
+    if (!is_user && is_any_of(name_of(of), json_entries)) { return bind_json_entries_call(in, expr, out, err); }
+    if (!is_user && is_any_of(name_of(of), json_paths)) { return bind_json_path_call(in, expr, out, err); }
+    if (of->json) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s takes no clauses of JSON functions", name_of(of));
     }
-    SABOT_TRY(bind_scalar_call(in, expr, out, err));
-    if (of->json && of->json->returning) {
-        struct type type;
-        SABOT_TRY(bind_type(arena_of(in), of->json->returning, &type, err));
-        return expr_cast(arena_of(in), *out, type, true, span_of(expr->span), out, err);
-    }
-    return SABOT_OK;
+    return bind_scalar_call(in, expr, out, err);
 }
 
 static sabot_status bind_constructor(const struct expr_scope *in, const char *name, const struct sql_expr *expr,

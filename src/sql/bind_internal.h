@@ -194,6 +194,18 @@ sabot_status bind_unnest(struct binder *binder, const struct scope *left, const 
 sabot_status bind_unnest_join(struct binder *binder, const struct sql_table *join, const struct scope *left,
                               struct scope *out, struct sabot_error *err);
 
+/* JSON functions (bind_json.c): JSON_VALUE, JSON_QUERY, JSON_EXISTS with clauses; JSON_OBJECT, JSON_ARRAY;
+ * JSON_OBJECTAGG, JSON_ARRAYAGG, of which `pending` has the filter. */
+sabot_status bind_json_path_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                 struct sabot_error *err);
+sabot_status bind_json_entries_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                    struct sabot_error *err);
+sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr,
+                                 struct pending_call *pending, struct expr **out, struct sabot_error *err);
+/* The column that stands for an aggregate call until the aggregation is built. */
+sabot_status bind_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
+                          struct expr **out, struct sabot_error *err);
+
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,
                         struct sabot_error *err);

@@ -281,8 +281,8 @@ static sabot_status in_item(struct binder *binder, const struct scope *scope, co
     return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "IN compares 1 value with a subquery of %d columns", n_items);
 }
 
-/* Where nothing was equal: FALSE of no rows, NULL if a NULL is compared, else FALSE. At `counts` of joined stand COUNT(*)
- * and COUNT(item). */
+/* Where nothing was equal: FALSE of no rows, NULL if a NULL is compared, else FALSE. At `counts` of joined stand
+ * COUNT(*) and COUNT(item). */
 static sabot_status unknown_or_false(struct binder *binder, const struct plan *joined, int32_t counts,
                                      struct expr *found, struct expr *operand, struct source_span span,
                                      struct expr **out, struct sabot_error *err) {

@@ -1,8 +1,8 @@
 /* Cells that keep every value of a group, in the order of arrival: LISTAGG, ARRAY_AGG.
  *
  * The state column is BINARY: for each value its size (4 bytes, little-endian; all ones: NULL) and its bytes, a
- * string's or those of the fixed-width value. So it takes values back (the first that is equal), and lists are merged end to
- * end. */
+ * string's or those of the fixed-width value. So it takes values back (the first that is equal), and lists are merged
+ * end to end. */
 #ifndef OPS_AGGREGATE_LIST_CELL_H
 #define OPS_AGGREGATE_LIST_CELL_H
 

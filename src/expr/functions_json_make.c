@@ -1,0 +1,242 @@
+/* Functions that write JSON: JSON_STRING, JSON_OBJECT, JSON_ARRAY, JSON_QUOTE, JSON_UNQUOTE.
+ *
+ * JSON_OBJECT and JSON_ARRAY get a text of letters before their arguments (sql/bind_json.c): n NULL ON NULL or a ABSENT
+ * ON NULL, then one letter per value: j it is JSON already (a nested call), v any other. */
+#include "base/text.h"
+#include "expr/json_path.h"
+#include "expr/signature.h"
+
+#include <stdlib.h>
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static void add_quoted(struct text *out, const char *data, size_t size) {
+    text_append(out, "\"", 1);
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)data[i];
+        const char *const special = c < 128 && c ? strchr("\"\"\\\\\bb\ff\nn\rr\tt", c) : NULL;
+        if (special && (c == '"' || c == '\\' || c < 32)) {
+            const char escaped[2] = {'\\', c == '"' || c == '\\' ? (char)c : special[1]};
+            text_append(out, escaped, 2);
+        } else if (c < 32) {
+            text_format(out, "\\u%04x", c);
+        } else {
+            text_append(out, data + i, 1);
+        }
+    }
+    text_append(out, "\"", 1);
+}
+
+static sabot_status add_value(const struct column *column, int64_t row, struct type type, struct text *out,
+                              struct sabot_error *err);
+
+/* As CAST(.. AS STRING), quoted where it is no number and no BOOLEAN. */
+static sabot_status add_printed(const struct column *column, int64_t row, struct type type, struct text *out,
+                                struct sabot_error *err) {
+    const struct text_options options = {.null_text = "null"};
+    const bool bare = type_is_numeric(type) || type.kind == TYPE_BOOL;
+    struct text text = {0};
+    const sabot_status status = column_print(column, row, type, &options, &text, err);
+    if (status == SABOT_OK && bare) {
+        text_append(out, text_string(&text), text.size);
+    } else if (status == SABOT_OK) {
+        const bool is_timestamp = type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ;
+        if (is_timestamp && text.size > 10) { text.data[10] = 'T'; } /* ISO 8601 */
+        if (type.kind == TYPE_TIMESTAMP_LTZ) { text_append(&text, "Z", 1); }
+        add_quoted(out, text_string(&text), text.size);
+    }
+    text_clear(&text);
+    return status;
+}
+
+static sabot_status add_row(const struct column *column, int64_t row, struct type type, struct text *out,
+                            struct sabot_error *err) {
+    text_append(out, "{", 1);
+    for (int32_t i = 0; i < type.n_fields; i++) {
+        if (i > 0) { text_append(out, ",", 1); }
+        add_quoted(out, type.fields[i].name, strlen(type.fields[i].name));
+        text_append(out, ":", 1);
+        SABOT_TRY(add_value(column->children[i], column_at(column, row), type.fields[i].type, out, err));
+    }
+    text_append(out, "}", 1);
+    return SABOT_OK;
+}
+
+static sabot_status add_list(const struct column *column, int64_t row, struct type type, struct text *out,
+                             struct sabot_error *err) {
+    const int32_t *offsets = (const int32_t *)column->values + column_at(column, row);
+    const bool is_map = type.kind == TYPE_MAP;
+    const struct column *child = column->children[0];
+    text_append(out, is_map ? "{" : "[", 1);
+    for (int32_t i = offsets[0]; i < offsets[1]; i++) {
+        if (i > offsets[0]) { text_append(out, ",", 1); }
+        if (!is_map) {
+            SABOT_TRY(add_value(child, i, type.fields[0].type, out, err));
+            continue;
+        }
+        struct text key = {0};
+        const struct text_options options = {.null_text = "null"};
+        const sabot_status status = column_print(child->children[0], i, type.fields[0].type, &options, &key, err);
+        if (status == SABOT_OK) { add_quoted(out, text_string(&key), key.size); }
+        text_clear(&key);
+        SABOT_TRY(status);
+        text_append(out, ":", 1);
+        SABOT_TRY(add_value(child->children[1], i, type.fields[1].type, out, err));
+    }
+    text_append(out, is_map ? "}" : "]", 1);
+    return SABOT_OK;
+}
+
+static void add_base64(struct text *out, const unsigned char *data, size_t size) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    text_append(out, "\"", 1);
+    for (size_t i = 0; i < size; i += 3) {
+        const size_t left = size - i;
+        const uint32_t bits = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                              (left > 2 ? data[i + 2] : 0);
+        const char four[4] = {digits[bits >> 18 & 63], digits[bits >> 12 & 63],
+                              left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+        text_append(out, four, 4);
+    }
+    text_append(out, "\"", 1);
+}
+
+static sabot_status add_value(const struct column *column, int64_t row, struct type type, struct text *out,
+                              struct sabot_error *err) {
+    if (type.kind == TYPE_NULL || column_is_null(column, row)) {
+        text_append(out, "null", 4);
+        return SABOT_OK;
+    }
+    if (type.kind == TYPE_ARRAY || type.kind == TYPE_MAP) { return add_list(column, row, type, out, err); }
+    if (type.kind == TYPE_ROW) { return add_row(column, row, type, out, err); }
+    if (type.kind != TYPE_STRING && type.kind != TYPE_BINARY) { return add_printed(column, row, type, out, err); }
+    const struct string_view *view = (const struct string_view *)column->values + column_at(column, row);
+    if (type.kind == TYPE_BINARY) {
+        add_base64(out, (const unsigned char *)string_view_data(view), view->size);
+    } else {
+        add_quoted(out, string_view_data(view), view->size);
+    }
+    return SABOT_OK;
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
+
+static sabot_status put_text(struct kernel_call *call, int32_t row, struct text *text, struct sabot_error *err) {
+    if (text->failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text"); }
+    const sabot_status status = put_string(call, row, text_string(text), text->size, err);
+    text->size = 0;
+    return status;
+}
+
+static sabot_status string_kernel(struct kernel_call *call, struct sabot_error *err) {
+    struct text text = {0};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < call->n_rows && status == SABOT_OK; i++) {
+        const int32_t row = kernel_row(call, i);
+        status = add_value(call->args[0], row, call->expr->args[0]->type, &text, err);
+        if (status == SABOT_OK) { status = put_text(call, row, &text, err); }
+    }
+    text_clear(&text);
+    return status;
+}
+
+/* Argument `arg` as a value of an object or array. */
+static sabot_status add_argument(const struct kernel_call *call, int32_t arg, int32_t row, char form, struct text *out,
+                                 struct sabot_error *err) {
+    if (form == 'j' && !column_is_null(call->args[arg], row)) {
+        const struct slice json = arg_string(call, arg, row);
+        text_append(out, json.data, json.size);
+        return SABOT_OK;
+    }
+    return add_value(call->args[arg], row, call->expr->args[arg]->type, out, err);
+}
+
+/* forms: see the head of the file; `step` arguments make one entry, of which the last is the value. */
+static sabot_status add_entries(const struct kernel_call *call, int32_t row, const char *forms, int32_t step,
+                                struct text *out, struct sabot_error *err) {
+    bool first = true;
+    text_append(out, step == 2 ? "{" : "[", 1);
+    for (int32_t at = 1; at + step <= call->n_args; at += step) {
+        const int32_t value = at + step - 1;
+        if (forms[0] == 'a' && column_is_null(call->args[value], row)) { continue; }
+        if (!first) { text_append(out, ",", 1); }
+        first = false;
+        if (step == 2) {
+            if (column_is_null(call->args[at], row)) {
+                return SABOT_FAIL(err, SABOT_ERR_DATA, "a key of JSON_OBJECT is NULL");
+            }
+            const struct slice key = arg_string(call, at, row);
+            add_quoted(out, key.data, key.size);
+            text_append(out, ":", 1);
+        }
+        SABOT_TRY(add_argument(call, value, row, forms[1 + (at - 1) / step], out, err));
+    }
+    text_append(out, step == 2 ? "}" : "]", 1);
+    return SABOT_OK;
+}
+
+static sabot_status entries_kernel(struct kernel_call *call, struct sabot_error *err) {
+    const int32_t step = call->expr->function->name[5] == 'O' ? 2 : 1;
+    struct text text = {0};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < call->n_rows && status == SABOT_OK; i++) {
+        const int32_t row = kernel_row(call, i);
+        status = add_entries(call, row, call->expr->bound, step, &text, err);
+        if (status == SABOT_OK) { status = put_text(call, row, &text, err); }
+    }
+    text_clear(&text);
+    return status;
+}
+
+static void reader_free(void *scratch) { json_path_reader_free(scratch); }
+
+/* What is no JSON string stays as it is. */
+static sabot_status unquote_kernel(struct kernel_call *call, struct sabot_error *err) {
+    static const struct json_steps root = {.n = 0};
+    if (!call->scratch) {
+        call->scratch = json_path_reader_new();
+        call->scratch_free = reader_free;
+    }
+    FOR_ROWS(call, row, {
+        const struct slice text = arg_string(call, 0, row);
+        struct json_hit hit = {.kind = JSON_HIT_ERROR};
+        const bool quoted = text.size > 1 && text.data[0] == '"' && text.data[text.size - 1] == '"';
+        if (quoted && (!call->scratch ||
+                       !json_path_find(call->scratch, text.data, text.size, &root, JSON_TEXT_PLAIN, &hit))) {
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text");
+        }
+        const bool found = hit.kind == JSON_HIT_SCALAR;
+        SABOT_TRY(put_string(call, row, found ? hit.text : text.data, found ? hit.size : text.size, err));
+    })
+    return SABOT_OK;
+}
+
+/* ---- binding ----------------------------------------------------------------------------------------------------- */
+
+sabot_status bind_json_text(const struct function *function, struct function_binding *binding,
+                            struct sabot_error *err) {
+    static const struct signature signatures[] = {
+        {"JSON_STRING", "A", 'S', false, string_kernel},
+        {"JSON_QUOTE", "S", 'S', false, string_kernel},
+        {"JSON_UNQUOTE", "S", 'S', false, unquote_kernel},
+    };
+    return BIND_SIGNATURE(function, binding, signatures, err);
+}
+
+sabot_status bind_json_entries(const struct function *function, struct function_binding *binding,
+                               struct sabot_error *err) {
+    const void *value = NULL;
+    const bool is_object = function->name[5] == 'O';
+    if (!binding_constant(binding, 0, &value) || !value || (is_object && binding->n_args % 2 == 0)) {
+        return binding_refuse(function, binding, err);
+    }
+    const struct slice forms = slice_of(value);
+    binding->bound = arena_copy(binding->arena, forms.data, forms.size);
+    if (!binding->bound) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the query is too big"); }
+    for (int32_t i = 1; is_object && i < binding->n_args; i += 2) {
+        SABOT_TRY(binding_expect(function, binding, i, type_of(TYPE_STRING), err));
+    }
+    binding->result = type_not_null(type_of(TYPE_STRING));
+    binding->kernel = entries_kernel;
+    return SABOT_OK;
+}
