@@ -1,6 +1,7 @@
 /* The memory accountant and reference-counted buffers. */
 #include "base/memory.h"
 
+#include "base/large.h"
 #include "base/spill.h"
 
 #include <assert.h>
@@ -17,6 +18,8 @@ void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_
     atomic_init(&pool->used, 0);
     atomic_init(&pool->peak, 0);
 }
+
+static const char *owner_of(const struct memory_pool *pool) { return pool->name ? pool->name : "memory"; }
 
 static void pool_give_back(struct memory_pool *pool, const struct memory_pool *end, int64_t bytes) {
     for (; pool != end; pool = pool->parent) { atomic_fetch_sub_explicit(&pool->used, bytes, memory_order_relaxed); }
@@ -113,6 +116,7 @@ static struct block_cache *cache_of_thread(void) {
 #endif
 
 static void *block_take(size_t size, int class_index) {
+    if (large_is(size)) { return large_new(size); }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
     if (cache && cache->first[class_index]) {
         struct cached_block *block = cache->first[class_index];
@@ -125,6 +129,10 @@ static void *block_take(size_t size, int class_index) {
 }
 
 static void block_give(void *block, size_t size, int class_index) {
+    if (large_is(size)) {
+        large_free(block, size);
+        return;
+    }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
     if (!cache || cache->count[class_index] >= CACHE_BLOCKS_MAX || cache->bytes + size > CACHE_BYTES_MAX) {
         free(block);
@@ -146,20 +154,32 @@ sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, str
     const size_t rounded = size_rounded(size, &class_index);
     SABOT_TRY(memory_charge(pool, (int64_t)rounded, err));
     *out = block_take(rounded, class_index);
-    if (!*out) {
-        memory_charge(pool, -(int64_t)rounded, NULL);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "%s: the system has no %zu bytes left",
-                          pool->name ? pool->name : "memory", rounded);
+    if (*out) { return SABOT_OK; }
+    memory_charge(pool, -(int64_t)rounded, NULL);
+    return SABOT_FAIL(err, SABOT_ERR_MEMORY, "%s: the system has no %zu bytes left", owner_of(pool), rounded);
+}
+
+/* From one large block to another: pages move, not their bytes. */
+static sabot_status resize_large(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                                 struct sabot_error *err) {
+    const int64_t more = (int64_t)new_size - (int64_t)old_size;
+    SABOT_TRY(memory_charge(pool, more, err));
+    void *resized = large_resize(*block, old_size, new_size);
+    if (!resized) {
+        memory_charge(pool, -more, NULL);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "%s: the system has no %zu bytes left", owner_of(pool), new_size);
     }
+    *block = resized;
     return SABOT_OK;
 }
 
 sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
                            struct sabot_error *err) {
-    int old_class, new_class;
-    if (new_size <= (size_t)INT64_MAX / 2 && *block &&
-        size_rounded(old_size, &old_class) == size_rounded(new_size, &new_class)) {
-        return SABOT_OK;
+    if (*block && new_size <= (size_t)INT64_MAX / 2) {
+        int old_class, new_class;
+        const size_t from = size_rounded(old_size, &old_class), to = size_rounded(new_size, &new_class);
+        if (from == to) { return SABOT_OK; }
+        if (large_is(from) && large_is(to)) { return resize_large(pool, block, from, to, err); }
     }
     void *moved;
     SABOT_TRY(memory_alloc(pool, new_size, &moved, err));
@@ -208,13 +228,11 @@ static bool is_on_disk(const struct memory_pool *pool, const void *block, size_t
     return pool->spill && size >= SPILL_BLOCK_MIN && spill_has(pool->spill, block);
 }
 
-static const char *owner_of(const struct memory_pool *pool) { return pool->name ? pool->name : "memory"; }
-
 sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
                                 struct sabot_error *err) {
     if (goes_to_disk(pool, size)) { return spill_block_new(pool->spill, owner_of(pool), size, out, err); }
     SABOT_TRY(memory_alloc(pool, size, out, err));
-    if (zeroed) { memset(*out, 0, size); }
+    if (zeroed && !large_is(size)) { memset(*out, 0, size); } /* the system gives out large blocks zeroed */
     return SABOT_OK;
 }
 

@@ -46,6 +46,37 @@ static void blocks_are_aligned_and_given_back(void **state) {
     }
 }
 
+/* From malloc to the system's pages and back: contents stay, what is charged is what is held, new state is zero. */
+static void large_blocks_grow_and_shrink(void **state) {
+    (void)state;
+    static const size_t sizes[] = {1000, 1500000, 3000000, 9000000, 40000000, 2500000, 100000};
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, 64000000);
+    void *block;
+    assert_int_equal(memory_alloc(&pool, sizes[0], &block, NULL), SABOT_OK);
+    for (size_t at = 0; at < sizes[0]; at++) { ((uint8_t *)block)[at] = (uint8_t)(at * 7); }
+    for (size_t i = 0; i + 1 < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(memory_resize(&pool, &block, sizes[i], sizes[i + 1], NULL), SABOT_OK);
+        assert_in_range(pool.used, sizes[i + 1], sizes[i + 1] * 5 / 4 + 64);
+        assert_int_equal((uintptr_t)block % 64, 0);
+        ((uint8_t *)block)[sizes[i + 1] - 1] = 1;
+        for (size_t at = 0; at < sizes[0] - 1; at++) { assert_int_equal(((uint8_t *)block)[at], (uint8_t)(at * 7)); }
+        struct sabot_error err = {0};
+        assert_int_equal(memory_resize(&pool, &block, sizes[i + 1], 80000000, &err), SABOT_ERR_MEMORY);
+        assert_non_null(strstr(err.message, "limit")); /* and the block is as it was */
+    }
+    memory_free(&pool, block, 100000);
+    assert_int_equal(pool.used, 0);
+    for (size_t size = 1000; size < 20000000; size *= 7) {
+        uint8_t *zeros;
+        assert_int_equal(memory_alloc_state(&pool, size, true, (void **)&zeros, NULL), SABOT_OK);
+        for (size_t at = 0; at < size; at++) { assert_int_equal(zeros[at], 0); }
+        memset(zeros, 1, size);
+        memory_free_state(&pool, zeros, size);
+    }
+    assert_int_equal(pool.used, 0);
+}
+
 static void resize_keeps_the_contents(void **state) {
     (void)state;
     struct memory_pool pool;
@@ -109,6 +140,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(charges_count_in_every_pool_up_to_the_root),
         cmocka_unit_test(blocks_are_aligned_and_given_back),
+        cmocka_unit_test(large_blocks_grow_and_shrink),
         cmocka_unit_test(resize_keeps_the_contents),
         cmocka_unit_test(wrapped_memory_is_released_once_by_the_last_reference),
         cmocka_unit_test(text_grows_and_stays_terminated),
