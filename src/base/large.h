@@ -1,7 +1,7 @@
 /* Large blocks straight from the system: zero bytes at first, and grown without a copy.
  *
- * State doubles as it grows. From malloc each doubling is a copy into fresh pages, each of them a fault (up to half of the
- * time of a join or a top-N that was filling its state); here pages keep their contents and only new ones are faulted in.
+ * State doubles as it grows. From malloc each doubling is a copy into fresh pages, each of them a fault (up to half of
+ * the time of a join or a top-N that was filling its state); here pages keep their contents, and only new ones fault.
  * No huge pages: docs/decisions/0028 says why. */
 #ifndef BASE_LARGE_H
 #define BASE_LARGE_H

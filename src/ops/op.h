@@ -89,6 +89,9 @@ struct op_type {
     /* One of several inputs has come to its end (not: was stopped), which a restored job finds there again: no more
      * rows come from it. Not while it is busy. NULL: it does not care. */
     void (*on_input_end)(struct op *op, int32_t input);
+    /* Of several inputs, the one whose rows are wanted next; -1: any. *waits: rather none than another's (an input
+     * whose rows wait must not hold up those that are waited for). Not asked while barriers come in. NULL: any. */
+    int32_t (*next_input)(const struct op *op, bool *waits);
     /* Goes on with what was interrupted; called while busy and the output is not full. Also called at
      * context.latency_target intervals where wants_ticks is set (then busy need not be set). */
     sabot_status (*resume)(struct op *op, struct op_out *out, struct sabot_error *err);

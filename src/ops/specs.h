@@ -180,6 +180,7 @@ struct join_options {
      * passes its end. -1 = no window join. */
     int32_t left_window_end, right_window_end;
     int64_t ttl_ms; /* regular joins: 0 = for ever */
+    bool batch;     /* both inputs end, and nobody waits for rows before: the smaller one goes first */
 };
 
 /* rank: ROW_NUMBER() OVER (PARTITION BY keys ORDER BY ...) <= limit, and deduplication (limit 1). Output: input

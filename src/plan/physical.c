@@ -596,6 +596,7 @@ static sabot_status build_join(struct physical_plan *plan, const struct plan *no
         .left_window_end = window ? node->join.left_window_end : -1,
         .right_window_end = window ? node->join.right_window_end : -1,
         .ttl_ms = interval || window ? 0 : plan->options.state_ttl_ms,
+        .batch = plan->options.batch && node->bounded,
     };
     SABOT_TRY(copy_schema(plan, node->inputs[0]->schema, &options->left, err));
     SABOT_TRY(copy_schema(plan, node->inputs[1]->schema, &options->right, err));

@@ -12,6 +12,7 @@ struct physical_options {
     bool keeps_exchanges;          /* with parallelism 1 the vertices and edges are those of a larger one: a checkpoint
                                       that the job starts from has rows on them */
     bool two_phase;                /* aggregate before the exchange where that is possible */
+    bool batch;                    /* what ends is read whole before anybody looks at results */
     int64_t state_ttl_ms;          /* of state that no window or interval ends; 0 = for ever */
     bool late_ledger;              /* late rows themselves are wanted, so they must reach the judge of lateness */
     int64_t idle_timeout_ns;

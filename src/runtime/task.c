@@ -405,17 +405,37 @@ static sabot_status input_take(struct task *task, int32_t index, struct channel_
     return SABOT_OK;
 }
 
-/* The next event from the channels, in turn, so that none starves; false: nothing there. */
-static bool input_next(struct task *task, int32_t *index, struct channel_item *item) {
+/* The input that the operator wants to read next; -1: any. A barrier must find its way through all channels, and
+ * sources that wait for each other's event time must all be read. */
+static int32_t input_wanted(const struct task *task, bool *waits) {
+    const struct op_type *type = task->ops[0].spec->type;
+    *waits = false;
+    if (!type->next_input || task->aligner.n_arrived > 0 || task->overtake.id != BARRIER_NONE ||
+        task->job->options.alignment_max_drift_ms > 0) {
+        return -1;
+    }
+    return type->next_input(task->ops[0].op, waits);
+}
+
+/* The next event from the channels of an input (-1: of any), in turn, so that none starves; false: nothing there. */
+static bool input_pop(struct task *task, int32_t input, int32_t *index, struct channel_item *item) {
     for (int32_t i = 0; i < task->n_inputs; i++) {
         int32_t at = task->next_input + i;
         at = at >= task->n_inputs ? at - task->n_inputs : at;
+        if (input >= 0 && task->inputs[at].input != input) { continue; }
         if (barrier_blocks(&task->aligner, at) || !channel_pop(task->inputs[at].channel, item)) { continue; }
         *index = at;
         task->next_input = at + 1 == task->n_inputs ? 0 : at + 1;
         return true;
     }
     return false;
+}
+
+static bool input_next(struct task *task, int32_t *index, struct channel_item *item) {
+    bool waits;
+    const int32_t wanted = input_wanted(task, &waits);
+    if (wanted >= 0 && input_pop(task, wanted, index, item)) { return true; }
+    return !waits && input_pop(task, -1, index, item);
 }
 
 /* Keeps this source from running ahead of the slowest of the job's sources by more than the drift. */

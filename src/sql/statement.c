@@ -134,6 +134,7 @@ static void physical_options_of(const struct settings *settings, struct physical
     out->late_ledger = settings_text(settings, SETTING_late_path)[0] != 0;
     /* as Flink: what ends gives the result of all its rows in batch mode */
     const bool is_batch = settings_is(settings, SETTING_runtime_mode, "batch");
+    out->batch = is_batch || settings_is(settings, SETTING_runtime_mode, "automatic");
     out->state_ttl_ms = is_batch ? 0 : settings_int(settings, SETTING_state_ttl) / 1000000;
     out->lookup_reload_ns = settings_int(settings, SETTING_lookup_reload);
     out->idle_timeout_ns = settings_int(settings, SETTING_idle_timeout);

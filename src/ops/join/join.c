@@ -35,6 +35,7 @@ struct side {
     bool tracks;           /* its rows know how many matches they have */
     bool ended;            /* no more rows come: those of the other side need not be kept for them */
     bool ending;           /* the same, but for rows that are held */
+    int64_t rows_taken;    /* by this process */
     struct held held;      /* rows that have come, but were not looked at yet */
     int32_t time_column;   /* rowtime or window_end, -1 = none */
     int64_t units_per_ms;
@@ -1004,6 +1005,7 @@ static sabot_status hold(struct join *self, int32_t input, struct batch *batch, 
 static sabot_status join_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
                                   struct sabot_error *err) {
     struct join *self = (struct join *)op;
+    self->sides[input].rows_taken += taken->selected;
     if (taken->selected > 0 && holds(self)) { return hold(self, input, taken, out, err); }
     SABOT_TRY(probe_begin(self, input, taken, err));
     return self->probe.batch ? drive(self, out, err) : SABOT_OK;
@@ -1047,6 +1049,18 @@ static void join_on_input_end(struct op *op, int32_t input) {
     if (rows_held(self) == 0) { self->sides[input].ended = true; }
 }
 
+/* Rows need not be kept once the other side has ended. So where only the end counts, the side that has had fewer rows
+ * is read until it has ended or is no longer behind: when the smaller one ends, no more than as many rows of the larger
+ * one have been stored, whatever the sizes are, and nobody had to guess them. One task waits for that side; several
+ * could wait for each other, each for rows that are stuck behind another's. */
+static int32_t join_next_input(const struct op *op, bool *waits) {
+    const struct join *self = (const struct join *)op;
+    const struct side *sides = self->sides;
+    if (!self->options->batch || self->mode != MODE_REGULAR || sides[0].ending || sides[1].ending) { return -1; }
+    *waits = self->own.parallelism == 1;
+    return sides[1].rows_taken <= sides[0].rows_taken;
+}
+
 static sabot_status join_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
     return op->busy ? drive((struct join *)op, out, err) : SABOT_OK;
 }
@@ -1060,6 +1074,7 @@ const struct op_type op_join = {
     .on_idle = op_default_on_idle,
     .on_end = op_default_on_end,
     .on_input_end = join_on_input_end,
+    .next_input = join_next_input,
     .resume = join_resume,
     .before_barrier = join_before_barrier,
     .on_time = join_on_time,

@@ -353,11 +353,58 @@ static void anti_join_equals_the_model(void **state) {
     regular(JOIN_ANTI);
 }
 
+/* The side with fewer rows is read until it is not behind any more; one task waits for it, several do not; where
+ * somebody looks at results before the end, and once a side has ended, any input will do. */
+static void in_batch_mode_the_smaller_side_goes_first(void **state) {
+    (void)state;
+    static const struct {
+        bool batch;
+        int32_t members;
+    } cases[] = {{true, 1}, {true, 2}, {false, 1}};
+    for (int32_t i = 0; i < 3; i++) {
+        struct test_schemas schemas = schemas_new(JOIN_INNER);
+        const struct join_options options = {
+            .kind = JOIN_INNER, .left_keys = left_keys, .right_keys = right_keys, .n_keys = 1,
+            .left = schemas.sides[0], .right = schemas.sides[1], .left_window_end = -1, .right_window_end = -1,
+            .batch = cases[i].batch,
+        };
+        struct fleet *fleet = calloc(1, sizeof *fleet);
+        *fleet = (struct fleet){.type = &op_join, .options = &options, .input = schemas.sides[0],
+                                .output = schemas.output, .keys = left_keys, .n_keys = 1, .n_upsert_keys = -1};
+        fleet_open(fleet, cases[i].members);
+        const struct op *op = fleet->members[0]->op;
+        const struct row rows[3] = {{.key = 7, .number = 1}, {.key = 7, .number = 2}, {.key = 7, .number = 3}};
+        const bool waits_wanted = cases[i].members == 1;
+        bool waits = false;
+        for (int32_t side = 0; side < 2; side++) {
+            for (int32_t n = 2; n < 4; n++) {
+                feed(fleet, &schemas, side, rows, NULL, n);
+                const int64_t of_sides[2] = {5, side == 0 ? 0 : n == 2 ? 2 : 5};
+                if (!cases[i].batch) {
+                    assert_int_equal(op->type->next_input(op, &waits), -1);
+                } else if (cases[i].members == 1) { /* a key's rows are all with one member */
+                    assert_int_equal(op->type->next_input(op, &waits), of_sides[1] <= of_sides[0]);
+                    assert_int_equal(waits, waits_wanted);
+                } else {
+                    assert_in_range(op->type->next_input(op, &waits), 0, 1);
+                    assert_false(waits);
+                }
+            }
+        }
+        op->type->on_input_end(fleet->members[0]->op, 1);
+        assert_int_equal(op->type->next_input(op, &waits), -1);
+        fleet_close(fleet);
+        free(fleet);
+        schemas_clear(&schemas);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inner_join_equals_the_model), cmocka_unit_test(left_join_equals_the_model),
         cmocka_unit_test(right_join_equals_the_model), cmocka_unit_test(full_join_equals_the_model),
         cmocka_unit_test(semi_join_equals_the_model),  cmocka_unit_test(anti_join_equals_the_model),
+        cmocka_unit_test(in_batch_mode_the_smaller_side_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
