@@ -172,6 +172,7 @@ static sabot_status check_job(struct session *session, const struct statement_re
     struct store *store;
     struct restore *restore = NULL;
     SABOT_TRY(store_new(session->env, options.store_settings, options.n_store_settings, &store, err));
+    store_charge(store, session->pool);
     sabot_status status = restore_open(store, against->path, session->pool, &restore, err);
     if (status == SABOT_OK) {
         status = state_check(session->env, physical_graph(made->plan), &options, restore, session->pool,

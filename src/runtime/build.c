@@ -355,6 +355,7 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     if (options->late_path) { SABOT_TRY(ledger_open(job->env, options->late_path, &job->late, err)); }
     struct restore *restore = NULL;
     sabot_status status = store_new(job->env, options->store_settings, options->n_store_settings, &job->store, err);
+    if (status == SABOT_OK) { store_charge(job->store, job->pool); }
     if (status == SABOT_OK && options->checkpoint_dir) {
         status = lease_take(job->store, options->checkpoint_dir, &job->lease, err);
     }

@@ -17,6 +17,9 @@
 #define READ_FIRST ((size_t)64 << 10)
 #define READ_MAX ((size_t)8 << 20)
 #define PART_SIZE ((size_t)8 << 20) /* S3 takes 10,000 parts and at least 5 MiB but for the last */
+#define PART_LEAST ((size_t)5 << 20)
+#define ROOM_STEP_NS INT64_C(10000000)
+#define ROOM_WAIT_NS INT64_C(5000000000)
 #define PARTS_MAX 10000
 #define WORD_SIZE 512
 #define URL_SIZE 512
@@ -176,6 +179,43 @@ static sabot_status said(int32_t status, const char *doing, const char *path, st
     return (sabot_status)status;
 }
 
+/* --- buffers */
+
+struct room {
+    char *data;
+    size_t capacity;
+};
+
+/* Charged before it is there. */
+static sabot_status room_make(struct store *store, struct room *room, size_t capacity, struct sabot_error *err) {
+    if (store->pool) { SABOT_TRY(memory_charge(store->pool, (int64_t)(capacity - room->capacity), err)); }
+    char *data = realloc(room->data, capacity);
+    if (!data) {
+        if (store->pool) { memory_charge(store->pool, -(int64_t)(capacity - room->capacity), NULL); }
+        return no_memory(err);
+    }
+    *room = (struct room){data, capacity};
+    return SABOT_OK;
+}
+
+/* At least `least`, and `wanted` where there is so much. Who has the memory is about to give it back: sources wait
+ * while it is short, and other files are finished. */
+static sabot_status room_grow(struct store *store, struct room *room, size_t least, size_t wanted,
+                              struct sabot_error *err) {
+    if (wanted <= room->capacity || room_make(store, room, wanted, NULL) == SABOT_OK) { return SABOT_OK; }
+    if (least <= room->capacity) { return SABOT_OK; }
+    for (int64_t waited_ns = 0; waited_ns < ROOM_WAIT_NS; waited_ns += ROOM_STEP_NS) {
+        if (room_make(store, room, least, NULL) == SABOT_OK) { return SABOT_OK; }
+        env_sleep_ns(store->env, ROOM_STEP_NS);
+    }
+    return room_make(store, room, least, err);
+}
+
+static void room_free(struct store *store, struct room *room) {
+    if (store->pool) { memory_charge(store->pool, -(int64_t)room->capacity, NULL); }
+    free(room->data);
+}
+
 /* --- whole files and folders */
 
 sabot_status remote_stat(struct store *store, const char *path, struct env_stat *out, struct sabot_error *err) {
@@ -253,9 +293,9 @@ struct remote_file {
     struct bridge_fs *fs;
     char path[STORE_PATH_MAX];
     const char *below;
-    char *buffer; /* `held` bytes that stand at `at` */
+    struct room room; /* `held` bytes that stand at `at` */
     int64_t at;
-    size_t held, capacity, ahead;
+    size_t held, ahead;
 };
 
 sabot_status remote_open(struct store *store, const char *path, struct store_file **out, struct sabot_error *err) {
@@ -284,13 +324,11 @@ static sabot_status read_ahead(struct remote_file *file, int64_t offset, size_t 
     size_t wanted = size > file->ahead ? size : file->ahead;
     if ((int64_t)wanted > file->file.size - offset) { wanted = (size_t)(file->file.size - offset); }
     file->held = 0;
-    if (wanted > file->capacity) {
-        free(file->buffer);
-        file->buffer = malloc(wanted);
-        file->capacity = file->buffer ? wanted : 0;
-        if (!file->buffer) { return no_memory(err); }
-    }
-    SABOT_TRY(said(bridge()->read(file->fs, file->below, (uint64_t)offset, file->buffer, wanted, err), "read",
+    const size_t least = wanted < READ_FIRST ? wanted : READ_FIRST;
+    const sabot_status status = room_grow(file->file.store, &file->room, least, wanted, err);
+    if (status != SABOT_OK) { return said(status, "read", file->path, err); }
+    if (wanted > file->room.capacity) { wanted = file->room.capacity; }
+    SABOT_TRY(said(bridge()->read(file->fs, file->below, (uint64_t)offset, file->room.data, wanted, err), "read",
                    file->path, err));
     file->at = offset;
     file->held = wanted;
@@ -307,13 +345,13 @@ sabot_status remote_read(struct store_file *given, int64_t offset, void *target,
     }
     const size_t left = file->held - (size_t)(offset - file->at);
     *got = size < left ? size : left;
-    memcpy(target, file->buffer + (offset - file->at), *got);
+    memcpy(target, file->room.data + (offset - file->at), *got);
     return SABOT_OK;
 }
 
 void remote_close(struct store_file *given) {
     struct remote_file *file = (struct remote_file *)given;
-    free(file->buffer);
+    room_free(given->store, &file->room);
     free(file);
 }
 
@@ -324,8 +362,8 @@ struct remote_writer {
     struct bridge_fs *fs;
     const char *below;
     /* S3: an upload once there is a whole part, or when it is prepared */
-    char *buffer;
-    size_t used, capacity;
+    struct room room;
+    size_t used;
     char upload[WORD_SIZE]; /* empty: none */
     char (*tags)[WORD_SIZE];
     size_t n_tags, tags_capacity;
@@ -394,7 +432,7 @@ static sabot_status part_send(struct remote_writer *writer, struct sabot_error *
         writer->tags = tags;
         writer->tags_capacity = capacity;
     }
-    SABOT_TRY(said(bridge()->upload_part(writer->fs, writer->below, writer->upload, writer->n_tags, writer->buffer,
+    SABOT_TRY(said(bridge()->upload_part(writer->fs, writer->below, writer->upload, writer->n_tags, writer->room.data,
                                          writer->used, writer->tags[writer->n_tags], WORD_SIZE, err),
                    "upload a part of", path, err));
     writer->n_tags++;
@@ -403,22 +441,28 @@ static sabot_status part_send(struct remote_writer *writer, struct sabot_error *
     return SABOT_OK;
 }
 
+/* The buffer is full: a larger one, or, where memory is short and S3 takes it, a smaller part. */
+static sabot_status part_room(struct remote_writer *writer, size_t size, struct sabot_error *err) {
+    struct room *room = &writer->room;
+    size_t wanted = room->capacity ? room->capacity * 2 : (size_t)64 << 10;
+    while (wanted < writer->used + size && wanted < PART_SIZE) { wanted *= 2; }
+    if (wanted > PART_SIZE) { wanted = PART_SIZE; }
+    size_t least = room->capacity < PART_LEAST ? room->capacity + ((size_t)64 << 10) : room->capacity;
+    if (least > wanted) { least = wanted; }
+    const sabot_status status = room_grow(writer->writer.store, room, least, wanted, err);
+    if (status != SABOT_OK) { return said(status, "gather a part of", writer->writer.path, err); }
+    return writer->used == room->capacity ? part_send(writer, err) : SABOT_OK;
+}
+
 sabot_status remote_write(struct store_writer *given, const void *data, size_t size, struct sabot_error *err) {
     struct remote_writer *writer = (struct remote_writer *)given;
     if (writer->file) { return said(bridge()->write(writer->file, data, size, err), "write", writer->written, err); }
     const char *from = data;
     while (size > 0) {
-        if (writer->used == writer->capacity && writer->capacity < PART_SIZE) {
-            size_t capacity = writer->capacity ? writer->capacity * 2 : (size_t)64 << 10;
-            while (capacity < writer->used + size && capacity < PART_SIZE) { capacity *= 2; }
-            char *buffer = realloc(writer->buffer, capacity);
-            if (!buffer) { return no_memory(err); }
-            writer->buffer = buffer;
-            writer->capacity = capacity;
-        }
-        const size_t room = writer->capacity - writer->used;
+        if (writer->used == writer->room.capacity) { SABOT_TRY(part_room(writer, size, err)); }
+        const size_t room = writer->room.capacity - writer->used;
         const size_t n = size < room ? size : room;
-        memcpy(writer->buffer + writer->used, from, n);
+        memcpy(writer->room.data + writer->used, from, n);
         writer->used += n;
         from += n;
         size -= n;
@@ -445,8 +489,8 @@ sabot_status remote_finish(struct store_writer *given, struct sabot_error *err) 
         return SABOT_OK;
     }
     if (!writer->upload[0]) {
-        return said(bridge()->put(writer->fs, writer->below, writer->buffer, writer->used, err), "write", given->path,
-                    err);
+        return said(bridge()->put(writer->fs, writer->below, writer->room.data, writer->used, err), "write",
+                    given->path, err);
     }
     if (writer->used > 0) { SABOT_TRY(part_send(writer, err)); }
     SABOT_TRY(upload_complete(writer->fs, writer->below, given->path, writer->upload, writer->tags, writer->n_tags,
@@ -475,7 +519,7 @@ void remote_writer_close(struct store_writer *given) {
     if (writer->upload[0]) { bridge()->upload_abort(writer->fs, writer->below, writer->upload, NULL); }
     if (writer->file) { bridge()->drop_writer(writer->file); }
     if (writer->file && writer->written[0]) { remote_remove(given->store, writer->written, false, NULL); }
-    free(writer->buffer);
+    room_free(given->store, &writer->room);
     free(writer->tags);
     free(writer);
 }

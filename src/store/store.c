@@ -49,8 +49,12 @@ sabot_status store_with(const struct store *store, const struct store_setting *s
     int32_t n = 0;
     for (int32_t i = 0; i < n_settings && n < STORE_SETTINGS_MAX; i++) { both[n++] = settings[i]; }
     for (int32_t i = 0; i < store->n_settings && n < 2 * STORE_SETTINGS_MAX; i++) { both[n++] = store->settings[i]; }
-    return store_new(store->env, both, n, out, err);
+    SABOT_TRY(store_new(store->env, both, n, out, err));
+    (*out)->pool = store->pool;
+    return SABOT_OK;
 }
+
+void store_charge(struct store *store, struct memory_pool *pool) { store->pool = pool; }
 
 void store_free(struct store *store) {
     if (!store) { return; }

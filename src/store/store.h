@@ -8,6 +8,7 @@
 #define STORE_STORE_H
 
 #include "base/env.h"
+#include "base/memory.h"
 #include "base/text.h"
 
 struct store;
@@ -25,6 +26,9 @@ sabot_status store_new(struct env *env, const struct store_setting *settings, in
 /* The same with settings that come before those of `store`. */
 sabot_status store_with(const struct store *store, const struct store_setting *settings, int32_t n_settings,
                         struct store **out, struct sabot_error *err);
+/* Buffers of remote files that are opened or written from now on are charged to a pool, which must outlive the store.
+ * Where it is full they wait a while for others to give back, then take less, then fail. */
+void store_charge(struct store *store, struct memory_pool *pool);
 void store_free(struct store *store); /* NULL is allowed */
 const char *store_setting(const struct store *store, const char *key); /* NULL: it is not set */
 struct env *store_env(const struct store *store);

@@ -14,6 +14,7 @@ struct store {
     int32_t n_settings;
     struct env_mutex *mutex;
     struct remotes *remotes; /* under the mutex */
+    struct memory_pool *pool; /* of buffers; NULL: they are not charged */
 };
 
 struct store_file {

@@ -1,5 +1,6 @@
 """Checkpoints and files on a remote store: what the suites of S3 and of HDFS have in common. A suite gives a Place."""
 import io
+import json
 import os
 import random
 import signal
@@ -93,6 +94,65 @@ def wait_for_checkpoint(place, folder, but=(), seconds=30):
             return True
         time.sleep(0.01)
     return False
+
+
+def shared_needed(place, folder):
+    """What the manifests of complete checkpoints name in `shared`; by checkpoint. One may go while it is read."""
+    needed = {}
+    for name in complete(place, folder):
+        try:
+            lines = place.read(f"{folder}/{name}/MANIFEST").decode().rstrip().split("\n")
+        except OSError:
+            continue
+        files = json.loads("\n".join(lines[:-1]))["files"]
+        needed[name] = {file["file"] for file in files if file.get("shared")}
+    return needed
+
+
+def shared_files(place, rows, keys=50_000):
+    """Incremental checkpoints share files: one that a checkpoint names is never gone, one that none names goes."""
+    folder = "shared-chk"
+    sql = os.path.join(os.environ["TMPDIR"], "shared.sql")
+    with open(sql, "w", encoding="utf-8") as file:
+        file.write(f"""
+CREATE TABLE g (a BIGINT, ts AS TO_TIMESTAMP_LTZ(a, 3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen',
+  'number-of-rows' = '{rows}', 'rows-per-second' = '150000', 'fields.a.kind' = 'sequence', 'fields.a.start' = '1',
+  'fields.a.end' = '{rows}');
+CREATE TABLE o (a BIGINT, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{place.url}/shared-out',
+  'format' = 'json');
+INSERT INTO o SELECT a % {keys}, COUNT(*) FROM TABLE(TUMBLE(TABLE g, DESCRIPTOR(ts), INTERVAL '1' DAY))
+GROUP BY a % {keys}, window_start, window_end;""")
+    options = ["--checkpoint-dir", f"{place.url}/{folder}", "--checkpoint-interval", "100ms", "-p", "2"]
+    seen, missing, chains, kills, verified = set(), [], 0, 0, 0
+    process = start(sql, *options)
+    begun = time.monotonic()
+    while process.poll() is None:
+        before = shared_needed(place, folder)
+        there = set(place.names(f"{folder}/shared"))
+        still = set(complete(place, folder))
+        for name in before.keys() & still:  # whole before and behind the look at `shared`
+            missing += [(name, file) for file in before[name] - there]
+        seen |= there
+        names = list(before.values())
+        chains += any(a & b for a in names for b in names if a is not b)
+        if kills < 3 and time.monotonic() - begun > 1 and before:
+            process.kill()
+            end(process)
+            kills += 1
+            verified += run("verify", f"{place.url}/{folder}", command="checkpoints")[0] == 0
+            begun = time.monotonic()
+            process = start(sql, *options, "--from", f"{place.url}/{folder}")
+        time.sleep(0.02)
+    code, output = end(process)
+    check(code == 0 and kills == 3 and verified == 3, "shared files: killed, whole, restored, and it ends", output)
+    check(not missing and chains > 3, "shared files: what a checkpoint names is there", f"{missing} {chains}")
+    needed, there = set().union(*shared_needed(place, folder).values()), set(place.names(f"{folder}/shared"))
+    check(needed <= there and len(there - needed) <= len(needed) + 8 and len(seen) > 3 * len(there),
+          "shared files: what none names goes", f"{len(seen)} seen, {sorted(there - needed)} are left, {needed} needed")
+    got = [json.loads(line) for name in place.names("shared-out") if not name.startswith(".")
+           for line in place.read(f"shared-out/{name}").splitlines()]
+    check(sorted(row["a"] for row in got) == list(range(keys)) and {row["n"] for row in got} == {rows // keys},
+          "shared files: each row is counted once", f"{len(got)} rows, {got[:3]}")
 
 
 def rows_of(place, folder):

@@ -1,0 +1,79 @@
+/* Manifests of other versions, and torn ones. What they say of a whole checkpoint is tested with checkpoints. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <xxhash.h>
+
+#include "checkpoint/manifest.h"
+
+/* A manifest as another version would write it: its checksum is right. */
+static sabot_status parse(const char *version, const char *more, struct manifest *out, struct sabot_error *err) {
+    struct text text = {0};
+    text_format(&text, "{\"format\": \"sabot-checkpoint\", \"version\": %s,\n\"job\": \"j\", \"checkpoint\": 7, "
+                "\"epoch\": 1, \"timestamp_ms\": 5, \"max_parallelism\": 128,%s\n\"operators\": [], \"files\": []}\n",
+                version, more);
+    const XXH128_hash_t hash = XXH3_128bits(text.data, text.size);
+    text_format(&text, "{\"xxh3_128\": \"%016llx%016llx\"}\n", (unsigned long long)hash.high64,
+                (unsigned long long)hash.low64);
+    const sabot_status status = manifest_parse(text.data, text.size, "chk-7/MANIFEST", out, err);
+    text_clear(&text);
+    return status;
+}
+
+static void this_version_is_read_and_members_that_are_not_known_are_passed_over(void **state) {
+    (void)state;
+    struct manifest manifest;
+    assert_int_equal(parse("2", "", &manifest, NULL), SABOT_OK);
+    assert_int_equal(manifest.checkpoint_id, 7);
+    manifest_clear(&manifest);
+    assert_int_equal(parse("2", " \"of a later release\": {\"a\": [1, \"}\"]},", &manifest, NULL), SABOT_OK);
+    assert_int_equal(manifest.max_parallelism, 128);
+    manifest_clear(&manifest);
+}
+
+static void other_versions_are_refused_with_what_to_do(void **state) {
+    (void)state;
+    struct manifest manifest;
+    struct sabot_error err = {0};
+    assert_int_equal(parse("1", "", &manifest, &err), SABOT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "chk-7/MANIFEST has format version 1"));
+    assert_non_null(strstr(err.message, "start the job without"));
+    err = (struct sabot_error){0};
+    assert_int_equal(parse("3", "", &manifest, &err), SABOT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "newer release"));
+    assert_int_equal(parse("0", "", &manifest, NULL), SABOT_ERR_CORRUPT);
+}
+
+static void a_byte_that_is_another_makes_it_no_manifest(void **state) {
+    (void)state;
+    struct manifest manifest;
+    struct text text = {0};
+    const struct manifest written = {.job = (char *)(uintptr_t)"j", .checkpoint_id = 7, .max_parallelism = 4};
+    assert_int_equal(manifest_print(&written, &text, NULL), SABOT_OK);
+    assert_int_equal(manifest_parse(text.data, text.size, "m", &manifest, NULL), SABOT_OK);
+    assert_string_equal(manifest.job, "j");
+    manifest_clear(&manifest);
+    for (size_t i = 0; i < text.size; i++) {
+        text.data[i] ^= 1;
+        assert_int_equal(manifest_parse(text.data, text.size, "m", &manifest, NULL), SABOT_ERR_CORRUPT);
+        text.data[i] ^= 1;
+        assert_int_equal(manifest_parse(text.data, i, "m", &manifest, NULL), SABOT_ERR_CORRUPT);
+    }
+    text_clear(&text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(this_version_is_read_and_members_that_are_not_known_are_passed_over),
+        cmocka_unit_test(other_versions_are_refused_with_what_to_do),
+        cmocka_unit_test(a_byte_that_is_another_makes_it_no_manifest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
