@@ -149,16 +149,20 @@ sabot_status env_socket_listen(struct env *env, const char *path, struct env_soc
         env_socket_close(other);
         return SABOT_FAIL(err, SABOT_ERR_STATE, "somebody listens at %s already", path);
     }
-    unlink(path); /* left behind by a process that was killed */
+    /* It gets its name when it listens: a socket that answers nobody is taken for one that a dead process has left. */
+    char unnamed[ENV_PATH_MAX];
+    if (snprintf(unnamed, sizeof unnamed, "%s.new", path) >= (int)sizeof unnamed) { return too_long(path, err); }
+    unlink(unnamed); /* left behind by a process that was killed */
     struct sockaddr_un address;
     int folder, fd;
-    SABOT_TRY(address_of(path, &address, &folder, err));
+    SABOT_TRY(address_of(unnamed, &address, &folder, err));
     sabot_status status = socket_open(&fd, err);
     if (status == SABOT_OK) {
         fchmod(fd, S_IRUSR | S_IWUSR); /* what bind makes has this mode from its first moment */
         if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
-            chmod(path, S_IRUSR | S_IWUSR) != 0 || listen(fd, BACKLOG) != 0) {
+            chmod(unnamed, S_IRUSR | S_IWUSR) != 0 || listen(fd, BACKLOG) != 0 || rename(unnamed, path) != 0) {
             status = SABOT_FAIL(err, SABOT_ERR_IO, "listen at %s: %s", path, REASON(errno));
+            unlink(unnamed);
             close(fd);
         }
     }
