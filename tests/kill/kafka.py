@@ -19,7 +19,8 @@ STEP_MS = 20          # of event time from row to row
 JOIN_MS = 3000
 ROUND = 50            # cycles of one job
 TOP = 3
-PATIENCE = 15         # seconds until a run without a checkpoint is killed
+SLOW = float(os.environ.get("SLOW", "1"))  # the machine is so much slower than a quiet one: all patience grows with it
+PATIENCE = 15 * SLOW  # seconds until a run without a checkpoint is killed
 POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
                                         (ROOT / "src" / "base" / "env_points.def").read_text(), re.M)
           if not point.startswith("postgres")]  # tests/postgres passes those
@@ -204,7 +205,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
             end = time.monotonic() + PATIENCE
             while process.poll() is None and time.monotonic() < end and not self.manifests() - before:
                 time.sleep(0.01)
-            end = time.monotonic() + (2 if environment else rng.uniform(0, 0.3))
+            end = time.monotonic() + (2 * SLOW if environment else rng.uniform(0, 0.3))
         else:
             end = time.monotonic() + rng.uniform(0.05, 0.5)
         try:
@@ -217,7 +218,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         """(key, value) of what is committed, in the order of each partition."""
         done = subprocess.run(["kcat", "-C", "-b", self.address, "-t", f"{self.name}-{topic}", "-o", "beginning", "-e", "-q",
                                "-X", "isolation.level=read_committed", "-f", "%k\t%S\t%s\n"],
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, text=True, timeout=120 * SLOW)
         if done.returncode and "Unknown topic" not in done.stderr:  # it is made when the job first starts
             raise RuntimeError(f"kcat: {done.stderr}")
         return [(key, None if size == "-1" else value) for key, size, value in
@@ -239,11 +240,15 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         lines, files, tables = (rank_expected(self.rows) if self.kind == "rank" else
                                 windows_expected(self.rows, self.kind == "process"))
         process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log)
-        end = time.monotonic() + 180
-        while time.monotonic() < end and process.poll() is None and len(self.read("lines")) < sum(lines.values()):
+        end = time.monotonic() + 180 * SLOW
+        while process.poll() is None and (read := len(self.read("lines"))) < sum(lines.values()):
+            if time.monotonic() > end:
+                process.kill()
+                process.wait()
+                return f"{read} of {sum(lines.values())} lines in {180 * SLOW:.0f} s: a busy machine needs SLOW=10; {self.said()}"
             time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        if process.wait(timeout=120) != 0:
+        if process.wait(timeout=120 * SLOW) != 0:
             return f"the last run failed: {self.said()}"
         got = collections.Counter()
         for _, value in self.read("lines"):

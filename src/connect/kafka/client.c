@@ -80,7 +80,8 @@ sabot_status kafka_client_fail(struct kafka_client *client, rd_kafka_resp_err_t 
 bool kafka_is_passing(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
            code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
-           code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+           code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT || code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+           code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 }
 
 sabot_status kafka_client_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, int timeout_ms,

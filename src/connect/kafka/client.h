@@ -23,7 +23,8 @@ void kafka_client_close(struct kafka_client *client);
 sabot_status kafka_client_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what,
                                struct sabot_error *err);
 
-/* A group's coordinator that has just started, or moved, or is ending a transaction: ask again a moment later. */
+/* A group's coordinator or a partition's leader that has just started, or moved, or is ending a transaction: ask again
+ * a moment later. */
 bool kafka_is_passing(rd_kafka_resp_err_t code);
 
 /* Topics and partitions as the brokers know them: of one topic, or of all (topic NULL). Blocks up to timeout_ms. */

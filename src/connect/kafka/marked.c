@@ -38,6 +38,13 @@ enum outcome { OUTCOME_DONE, OUTCOME_AGAIN /* the same call */, OUTCOME_ABORT, O
 
 static bool stopping(const struct kafka_marked *self) { return self->target.stop && atomic_load(self->target.stop); }
 
+static sabot_status conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *table,
+                             struct sabot_error *err) {
+    char reason[512];
+    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", '%s': %s", table, name, reason);
+}
+
 /* ---- the mark ---- */
 
 static int64_t mark_parse(const rd_kafka_topic_partition_t *item, uint64_t *token) {
@@ -49,60 +56,51 @@ static int64_t mark_parse(const rd_kafka_topic_partition_t *item, uint64_t *toke
     return item->offset;
 }
 
-static rd_kafka_resp_err_t mark_take(struct kafka_marked *self, rd_kafka_event_t *event) {
-    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        size_t n;
-        const rd_kafka_group_result_t **groups =
-            rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
-        const rd_kafka_error_t *error = n ? rd_kafka_group_result_error(groups[0]) : NULL;
-        const rd_kafka_topic_partition_list_t *list = n ? rd_kafka_group_result_partitions(groups[0]) : NULL;
-        self->target.mark = -1;
-        self->mark_token = 0;
-        if (error) {
-            code = rd_kafka_error_code(error);
-            if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) { return RD_KAFKA_RESP_ERR_NO_ERROR; }
-        } else if (list && list->cnt == 1 && list->elems[0].err) {
-            code = list->elems[0].err;
-        } else if (list && list->cnt == 1) {
-            self->target.mark = mark_parse(&list->elems[0], &self->mark_token);
-        }
-    }
+static rd_kafka_resp_err_t mark_ask(struct kafka_marked *self, struct kafka_client *reader) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, self->target.place, 0);
+    rd_kafka_resp_err_t code = rd_kafka_committed(reader->handle, list, kafka_timeout_ms(reader->table));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { code = list->elems[0].err; }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { self->target.mark = mark_parse(&list->elems[0], &self->mark_token); }
+    rd_kafka_topic_partition_list_destroy(list);
     return code;
 }
 
-static rd_kafka_resp_err_t mark_ask(struct kafka_marked *self) {
-    rd_kafka_t *handle = self->client.handle;
-    char reason[256];
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, self->target.place, 0);
-    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(self->target.id, list);
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    const int timeout_ms = kafka_timeout_ms(self->target.context->table);
-    rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason);
-    rd_kafka_error_t *error = rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-    if (error) { rd_kafka_error_destroy(error); }
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
-    rd_kafka_ListConsumerGroupOffsets(handle, &request, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms + STEP_TIMEOUT_MS);
-    const rd_kafka_resp_err_t code = mark_take(self, event);
-    if (event) { rd_kafka_event_destroy(event); }
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_ListConsumerGroupOffsets_destroy(request);
-    rd_kafka_topic_partition_list_destroy(list);
-    return code;
+/* By a consumer of its own: a producer could only ask through librdkafka's admin interface, whose answer to "this
+ * broker is not the coordinator (yet)" is to look for the client's consumer group, of which a producer has none (2.0.2:
+ * it crashed in its own thread when a broker was new). Offsets of transactions under way are waited for. */
+static sabot_status reader_open(struct kafka_marked *self, struct kafka_client *reader, struct sabot_error *err) {
+    static const char *const defaults[][2] = {{"client.id", "sabot"}, {NULL, NULL}};
+    const char *const fixed[][2] = {
+        {"group.id", self->target.id}, {"enable.auto.commit", "false"}, {"isolation.level", "read_committed"}};
+    const struct connector_table *table = self->target.context->table;
+    rd_kafka_conf_t *conf;
+    SABOT_TRY(kafka_conf_new(table, defaults, &conf, err));
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        const sabot_status status = conf_set(conf, fixed[i][0], fixed[i][1], table->name, err);
+        if (status == SABOT_OK) { continue; }
+        rd_kafka_conf_destroy(conf);
+        return status;
+    }
+    return kafka_client_open(reader, self->target.context->env, table, RD_KAFKA_CONSUMER, conf, err);
 }
 
 static sabot_status mark_read(struct kafka_marked *self, struct sabot_error *err) {
     struct env *env = self->target.context->env;
     const int64_t end_ns = env_now_ns(env) + kafka_timeout_ms(self->target.context->table) * INT64_C(1000000);
-    rd_kafka_resp_err_t code;
-    while (kafka_is_passing(code = mark_ask(self)) && env_now_ns(env) < end_ns) { env_sleep_ns(env, RETRY_NS); }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { return SABOT_OK; }
-    char what[400];
-    snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->target.id);
-    return kafka_client_fail(&self->client, code, what, err);
+    struct kafka_client reader = {0};
+    sabot_status status = reader_open(self, &reader, err);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    while (status == SABOT_OK && kafka_is_passing(code = mark_ask(self, &reader)) && env_now_ns(env) < end_ns) {
+        env_sleep_ns(env, RETRY_NS);
+    }
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        char what[400];
+        snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->target.id);
+        status = kafka_client_fail(&reader, code, what, err);
+    }
+    kafka_client_close(&reader);
+    return status;
 }
 
 /* ---- life ---- */
@@ -115,13 +113,6 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
     const bool news = message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
                       message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
     if (news && self->failure == RD_KAFKA_RESP_ERR_NO_ERROR) { self->failure = message->err; }
-}
-
-static sabot_status conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *table,
-                             struct sabot_error *err) {
-    char reason[512];
-    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK) { return SABOT_OK; }
-    return SABOT_FAIL(err, SABOT_ERR_PLAN, "table \"%s\", '%s': %s", table, name, reason);
 }
 
 static sabot_status producer_start(struct kafka_marked *self, struct sabot_error *err) {

@@ -23,6 +23,7 @@
 #define OFFSET_UNKNOWN (-1)  /* ask the broker, as 'scan.startup.mode' says */
 #define OFFSET_EARLIEST (-2) /* a partition that came later: from its beginning */
 #define STOP_NONE INT64_MAX
+#define PASSING_PAUSE_NS 100000000 /* until a request is made again that a broker could not answer yet */
 
 static const char *const consumer_defaults[][2] = {
     {"enable.partition.eof", "true"},
@@ -363,7 +364,7 @@ static sabot_status offset_by_request(struct source *source, const struct split 
         }
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { code = item->err; }
         if (!kafka_is_passing(code) || env_now_ns(env) >= end_ns) { break; }
-        env_sleep_ns(env, 100000000);
+        env_sleep_ns(env, PASSING_PAUSE_NS);
     }
     *out = item->offset;
     rd_kafka_topic_partition_list_destroy(list);
@@ -415,9 +416,16 @@ static sabot_status place_find(struct source *source, const struct split *split,
 /* Where the split begins and ends; blocks. */
 static sabot_status offsets_find(struct source *source, struct split *split, struct sabot_error *err) {
     int64_t low, high;
-    const rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(source->client.handle, split->topic->name, split->partition, &low, &high,
-                                         kafka_timeout_ms(source->context.table));
+    struct env *env = source->context.env;
+    const int timeout_ms = kafka_timeout_ms(source->context.table);
+    const int64_t end_ns = env_now_ns(env) + timeout_ms * INT64_C(1000000);
+    rd_kafka_resp_err_t code;
+    for (;;) {
+        code = rd_kafka_query_watermark_offsets(source->client.handle, split->topic->name, split->partition, &low,
+                                                &high, timeout_ms);
+        if (!kafka_is_passing(code) || env_now_ns(env) >= end_ns) { break; }
+        env_sleep_ns(env, PASSING_PAUSE_NS);
+    }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_client_fail(&source->client, code, "find the offsets of a partition", err);
     }
