@@ -59,6 +59,32 @@ sabot_status table_alloc(struct memory_table *table, size_t size, bool zeroed, v
 void pane_recycle(struct memory_table *table, struct pane *pane);
 void pane_free(struct memory_table *table, struct pane *pane); /* NULL is allowed */
 
+sabot_status pane_get(struct memory_table *table, int64_t namespace_, struct pane **out, struct sabot_error *err);
+/* Room for `more` slots in the columns; the index stays. */
+sabot_status pane_fit_slots(struct memory_table *table, struct pane *pane, int32_t more, struct sabot_error *err);
+/* An index without entries, large enough for so many. */
+sabot_status pane_empty_index(struct memory_table *table, struct pane *pane, int32_t rows, struct sabot_error *err);
+
+/* Where keys come from: columns of a batch or of another pane. */
+struct key_view {
+    const void *values;
+    const uint64_t *validity;
+    bool constant;
+};
+/* Whether the key at `row` of the views stands at `slot`. */
+bool key_equal(const struct memory_table *table, const struct pane *pane, int32_t slot, const struct key_view *views,
+               int64_t row);
+/* Writes the keys at rows at[0..n) into slots first..first+n, and zeroes the values there. */
+sabot_status keys_append(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                         const int32_t *at, int32_t first, int32_t n, struct sabot_error *err);
+/* Takes out a slot that has no entry any more: the last one moves there. */
+void slot_close(struct memory_table *table, struct pane *pane, int32_t slot);
+
+/* memory_restore.c */
+sabot_status memory_append(struct state_table *base, int64_t namespace_, const struct batch *rows,
+                           int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err);
+sabot_status memory_index(struct state_table *base, struct sabot_error *err);
+
 /* memory_snapshot.c */
 /* Slots are about to change, or (from `fresh` on) were just made. Only where pane->watch.on. */
 void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh);

@@ -92,28 +92,32 @@ sabot_status state_tables_load(struct state_tables *tables, const char *name, en
     return SABOT_OK;
 }
 
-/* Copies values of rows at[0..n) into the slots that they were given. */
-static sabot_status values_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
-                                   const int32_t *at, const int32_t *slots, int32_t n, struct sabot_error *err) {
-    const int32_t n_values = table->schema->n_fields - table->n_keys;
-    for (int32_t v = 0; v < n_values; v++) {
-        const struct column *column = rows->columns[2 + table->n_keys + v];
+/* A table without keys has one row, whose values are copied over. */
+static sabot_status only_row_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
+                                     int32_t row, struct sabot_error *err) {
+    int32_t slot;
+    SABOT_TRY(table->backend->find_or_insert(table, namespace_, rows, NULL, &row, 1, &slot, err));
+    for (int32_t v = 0; v < table->schema->n_fields; v++) {
+        const struct column *column = rows->columns[2 + v];
         const size_t size = phys_size((enum phys)column->phys);
-        if (column->phys == PHYS_VIEW) {
-            for (int32_t i = 0; i < n; i++) {
-                if (column_is_null(column, at[i])) { continue; }
-                const struct string_view *view = (const struct string_view *)column->values + column_at(column, at[i]);
-                SABOT_TRY(table->backend->set_view(table, namespace_, v, slots[i], *view, err));
-            }
+        if (column_is_null(column, row)) { continue; }
+        const char *value = (const char *)column->values + (size_t)column_at(column, row) * size;
+        if (column->phys != PHYS_VIEW) {
+            memcpy((char *)table->backend->values(table, namespace_, v) + (size_t)slot * size, value, size);
             continue;
         }
-        char *target = table->backend->values(table, namespace_, v);
-        for (int32_t i = 0; i < n; i++) {
-            if (column_is_null(column, at[i])) { continue; }
-            memcpy(target + (size_t)slots[i] * size,
-                   (const char *)column->values + (size_t)column_at(column, at[i]) * size, size);
-        }
+        struct string_view view;
+        memcpy(&view, value, sizeof view);
+        SABOT_TRY(table->backend->set_view(table, namespace_, v, slot, view, err));
     }
+    return SABOT_OK;
+}
+
+static sabot_status run_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
+                                const int32_t *at, int32_t n, struct sabot_error *err) {
+    if (table->backend->restore) { return table->backend->restore(table, namespace_, rows, at, n, err); }
+    if (table->n_keys) { return table->backend->append(table, namespace_, rows, 2, at, n, err); }
+    for (int32_t i = 0; i < n; i++) { SABOT_TRY(only_row_restore(table, namespace_, rows, at[i], err)); }
     return SABOT_OK;
 }
 
@@ -126,11 +130,10 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     SABOT_TRY(batch_copy(shared, &rows, err));
     int32_t keys[64];
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
-    const bool is_multimap = table->backend->restore != NULL;
-    if (table->n_keys || is_multimap) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
+    if (table->n_keys || table->backend->restore) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
 
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
-    int32_t at[1024], slots[1024];
+    int32_t at[1024];
     int32_t n = 0;
     const int64_t *namespaces = rows->columns[1]->values;
     int64_t current = 0;
@@ -139,12 +142,7 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
         const int32_t row = end ? 0 : batch_row(rows, i);
         const int64_t namespace_ = end ? 0 : namespaces[column_at(rows->columns[1], row)];
         if (n && (end || n == 1024 || namespace_ != current)) {
-            if (is_multimap) {
-                SABOT_TRY(table->backend->restore(table, current, rows, at, n, err));
-            } else {
-                SABOT_TRY(table->backend->find_or_insert(table, current, rows, keys, at, n, slots, err));
-                SABOT_TRY(values_restore(table, current, rows, at, slots, n, err));
-            }
+            SABOT_TRY(run_restore(table, current, rows, at, n, err));
             n = 0;
         }
         if (end) { break; }
@@ -244,6 +242,9 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
     }
     if (status == SABOT_OK && tables->source.read) {
         status = tables->source.read(tables->source.arg, table->name, rows_take, &taker, err);
+    }
+    if (status == SABOT_OK && table->kind == STATE_KEYED && table->backend->index) {
+        status = table->backend->index(table, err);
     }
     if (status == SABOT_OK) { status = list_finish(table, taker.lists, taker.n_lists, err); }
     for (int32_t i = 0; i < taker.n_lists; i++) { batch_unref(taker.lists[i]); }

@@ -378,12 +378,21 @@ static int32_t check_table(struct fixture *fixture, struct state_table *table, b
     return total;
 }
 
+static void load(struct state_tables *tables, struct batch *older, struct batch *rows) {
+    struct sabot_error err = {0};
+    if (older) { ok(state_tables_load(tables, "panes", STATE_KEYED, batch_ref(older), &err), &err); }
+    ok(state_tables_load(tables, "panes", STATE_KEYED, batch_ref(rows), &err), &err);
+}
+
 /* Snapshot, restore into `parallelism` tables, check that each key is in exactly one; then goes on from a restore
- * into one. */
+ * into one. Sometimes each key comes twice, first with older values: the last row counts. */
 static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
     struct sabot_error err = {0};
-    struct state_snapshot *snapshots;
+    struct state_snapshot *snapshots, *before_change;
     int32_t n;
+    ok(state_tables_snapshot(fixture->tables, &before_change, &n, &err), &err);
+    struct batch *older = random_below(2) ? before_change[0].rows : NULL;
+    change_values(fixture);
     ok(state_tables_snapshot(fixture->tables, &snapshots, &n, &err), &err);
     assert_int_equal(n, 1);
     assert_string_equal(snapshots[0].name, "panes");
@@ -393,7 +402,7 @@ static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
     for (int32_t subtask = 0; subtask < parallelism; subtask++) {
         struct state_tables *tables;
         tables_open(fixture, subtask, parallelism, &tables);
-        ok(state_tables_load(tables, "panes", STATE_KEYED, batch_ref(rows), &err), &err);
+        load(tables, older, rows);
         total += check_table(fixture, table_open(fixture, tables), false);
         state_tables_free(tables);
     }
@@ -401,9 +410,10 @@ static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
 
     state_tables_free(fixture->tables);
     tables_open(fixture, 0, 1, &fixture->tables);
-    ok(state_tables_load(fixture->tables, "panes", STATE_KEYED, batch_ref(rows), &err), &err);
+    load(fixture->tables, older, rows);
     fixture->table = table_open(fixture, fixture->tables);
     state_snapshots_free(snapshots, n);
+    state_snapshots_free(before_change, n);
     /* Slots are the restored table's own now. */
     const int32_t keys[KEYS_MAX] = {0, 1, 2, 3};
     for (int32_t r = 0; r < fixture->model->n_rows; r++) {
@@ -574,6 +584,54 @@ static void full_memory_is_an_error_and_the_table_stays_whole(void **state) {
     fixture_close(&fixture);
 }
 
+static void many_keys_are_found_behind_a_restore(void **state) {
+    (void)state;
+    struct sabot_error err = {0};
+    struct fixture fixture;
+    const struct type type = type_not_null(type_of(TYPE_INT64));
+    fixture_open(&fixture, "memory", &type, 1, 0);
+    const int32_t n = 65536, keys[1] = {0};
+    int32_t *slots = malloc((size_t)n * sizeof *slots);
+    struct batch *parts[6];
+    for (int64_t p = 0; p < 6; p++) {
+        struct column_builder builder;
+        ok(column_builder_init(&builder, &fixture.pool, PHYS_I64, n, false, &err), &err);
+        for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[i] = (p * n + i) * 3 - 1000; }
+        struct column *column;
+        ok(column_builder_finish(&builder, &column, &err), &err);
+        ok(batch_new(fixture.schema, &column, 1, n, &parts[p], &err), &err);
+        ok(batch_cache_hashes(&fixture.pool, parts[p], keys, 1, &err), &err);
+        ok(state_find_or_insert(fixture.table, 4, parts[p], keys, NULL, n, slots, &err), &err);
+        for (int32_t i = 0; i < n; i++) {
+            ((int64_t *)state_values(fixture.table, 4, 0))[slots[i]] = p * n + i;
+            if (i % 1000 == 0) { ok(state_set_view(fixture.table, 4, 1, slots[i], string_view_of("a text of a row", 15),
+                                                   &err), &err); }
+        }
+    }
+    struct state_snapshot *snapshots;
+    int32_t n_snapshots;
+    ok(state_tables_snapshot(fixture.tables, &snapshots, &n_snapshots, &err), &err);
+    state_tables_free(fixture.tables);
+    tables_open(&fixture, 0, 1, &fixture.tables);
+    load(fixture.tables, NULL, snapshots[0].rows);
+    fixture.table = table_open(&fixture, fixture.tables);
+    state_snapshots_free(snapshots, n_snapshots);
+    assert_int_equal(state_count(fixture.table, 4), 6 * n);
+    for (int64_t p = 0; p < 6; p++) {
+        state_find(fixture.table, 4, parts[p], keys, NULL, n, slots);
+        const int64_t *numbers = state_values(fixture.table, 4, 0);
+        const struct string_view *texts = state_values(fixture.table, 4, 1);
+        for (int32_t i = 0; i < n; i++) {
+            assert_true(slots[i] >= 0);
+            assert_int_equal(numbers[slots[i]], p * n + i);
+            assert_int_equal(texts[slots[i]].size, i % 1000 ? 0 : 15);
+        }
+        batch_unref(parts[p]);
+    }
+    free(slots);
+    fixture_close(&fixture);
+}
+
 /* --- lists and names */
 static void a_list_is_restored_whole_to_every_subtask(void **state) {
     (void)state;
@@ -665,6 +723,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(random_operations_with_several_keys_equal_the_model),
         cmocka_unit_test(a_table_without_keys_has_one_row),
         cmocka_unit_test(a_namespace_grows_to_many_keys_and_its_memory_is_used_again),
+        cmocka_unit_test(many_keys_are_found_behind_a_restore),
         cmocka_unit_test(full_memory_is_an_error_and_the_table_stays_whole),
         cmocka_unit_test(a_list_is_restored_whole_to_every_subtask),
         cmocka_unit_test(state_of_another_type_is_refused_with_a_sentence),

@@ -17,14 +17,8 @@
 #define BLOCK_ROWS 256              /* rows probed together; a table has room for so many before a block begins */
 #define CAPACITY_MIN 1024u          /* index entries */
 #define CAPACITY_MAX (1u << 30)
+#define SLOTS_MAX (1 << 30)
 #define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
-
-/* Where keys come from: columns of a batch or of another pane. */
-struct key_view {
-    const void *values;
-    const uint64_t *validity;
-    bool constant;
-};
 
 /* --- memory */
 sabot_status table_alloc(struct memory_table *table, size_t size, bool zeroed, void **out, struct sabot_error *err) {
@@ -106,11 +100,13 @@ static uint32_t capacity_limit(uint32_t capacity) {
     return capacity <= 1u << 16 ? capacity / 2 : capacity / 3 * 2;
 }
 
+static sabot_status fail_full(const struct memory_table *table, struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: more than %u keys in one namespace: raise the parallelism",
+                      table->table.name, capacity_limit(CAPACITY_MAX));
+}
+
 static sabot_status pane_grow_index(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
-    if (pane->capacity >= CAPACITY_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: more than %u keys in one namespace: raise the parallelism",
-                          table->table.name, capacity_limit(CAPACITY_MAX));
-    }
+    if (pane->capacity >= CAPACITY_MAX) { return fail_full(table, err); }
     const uint32_t capacity = pane->capacity * 2, mask = capacity - 1;
     void *block;
     SABOT_TRY(table_alloc(table, capacity * sizeof(struct entry), true, &block, err));
@@ -130,17 +126,36 @@ static sabot_status pane_grow_index(struct memory_table *table, struct pane *pan
     return SABOT_OK;
 }
 
+sabot_status pane_fit_slots(struct memory_table *table, struct pane *pane, int32_t more, struct sabot_error *err) {
+    if (more <= pane->slots - pane->count) { return SABOT_OK; }
+    if (more > SLOTS_MAX - pane->count) { return fail_full(table, err); }
+    const int32_t needed = pane->count + more;
+    int32_t slots = pane->slots ? pane->slots : (int32_t)CAPACITY_MIN / 2;
+    while (slots < needed) { slots *= 2; }
+    return pane_grow_slots(table, pane, slots, err);
+}
+
+sabot_status pane_empty_index(struct memory_table *table, struct pane *pane, int32_t rows, struct sabot_error *err) {
+    uint32_t capacity = CAPACITY_MIN;
+    while (capacity_limit(capacity) < (uint32_t)rows) {
+        if (capacity == CAPACITY_MAX) { return fail_full(table, err); }
+        capacity *= 2;
+    }
+    void *block;
+    SABOT_TRY(table_alloc(table, capacity * sizeof(struct entry), true, &block, err));
+    table_release(table, pane->index, pane->capacity * sizeof(struct entry));
+    pane->index = block;
+    pane->capacity = capacity;
+    pane->null_slot = -1;
+    return SABOT_OK;
+}
+
 /* Room for `more` new slots. */
 static inline sabot_status pane_reserve(struct memory_table *table, struct pane *pane, int32_t more,
                                         struct sabot_error *err) {
     const int32_t needed = pane->count + more;
     while ((uint32_t)needed > capacity_limit(pane->capacity)) { SABOT_TRY(pane_grow_index(table, pane, err)); }
-    if (needed > pane->slots) {
-        int32_t slots = pane->slots ? pane->slots : (int32_t)CAPACITY_MIN / 2;
-        while (slots < needed) { slots *= 2; }
-        SABOT_TRY(pane_grow_slots(table, pane, slots, err));
-    }
-    return SABOT_OK;
+    return needed > pane->slots ? pane_fit_slots(table, pane, more, err) : SABOT_OK;
 }
 
 static sabot_status pane_new(struct memory_table *table, int64_t namespace_, struct pane **out,
@@ -226,8 +241,8 @@ static sabot_status pane_insert(struct memory_table *table, struct pane *pane, s
     return SABOT_OK;
 }
 
-static sabot_status pane_get(struct memory_table *table, int64_t namespace_, struct pane **out,
-                             struct sabot_error *err) {
+sabot_status pane_get(struct memory_table *table, int64_t namespace_, struct pane **out,
+                      struct sabot_error *err) {
     *out = pane_find(table, namespace_);
     if (*out) { return SABOT_OK; }
     struct pane *pane;
@@ -252,9 +267,8 @@ static inline bool view_is_null(const struct key_view *view, int64_t row) {
     return view->validity && !bit_is_set(view->validity, view->constant ? 0 : row);
 }
 
-/* Whether the key at `row` of the views stands at `slot`. */
-static bool key_equal(const struct memory_table *table, const struct pane *pane, int32_t slot,
-                      const struct key_view *views, int64_t row) {
+bool key_equal(const struct memory_table *table, const struct pane *pane, int32_t slot,
+               const struct key_view *views, int64_t row) {
     for (int32_t k = 0; k < table->n_keys; k++) {
         const bool is_null = view_is_null(&views[k], row);
         if (is_null != (pane->validity[k] && !bit_is_set(pane->validity[k], slot))) { return false; }
@@ -321,9 +335,8 @@ static sabot_status key_set_null(struct memory_table *table, struct pane *pane, 
         const type_ *source = view->values;                                                                            \
         for (int32_t i = 0; i < n; i++) { target[i] = source[view->constant ? 0 : at[i]]; }                            \
     } while (0)
-/* Writes the keys at rows at[0..n) into slots first..first+n, and zeroes the values there. */
-static sabot_status keys_append(struct memory_table *table, struct pane *pane, const struct key_view *views,
-                                const int32_t *at, int32_t first, int32_t n, struct sabot_error *err) {
+sabot_status keys_append(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                         const int32_t *at, int32_t first, int32_t n, struct sabot_error *err) {
     for (int32_t k = 0; k < table->n_keys; k++) {
         const struct key_view *view = &views[k];
         switch (table->sizes[k]) {
@@ -859,6 +872,19 @@ static void slot_move(struct memory_table *table, struct pane *pane, int32_t fro
     }
 }
 
+void slot_close(struct memory_table *table, struct pane *pane, int32_t slot) {
+    const int32_t last = pane->count - 1;
+    for (int32_t c = 0; c < table->n_columns && table->has_views; c++) {
+        if (table->phys[c] != PHYS_VIEW) { continue; }
+        string_heap_discard(&pane->heap, (const struct string_view *)pane->columns[c] + slot);
+    }
+    if (slot != last) { slot_move(table, pane, last, slot); }
+    for (int32_t k = 0; k < table->n_keys; k++) { /* free slots are not NULL */
+        if (pane->validity[k]) { pane->validity[k][last >> 6] |= UINT64_C(1) << (last & 63); }
+    }
+    pane->count = last;
+}
+
 static sabot_status memory_remove(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n,
                                   struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
@@ -868,20 +894,12 @@ static sabot_status memory_remove(struct state_table *base, int64_t namespace_, 
         assert(pane && slot >= 0 && slot < pane->count && (i == 0 || slot < slots[i - 1]));
         const int32_t last = pane->count - 1;
         pane_touch(table, pane, (const int32_t[]){slot, last}, 2, pane->count);
-        for (int32_t c = 0; c < table->n_columns && table->has_views; c++) {
-            if (table->phys[c] != PHYS_VIEW) { continue; }
-            string_heap_discard(&pane->heap, (const struct string_view *)pane->columns[c] + slot);
-        }
         if (pane->null_slot == slot) {
             pane->null_slot = -1;
         } else if (table->n_keys) {
             entry_remove(pane, entry_of(pane, slot));
         }
-        if (slot != last) { slot_move(table, pane, last, slot); }
-        for (int32_t k = 0; k < table->n_keys; k++) { /* free slots are not NULL */
-            if (pane->validity[k]) { pane->validity[k][last >> 6] |= UINT64_C(1) << (last & 63); }
-        }
-        pane->count = last;
+        slot_close(table, pane, slot);
     }
     if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)n); }
     return string_heap_is_wasteful(&pane->heap) ? heap_compact(table, pane, err) : SABOT_OK;
@@ -980,4 +998,6 @@ const struct state_backend state_memory = {
     .freeze = memory_freeze,
     .copy = memory_copy,
     .thaw = memory_thaw,
+    .append = memory_append,
+    .index = memory_index,
 };

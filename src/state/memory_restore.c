@@ -1,0 +1,203 @@
+/* The memory backend's part in restores: rows are appended to the columns of their namespace, and what finds them, the
+ * index, is made once when all are there: at its final size, and walked through from front to back instead of here and
+ * there. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "state/memory_impl.h"
+
+#define SLOTS_SORTED (1 << 18) /* slots that are put into the index in the order of their homes */
+#define BUCKETS_LOG 11
+#define LOOK_AHEAD 16
+
+/* --- columns */
+#define COPY(type_)                                                                                                    \
+    do {                                                                                                               \
+        type_ *target = (type_ *)pane->columns[c] + first;                                                             \
+        const type_ *source = column->values;                                                                          \
+        if (is_run) {                                                                                                  \
+            memcpy(target, source + at[0], (size_t)n * sizeof *target);                                                \
+        } else {                                                                                                       \
+            for (int32_t i = 0; i < n; i++) { target[i] = source[column_at(column, at[i])]; }                          \
+        }                                                                                                              \
+    } while (0)
+/* The values of column c of rows at[0..n) into slots first..; those of NULL stay zero. */
+static sabot_status values_append(struct memory_table *table, struct pane *pane, int32_t c,
+                                  const struct column *column, const int32_t *at, int32_t first, int32_t n,
+                                  struct sabot_error *err) {
+    const size_t size = table->sizes[c];
+    const bool is_run = !column->constant && at[n - 1] - at[0] == n - 1;
+    if (table->phys[c] == PHYS_VIEW) {
+        struct string_view *target = (struct string_view *)pane->columns[c] + first;
+        const struct string_view *source = column->values;
+        for (int32_t i = 0; i < n; i++) {
+            if (column_is_null(column, at[i])) { continue; }
+            SABOT_TRY(string_heap_keep(table->pool, &pane->heap, &source[column_at(column, at[i])], &target[i], err));
+        }
+        return SABOT_OK;
+    }
+    switch (size) {
+    case 0: break;
+    case 1: COPY(uint8_t); break;
+    case 2: COPY(uint16_t); break;
+    case 4: COPY(uint32_t); break;
+    case 8: COPY(uint64_t); break;
+    default: COPY(__int128); break;
+    }
+    for (int32_t i = 0; i < n && column->validity; i++) {
+        if (column_is_null(column, at[i])) { memset((char *)pane->columns[c] + (size_t)(first + i) * size, 0, size); }
+    }
+    return SABOT_OK;
+}
+
+sabot_status memory_append(struct state_table *base, int64_t namespace_, const struct batch *rows,
+                           int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err) {
+    struct memory_table *table = memory_table_of(base);
+    struct pane *pane;
+    assert(table->n_keys && rows->hashes && n > 0);
+    SABOT_TRY(pane_get(table, namespace_, &pane, err));
+    SABOT_TRY(pane_fit_slots(table, pane, n, err));
+    memory_relax(table->pool);
+    struct key_view views[STATE_COLUMNS_MAX];
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        const struct column *column = rows->columns[first_column + k];
+        assert(column->phys == table->phys[k]);
+        views[k] = (struct key_view){
+            .values = column->values, .validity = column->validity, .constant = column->constant};
+    }
+    const int32_t first = pane->count;
+    SABOT_TRY(keys_append(table, pane, views, at, first, n, err));
+    for (int32_t c = table->n_keys; c < table->n_columns; c++) {
+        SABOT_TRY(values_append(table, pane, c, rows->columns[first_column + c], at, first, n, err));
+    }
+    for (int32_t i = 0; i < n; i++) { pane->hashes[first + i] = rows->hashes[at[i]]; }
+    pane->count += n;
+    if (table->metrics) { metric_add(&table->metrics->state_rows, n); }
+    return SABOT_OK;
+}
+
+/* --- the index */
+struct indexing {
+    struct memory_table *table;
+    struct pane *pane;
+    struct key_view views[STATE_COLUMNS_MAX]; /* of the pane's own keys */
+    int32_t *order;                           /* slots of a stretch, by home */
+    int32_t *orphans;                         /* slots whose key stands in a later one too */
+    int32_t n_orphans, orphans_capacity;
+};
+
+static sabot_status orphan_add(struct indexing *indexing, int32_t slot, struct sabot_error *err) {
+    if (indexing->n_orphans == indexing->orphans_capacity) {
+        const int32_t capacity = indexing->orphans_capacity ? indexing->orphans_capacity * 2 : 64;
+        int32_t *orphans = realloc(indexing->orphans, (size_t)capacity * sizeof *orphans);
+        if (!orphans) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
+        indexing->orphans = orphans;
+        indexing->orphans_capacity = capacity;
+    }
+    indexing->orphans[indexing->n_orphans++] = slot;
+    return SABOT_OK;
+}
+
+static uint64_t slot_word(const struct memory_table *table, const struct pane *pane, int32_t slot) {
+    if (!table->word_is_key) { return pane->hashes[slot]; }
+    switch (table->sizes[0]) {
+    case 1: return ((const uint8_t *)pane->columns[0])[slot];
+    case 2: return ((const uint16_t *)pane->columns[0])[slot];
+    case 4: return ((const uint32_t *)pane->columns[0])[slot];
+    default: return ((const uint64_t *)pane->columns[0])[slot];
+    }
+}
+
+static sabot_status slot_index(struct indexing *indexing, int32_t slot, struct sabot_error *err) {
+    struct memory_table *table = indexing->table;
+    struct pane *pane = indexing->pane;
+    const uint64_t hash = pane->hashes[slot];
+    if (table->word_is_key && pane->validity[0] && !bit_is_set(pane->validity[0], slot)) {
+        if (pane->null_slot >= 0) { SABOT_TRY(orphan_add(indexing, pane->null_slot, err)); }
+        pane->null_slot = slot;
+        return SABOT_OK;
+    }
+    const uint64_t word = slot_word(table, pane, slot);
+    const uint32_t mask = pane->capacity - 1;
+    uint32_t at = (uint32_t)hash & mask;
+    for (; pane->index[at].slot1; at = (at + 1) & mask) {
+        if (pane->index[at].word != word) { continue; }
+        const int32_t found = (int32_t)pane->index[at].slot1 - 1;
+        if (!table->word_is_key && !key_equal(table, pane, found, indexing->views, slot)) { continue; }
+        /* what was written by hand may have a key twice: the last one counts */
+        SABOT_TRY(orphan_add(indexing, found < slot ? found : slot, err));
+        if (found > slot) { return SABOT_OK; }
+        break;
+    }
+    pane->index[at] = (struct entry){.word = word, .slot1 = (uint32_t)slot + 1, .tag = (uint32_t)hash};
+    return SABOT_OK;
+}
+
+/* Slots first..first+n into indexing->order, by the highest bits of their homes. */
+static void stretch_sort(struct indexing *indexing, int32_t first, int32_t n) {
+    const struct pane *pane = indexing->pane;
+    const uint32_t mask = pane->capacity - 1;
+    const int log = __builtin_ctz(pane->capacity), shift = log > BUCKETS_LOG ? log - BUCKETS_LOG : 0;
+    int32_t starts[(1 << BUCKETS_LOG) + 1] = {0};
+    for (int32_t i = 0; i < n; i++) { starts[(((uint32_t)pane->hashes[first + i] & mask) >> shift) + 1]++; }
+    for (int32_t b = 0; b < 1 << BUCKETS_LOG; b++) { starts[b + 1] += starts[b]; }
+    for (int32_t i = 0; i < n; i++) {
+        indexing->order[starts[((uint32_t)pane->hashes[first + i] & mask) >> shift]++] = first + i;
+    }
+}
+
+static sabot_status slots_index(struct indexing *indexing, struct sabot_error *err) {
+    struct pane *pane = indexing->pane;
+    const uint32_t mask = pane->capacity - 1;
+    for (int32_t first = 0; first < pane->count; first += SLOTS_SORTED) {
+        const int32_t left = pane->count - first, n = left < SLOTS_SORTED ? left : SLOTS_SORTED;
+        stretch_sort(indexing, first, n);
+        for (int32_t i = 0; i < n; i++) {
+            if (i % 256 == 0) { memory_relax(indexing->table->pool); }
+            if (i + LOOK_AHEAD < n) {
+                const int32_t ahead = indexing->order[i + LOOK_AHEAD];
+                __builtin_prefetch(&pane->index[(uint32_t)pane->hashes[ahead] & mask], 1);
+            }
+            SABOT_TRY(slot_index(indexing, indexing->order[i], err));
+        }
+    }
+    return SABOT_OK;
+}
+
+static int slot_compare(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
+
+/* Slots stay dense: the last row moves to each that is given up. */
+static void orphans_remove(struct indexing *indexing) {
+    struct memory_table *table = indexing->table;
+    struct pane *pane = indexing->pane;
+    if (indexing->n_orphans == 0) { return; }
+    qsort(indexing->orphans, (size_t)indexing->n_orphans, sizeof *indexing->orphans, slot_compare);
+    for (int32_t i = indexing->n_orphans - 1; i >= 0; i--) { slot_close(table, pane, indexing->orphans[i]); }
+    if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)indexing->n_orphans); }
+}
+
+static sabot_status pane_index(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
+    struct indexing indexing = {.table = table, .pane = pane};
+    const int32_t stretch = pane->count < SLOTS_SORTED ? pane->count : SLOTS_SORTED;
+    SABOT_TRY(pane_empty_index(table, pane, pane->count, err));
+    for (int32_t k = 0; k < table->n_keys; k++) {
+        indexing.views[k] = (struct key_view){.values = pane->columns[k], .validity = pane->validity[k]};
+    }
+    const size_t order_bytes = (size_t)stretch * sizeof *indexing.order;
+    void *order;
+    SABOT_TRY(memory_alloc(table->pool, order_bytes, &order, err));
+    indexing.order = order;
+    const sabot_status status = slots_index(&indexing, err);
+    if (status == SABOT_OK) { orphans_remove(&indexing); }
+    memory_free(table->pool, order, order_bytes);
+    free(indexing.orphans);
+    return status;
+}
+
+sabot_status memory_index(struct state_table *base, struct sabot_error *err) {
+    struct memory_table *table = memory_table_of(base);
+    for (int32_t i = 0; i < table->n_panes && table->n_keys; i++) {
+        if (table->panes[i]->count) { SABOT_TRY(pane_index(table, table->panes[i], err)); }
+    }
+    return SABOT_OK;
+}
