@@ -409,6 +409,10 @@ static void a_state_file_that_is_not_what_was_written_is_refused(void **state) {
         assert_int_equal(storage_verify(fixture.store, path, &manifest, &err), SABOT_ERR_CORRUPT);
         assert_non_null(strstr(err.message, "is not what was written"));
         assert_non_null(strstr(err.message, item->file));
+        error_clear(&err);
+        assert_int_equal(storage_read_table(fixture.store, path, &pool, item, rows_drop, NULL, &err),
+                         SABOT_ERR_CORRUPT);
+        assert_non_null(strstr(err.message, "is not what was written"));
     }
     free(data);
     manifest_clear(&manifest);

@@ -1,5 +1,5 @@
 /* Checkpoints as files in folders, local or remote. */
-#include "checkpoint/storage.h"
+#include "checkpoint/storage_impl.h"
 
 #include "arrow/ipc.h"
 #include "base/log.h"
@@ -9,10 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define FOLDER_PREFIX "chk-"
-#define CHUNK_BYTES ((size_t)256 * 1024)
 /* One record batch of a file: bounds what reader and writer hold at a time. */
 #define TABLE_BATCH_ROWS BATCH_ROWS_MAX
 
@@ -30,7 +28,7 @@ sabot_status storage_path(const char *dir, int64_t checkpoint_id, char target[ST
     return path_join(dir, name, target, err);
 }
 
-static void checksum_print(XXH3_state_t *state, char target[CHECKSUM_SIZE]) {
+static void checksum_print(const XXH3_state_t *state, char target[CHECKSUM_SIZE]) {
     const XXH128_hash_t hash = XXH3_128bits_digest(state);
     snprintf(target, CHECKSUM_SIZE, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
 }
@@ -62,8 +60,8 @@ static sabot_status sink_write(void *context, const void *bytes, size_t size, st
     struct file_sink *sink = context;
     XXH3_128bits_update(sink->hash, bytes, size);
     sink->size += (int64_t)size;
-    if (sink->used + size > CHUNK_BYTES) { SABOT_TRY(sink_flush(sink, err)); }
-    if (size > CHUNK_BYTES) { return sink_put(sink, bytes, size, err); }
+    if (sink->used + size > STORAGE_CHUNK) { SABOT_TRY(sink_flush(sink, err)); }
+    if (size > STORAGE_CHUNK) { return sink_put(sink, bytes, size, err); }
     memcpy(sink->buffer + sink->used, bytes, size);
     sink->used += size;
     return SABOT_OK;
@@ -136,9 +134,8 @@ static sabot_status shared_of(const char *path, char target[STORAGE_PATH_MAX], s
     return SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long: choose a shorter one", path);
 }
 
-/* Where a file of the checkpoint `path` is. */
-static sabot_status file_path(const char *path, const struct manifest_file *item, char target[STORAGE_PATH_MAX],
-                              struct sabot_error *err) {
+sabot_status storage_file_path(const char *path, const struct manifest_file *item, char target[STORAGE_PATH_MAX],
+                               struct sabot_error *err) {
     if (!item->shared) { return path_join(path, item->file, target, err); }
     char shared[STORAGE_PATH_MAX];
     SABOT_TRY(shared_of(path, shared, err));
@@ -166,8 +163,8 @@ sabot_status storage_writer_open(const struct storage_writing *writing, struct s
     }
     writer->pool = writing->pool;
     writer->item = item;
-    writer->sink = (struct file_sink){.hash = XXH3_createState(), .buffer = malloc(CHUNK_BYTES)};
-    sabot_status status = file_path(writing->path, item, writer->path, err);
+    writer->sink = (struct file_sink){.hash = XXH3_createState(), .buffer = malloc(STORAGE_CHUNK)};
+    sabot_status status = storage_file_path(writing->path, item, writer->path, err);
     if (status == SABOT_OK && (!writer->sink.hash || !writer->sink.buffer)) {
         status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a snapshot");
     }
@@ -335,6 +332,7 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};
+    const bool has_copies = store_setting(store, LOCAL_COPY_SETTING) != NULL;
     struct env_stat found;
     SABOT_TRY(store_stat(store, path, &found, err));
     char manifest_path[STORAGE_PATH_MAX];
@@ -344,7 +342,8 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
     if (is_there) {
         snprintf(target, STORAGE_PATH_MAX, "%s", path);
         SABOT_TRY(storage_read_manifest(store, path, out, err));
-        const sabot_status whole = storage_verify(store, path, out, err);
+        /* who reads the files checks them; copies must be known to be whole before */
+        const sabot_status whole = has_copies ? storage_verify(store, path, out, err) : SABOT_OK;
         if (whole != SABOT_OK) { manifest_clear(out); }
         return whole;
     }
@@ -361,7 +360,8 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
         if (is_void) {
             status = SABOT_FAIL(&torn, SABOT_ERR_NOT_FOUND, "it was written by a process that had been replaced");
         }
-        if (status == SABOT_OK) { status = storage_verify(store, target, out, &torn); }
+        /* While there is another one to go back to, nothing is read before everything is whole. */
+        if (status == SABOT_OK && (i > 0 || has_copies)) { status = storage_verify(store, target, out, &torn); }
         if (status == SABOT_OK) { break; }
         manifest_clear(out);
         if (status == SABOT_ERR_NOT_FOUND) {
@@ -384,108 +384,13 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
                       "<number>, none with a valid " MANIFEST_NAME ")", path, n);
 }
 
-struct file_source {
-    struct store_file *file;
-};
-
-static sabot_status source_read(void *context, uint64_t offset, void *target, size_t size, size_t *got,
-                                struct sabot_error *err) {
-    return store_read(((struct file_source *)context)->file, (int64_t)offset, target, size, got, err);
-}
-
-static sabot_status checksum_check(struct store_file *file, const char *path, const struct manifest_file *item,
-                                   struct sabot_error *err) {
-    XXH3_state_t *hash = XXH3_createState();
-    char *chunk = malloc(CHUNK_BYTES);
-    sabot_status status = SABOT_OK;
-    if (!hash || !chunk) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to read %s", path); }
-    if (status == SABOT_OK) { XXH3_128bits_reset(hash); }
-    int64_t size = 0;
-    while (status == SABOT_OK) {
-        size_t got;
-        status = store_read(file, size, chunk, CHUNK_BYTES, &got, err);
-        if (status != SABOT_OK || got == 0) { break; }
-        XXH3_128bits_update(hash, chunk, got);
-        size += (int64_t)got;
-    }
-    if (status == SABOT_OK) {
-        char checksum[CHECKSUM_SIZE];
-        checksum_print(hash, checksum);
-        if (strcmp(checksum, item->checksum) != 0 || size != item->size) {
-            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s is not what was written (checksum %s, the manifest says "
-                                "%s): restore from another checkpoint", path, checksum, item->checksum);
-        }
-    }
-    XXH3_freeState(hash);
-    free(chunk);
-    return status;
-}
-
-static sabot_status table_read(struct store_file *file, struct memory_pool *pool, const struct manifest_file *item,
-                               sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
-                               void *arg, struct sabot_error *err) {
-    struct file_source from = {.file = file};
-    const struct ipc_source source = {.context = &from, .size = (uint64_t)item->size, .read_at = source_read};
-    struct ipc_reader *reader;
-    SABOT_TRY(ipc_reader_open(&source, &reader, err));
-    sabot_status status;
-    for (;;) {
-        struct batch *batch;
-        status = ipc_reader_next(reader, pool, &batch, err);
-        if (status != SABOT_OK || !batch) { break; }
-        status = take(arg, batch, err);
-        if (status != SABOT_OK) { break; }
-    }
-    ipc_reader_close(reader);
-    return status;
-}
-
-sabot_status storage_read_table(struct store *store, const char *path, struct memory_pool *pool,
-                                const struct manifest_file *item,
-                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
-                                void *arg, struct sabot_error *err) {
-    char target[STORAGE_PATH_MAX];
-    SABOT_TRY(file_path(path, item, target, err));
-    struct store_file *file = local_copy_open(store, target, item);
-    if (!file) { SABOT_TRY(store_open(store, target, &file, err)); }
-    const sabot_status status = table_read(file, pool, item, take, arg, err);
-    if (status != SABOT_OK) { error_context(err, "read %s", target); }
-    store_close(file);
-    return status;
-}
-
-/* Whether there is a whole copy on this machine. One that is not goes. */
-static bool copy_is_whole(struct store *store, const char *target, const struct manifest_file *item) {
-    struct store_file *file = local_copy_open(store, target, item);
-    if (!file) { return false; }
-    struct sabot_error why = {0};
-    const sabot_status status = checksum_check(file, "the copy", item, &why);
-    store_close(file);
-    if (status != SABOT_OK) { local_copy_damaged(store, target, &why); }
-    return status == SABOT_OK;
-}
-
-sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
-                            struct sabot_error *err) {
-    sabot_status status = SABOT_OK;
-    int32_t n_copies = 0;
-    for (int32_t i = 0; i < manifest->n_files && status == SABOT_OK; i++) {
-        char target[STORAGE_PATH_MAX];
-        SABOT_TRY(file_path(path, &manifest->files[i], target, err));
-        if (copy_is_whole(store, target, &manifest->files[i])) {
-            n_copies++;
-            continue;
-        }
-        struct store_file *file;
-        SABOT_TRY(store_open(store, target, &file, err));
-        status = checksum_check(file, target, &manifest->files[i], err);
-        store_close(file);
-    }
-    if (n_copies > 0) {
-        log_write(store_env(store), LOG_INFO, "%d of %d files of %s are read from their local copies", n_copies,
-                  manifest->n_files, path);
-    }
-    return status;
+sabot_status storage_checksum_compare(const XXH3_state_t *hash, int64_t size, const char *path,
+                                      const struct manifest_file *item, struct sabot_error *err) {
+    char checksum[CHECKSUM_SIZE];
+    checksum_print(hash, checksum);
+    if (strcmp(checksum, item->checksum) == 0 && size == item->size) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s is not what was written (checksum %s, the manifest says %s): restore "
+                      "from another checkpoint", path, checksum, item->checksum);
 }
 
 bool storage_needs(const struct manifest *kept, int32_t n_kept, const char *name) {

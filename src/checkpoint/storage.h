@@ -37,11 +37,12 @@ void storage_writer_close(struct storage_writer *writer); /* NULL is allowed */
 /* Checks every file against the manifest (size and checksum); where there is a local copy, that. */
 sabot_status storage_verify(struct store *store, const char *path, const struct manifest *manifest,
                             struct sabot_error *err);
-/* Calls take() with the rows of a file (which storage_verify has found whole), batch by batch; take owns the batch. */
+/* Calls take() with the rows of a file, batch by batch, in the caller's thread; take owns the batch. ERR_CORRUPT, when
+ * rows were taken already: the file is not what the manifest says. */
+typedef sabot_status (*storage_take)(void *arg, struct batch *batch, struct sabot_error *err);
 sabot_status storage_read_table(struct store *store, const char *path, struct memory_pool *pool,
-                                const struct manifest_file *item,
-                                sabot_status (*take)(void *arg, struct batch *batch, struct sabot_error *err),
-                                void *arg, struct sabot_error *err);
+                                const struct manifest_file *item, storage_take take, void *arg,
+                                struct sabot_error *err);
 /* Before anything else is written: makes the checkpoint's folder the caller's own. ERR_STATE: it is another's;
  * ERR_USAGE: `must_be_empty` and it is not. */
 sabot_status storage_claim(struct store *store, const char *path, bool must_be_empty, int64_t epoch,
@@ -56,7 +57,8 @@ sabot_status storage_read_manifest(struct store *store, const char *path, struct
 /* Ids of the folders chk-<id> in `dir`, ascending; malloc'ed. A folder that is not there has none. */
 sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err);
 /* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones, and ones with a
- * damaged file, are reported in the log and skipped. Every file of the one that is found was verified. */
+ * damaged file, are reported in the log and skipped: every file of the one that is found was verified, unless there is
+ * none to go back to. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
 /* Whether one of the manifests names the shared file. */

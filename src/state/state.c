@@ -130,7 +130,9 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     SABOT_TRY(batch_copy(shared, &rows, err));
     int32_t keys[64];
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
-    if (table->n_keys || table->backend->restore) { SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err)); }
+    if (table->n_keys || table->backend->restore) {
+        SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err));
+    }
 
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
     int32_t at[1024];
