@@ -127,6 +127,7 @@ struct group_aggregate_options {
     int32_t n_keys;
     const struct aggregate_call *calls;
     int32_t n_calls;
+    bool settles; /* COUNT(*) by all columns of a changelog: groups that are left at its end */
 };
 /* window_assign: a window TVF without aggregation above it: every row once per window, with window_start, window_end
  * and window_time appended. */

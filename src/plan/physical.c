@@ -624,8 +624,10 @@ static sabot_status build_aggregate(struct physical_plan *plan, const struct pla
     options->n_keys = node->aggregate.n_keys;
     options->calls = node->aggregate.calls;
     options->n_calls = node->aggregate.n_calls;
+    options->settles = node->aggregate.settles;
     SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
-    return add_node(plan, *vertex, &op_group_aggregate, options, node, "group-aggregate", err);
+    const char *name = options->settles ? "settle" : "group-aggregate";
+    return add_node(plan, *vertex, &op_group_aggregate, options, node, name, err);
 }
 
 static bool may_be_two_phase(const struct physical_plan *plan, const struct plan *node, int32_t vertex) {
@@ -756,7 +758,7 @@ static sabot_status build_sort(struct physical_plan *plan, const struct plan *no
     const char *unbounded = unbounded_table(node);
     if (node->kind == PLAN_SORT && unbounded) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                         "ORDER BY waits for the end of its input, and table \"%s\" is unbounded", unbounded);
+                         "ORDER BY without LIMIT waits for the end of its input, and table \"%s\" is unbounded", unbounded);
     }
     if (node->kind == PLAN_LIMIT) {
         struct limit_options *options = ARENA_NEW(arena_of(plan), struct limit_options);

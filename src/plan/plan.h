@@ -149,6 +149,7 @@ struct plan {
             const struct aggregate_call *calls;
             int32_t n_calls;
             bool is_distinct; /* made from SELECT DISTINCT */
+            bool settles;     /* made by rule_changes: what is left of a changelog at its end */
         } aggregate;          /* output: keys, calls */
         struct {
             struct window_spec spec;
@@ -192,6 +193,7 @@ struct plan {
             int32_t n_order;
             int64_t first, limit; /* ranks that are wanted, from 1; limit -1: no end is known */
             bool output_rank;     /* the number is the last column */
+            bool of_sort;         /* made from ORDER BY .. LIMIT by rule_changes */
         } rank;
         struct over_options over;
         struct expand_options expand; /* output: n_columns, then the set's id */

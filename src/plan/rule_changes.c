@@ -17,7 +17,7 @@ static const char *name_of(const struct plan *plan) {
     case PLAN_AGGREGATE:
         return plan->aggregate.is_distinct ? "DISTINCT" : plan->aggregate.n_keys ? "GROUP BY without a window"
                                                                                  : "an aggregate without a window";
-    case PLAN_RANK: return "ROW_NUMBER()";
+    case PLAN_RANK: return plan->rank.of_sort ? "ORDER BY .. LIMIT over an unbounded table" : "ROW_NUMBER()";
     case PLAN_SCAN: return "a table that is a changelog";
     case PLAN_WINDOW_AGGREGATE: return "a window with early results or allowed lateness";
     case PLAN_JOIN:
@@ -103,7 +103,7 @@ static sabot_status scan_changes(struct plan_arena *plans, const struct plan *pl
 static sabot_status aggregate_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
                                       struct sabot_error *err) {
     const struct plan *input = plan->inputs[0];
-    if (!input->changes.updating && input->bounded) { return SABOT_OK; } /* once, at the end */
+    if (plan->aggregate.settles || (!input->changes.updating && input->bounded)) { return SABOT_OK; } /* at the end */
     changes->updating = true;
     changes->deletes = input->changes.updating;
     changes->cause = plan;
@@ -180,8 +180,60 @@ static sabot_status rank_changes(struct plan_arena *plans, const struct plan *pl
     return SABOT_OK;
 }
 
+/* ---- ORDER BY, LIMIT --------------------------------------------------------------------------------------------- */
+
+/* What is left of a bounded changelog at its end: each different row, and then as often as it is there. */
+static sabot_status settled(struct plan_arena *plans, struct plan *input, struct plan **out, struct sabot_error *err) {
+    static const char *const names[] = {"$times"};
+    const int32_t n = input->schema->n_fields;
+    const int32_t *columns = NULL;
+    struct aggregate_call *count = ARENA_NEW(&plans->arena, struct aggregate_call);
+    if (!count) { return PLAN_NO_MEMORY(err); }
+    *count = (struct aggregate_call){.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1,
+                                     .type = type_not_null(type_of(TYPE_INT64))};
+    SABOT_TRY(first_columns(plans, n, &columns, err));
+    SABOT_TRY(plan_aggregate(plans, input, columns, n, count, names, 1, false, input->span, out, err));
+    (*out)->aggregate.settles = true;
+    const struct unnest_options options = {.column = n, .passed = columns, .n_passed = n, .repeats = true};
+    return plan_unnest(plans, *out, &options, NULL, input->span, out, err);
+}
+
+/* ORDER BY .. LIMIT over unbounded input: the first rows so far, a changelog (Flink's SortLimit). */
+static sabot_status sort_to_rank(struct plan_arena *plans, struct plan *plan, struct sabot_error *err) {
+    const struct sort_key *keys = plan->sort.keys;
+    const int32_t n_keys = plan->sort.n_keys, n = plan->schema->n_fields;
+    const int64_t first = plan->sort.offset + 1, limit = plan->sort.limit;
+    struct plan_column *columns = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *columns); /* no time attributes */
+    if (!columns) { return PLAN_NO_MEMORY(err); }
+    plan->kind = PLAN_RANK;
+    plan->columns = columns;
+    memset(&plan->rank, 0, sizeof plan->rank);
+    plan->rank.order = keys;
+    plan->rank.n_order = n_keys;
+    plan->rank.first = first;
+    plan->rank.limit = limit > INT64_MAX - first ? INT64_MAX : first + limit - 1;
+    plan->rank.of_sort = true;
+    return SABOT_OK;
+}
+
+static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct sabot_error *err);
+
+static sabot_status sort_changes(struct plan_arena *plans, struct plan *plan, struct sabot_error *err) {
+    struct plan *input = plan->inputs[0];
+    if (!input->changes.updating) { return SABOT_OK; }
+    if (!plan->bounded) { return cannot_take(plan, input, plan->kind == PLAN_SORT ? "ORDER BY" : "LIMIT", err); }
+    struct plan **inputs = arena_alloc(&plans->arena, sizeof *inputs);
+    if (!inputs) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(settled(plans, input, &inputs[0], err));
+    plan->inputs = inputs;
+    return derive(plans, inputs[0], err);
+}
+
 static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct sabot_error *err) {
     struct plan_changes changes = no_changes();
+    if (plan->kind == PLAN_SORT && !plan->bounded && plan->sort.limit >= 0) {
+        SABOT_TRY(sort_to_rank(plans, plan, err));
+    }
     for (int32_t i = 0; i < plan->n_inputs; i++) {
         SABOT_TRY(derive(plans, plan->inputs[i], err));
     }
@@ -223,11 +275,7 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
         }
         break;
     case PLAN_SORT:
-    case PLAN_LIMIT:
-        if (input->changes.updating) {
-            return cannot_take(plan, input, plan->kind == PLAN_SORT ? "ORDER BY" : "LIMIT", err);
-        }
-        break;
+    case PLAN_LIMIT: SABOT_TRY(sort_changes(plans, plan, err)); break;
     case PLAN_JOIN: SABOT_TRY(join_changes(plan, &changes, err)); break;
     case PLAN_RANK: SABOT_TRY(rank_changes(plans, plan, &changes, err)); break;
     }

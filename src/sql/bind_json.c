@@ -74,7 +74,7 @@ static sabot_status bind_default(const struct expr_scope *in, const struct sql_e
     return expr_cast(arena_of(in), *out, type, false, span, out, err);
 }
 
-/* CASE WHEN it is empty THEN one default WHEN it is an error, or no value of the type, THEN the other ELSE the value. */
+/* CASE WHEN it is empty THEN one default WHEN it is an error, or no value of the type, THEN the other ELSE it. */
 static sabot_status with_defaults(const struct expr_scope *in, const struct sql_expr *expr, struct expr *const *args,
                                   struct expr *text, struct expr *value, struct expr **out, struct sabot_error *err) {
     const struct sql_json *json = expr->call.json;

@@ -5,7 +5,7 @@
 
 #include "ops/aggregate/accumulate.h"
 
-#define AGGREGATOR_KEYS_MAX 16
+#define AGGREGATOR_KEYS_MAX 32
 
 struct aggregator_options {
     const int32_t *keys; /* columns of `input` */

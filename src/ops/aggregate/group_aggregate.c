@@ -1,13 +1,16 @@
 /* GROUP BY without a window over bounded input: the result is given out once, at the end. Without calls it is DISTINCT.
- */
+ * Where it settles a changelog (ORDER BY of rows that are updated), it counts each row up and down; groups without rows
+ * are given out too, and come out no times (op_unnest). */
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
+#include "ops/aggregate/changes.h"
 
 struct group_aggregate {
     struct op op;
     struct op_context own;
     struct aggregator aggregator;
+    bool settles;
     int64_t given; /* groups given out; -1 = the end has not come */
 };
 
@@ -25,6 +28,7 @@ static sabot_status group_open(const struct op_context *context, struct op **out
     self->op.type = &op_group_aggregate;
     self->own = *context;
     self->given = -1;
+    self->settles = options->settles;
     const struct aggregator_options aggregator = {
         .keys = options->keys,
         .n_keys = options->n_keys,
@@ -44,6 +48,26 @@ static sabot_status group_open(const struct op_context *context, struct op **out
     return SABOT_OK;
 }
 
+/* Counts the rows of a changelog up and down. */
+static sabot_status settle(struct group_aggregate *self, const struct batch *batch, struct sabot_error *err) {
+    struct aggregator *aggregator = &self->aggregator;
+    SABOT_TRY(aggregator_find(aggregator, 0, batch, batch->selection, batch->selected, err));
+    for (int32_t minus = 0; minus < 2; minus++) {
+        int32_t n = 0;
+        for (int32_t i = 0; i < batch->selected; i++) {
+            const int32_t row = batch_row(batch, i);
+            if (row_kind_is_retraction(batch->row_kinds[row]) != minus) { continue; }
+            aggregator->kept[n] = row;
+            aggregator->kept_slots[n++] = aggregator->slots[i];
+        }
+        SABOT_TRY(minus ? accumulators_retract(&aggregator->accumulators, -1, aggregator->table, 0, batch,
+                                               aggregator->kept, aggregator->kept_slots, n, err)
+                        : accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL,
+                                              aggregator->kept, aggregator->kept_slots, n, err));
+    }
+    return SABOT_OK;
+}
+
 static sabot_status group_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
                                    struct sabot_error *err) {
     (void)input;
@@ -51,6 +75,7 @@ static sabot_status group_on_batch(struct op *op, int32_t input, struct batch *t
     struct group_aggregate *self = (struct group_aggregate *)op;
     BATCH_OWNED struct batch *batch = taken;
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
+    if (self->settles && batch->row_kinds) { return settle(self, batch, err); }
     return aggregator_add(&self->aggregator, 0, batch, batch->selection, batch->selected, err);
 }
 

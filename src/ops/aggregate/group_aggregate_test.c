@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "ops/aggregate/changes.h"
 #include "tests/util/op_harness.h"
 
 /* One result row of one group, as text; the input is given as columns. */
@@ -211,6 +212,43 @@ static void a_sum_of_int_that_passes_int_is_an_error(void **state) {
     schema_unref(input);
 }
 
+static void what_is_left_of_a_changelog_is_counted(void **state) {
+    (void)state;
+    struct field fields[] = {{"k", type_of(TYPE_INT64)}, {"n", type_not_null(type_of(TYPE_INT64))}};
+    struct schema *input = test_schema(fields, 1), *output = test_schema(fields, 2);
+    static const int32_t kinds[2][4] = {{ROW_INSERT, ROW_INSERT, ROW_INSERT, ROW_UPDATE_BEFORE},
+                                        {ROW_DELETE, ROW_UPDATE_AFTER, ROW_INSERT, ROW_INSERT}};
+    static const int64_t values[2][4] = {{1, 1, 2, 3}, {2, 3, 3, 1}}; /* the 3 goes before it comes */
+    const struct aggregate_call count = {.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1,
+                                         .type = type_not_null(type_of(TYPE_INT64))};
+    const int32_t key = 0;
+    const struct group_aggregate_options options = {.keys = &key, .n_keys = 1, .calls = &count, .n_calls = 1,
+                                                    .settles = true};
+    struct sabot_error err = {0};
+    struct op_harness *harness = malloc(sizeof *harness);
+    harness_init(harness, &op_group_aggregate, &options, input, output);
+    harness_open(harness);
+    for (int32_t b = 0; b < 2; b++) {
+        struct column *column = test_column_i64(&harness->pool, values[b], NULL, 4);
+        struct batch *batch = test_batch(input, &column, 1);
+        assert_int_equal(changes_set_kinds(&harness->pool, batch, kinds[b], 4, &err), SABOT_OK);
+        harness_batch(harness, batch);
+        harness_restart(harness, b + 1);
+    }
+    harness_end(harness);
+    int32_t n;
+    char **rows = harness_rows(harness, &n);
+    assert_int_equal(n, 3);
+    assert_string_equal(rows[0], "1|3");
+    assert_string_equal(rows[1], "2|0");
+    assert_string_equal(rows[2], "3|1");
+    test_rows_free(rows, n);
+    harness_close(harness);
+    free(harness);
+    schema_unref(input);
+    schema_unref(output);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aggregates_of_integers_keep_the_type_and_average_truncates),
@@ -220,6 +258,7 @@ int main(void) {
         cmocka_unit_test(distinct_and_filter_count_each_value_once),
         cmocka_unit_test(without_calls_it_gives_each_key_once),
         cmocka_unit_test(a_sum_of_int_that_passes_int_is_an_error),
+        cmocka_unit_test(what_is_left_of_a_changelog_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
