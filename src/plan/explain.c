@@ -103,7 +103,8 @@ static void explain_project(const struct plan *node, struct text *target) {
 }
 
 static void explain_aggregate(const struct plan *node, struct text *target) {
-    text_add(target, node->aggregate.is_distinct ? "Distinct(" : node->aggregate.settles ? "Settle(" : "GroupAggregate(");
+    text_add(target, node->aggregate.is_distinct ? "Distinct(" : node->aggregate.settles ? "Settle("
+                                                                                         : "GroupAggregate(");
     if (node->aggregate.n_keys > 0) {
         text_add(target, "groupBy=[");
         print_columns(node->inputs[0]->schema, node->aggregate.keys, node->aggregate.n_keys, target);

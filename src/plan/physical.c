@@ -682,13 +682,15 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     if (options->window.kind == WINDOW_SESSION) {
         for (int32_t i = 0; i < options->n_calls; i++) {
             const enum aggregate_kind kind = options->calls[i].kind;
-            if (aggregate_is_ordered(kind)) {
+            if (kind == AGGREGATE_FIRST_VALUE || kind == AGGREGATE_LAST_VALUE) {
                 return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                                 "FIRST_VALUE, LAST_VALUE, LISTAGG and ARRAY_AGG over SESSION windows can't run yet");
+                                 "FIRST_VALUE and LAST_VALUE over SESSION windows can't run yet: sessions that become "
+                                 "one have no order of arrival");
             }
-            if (!options->calls[i].distinct) { continue; }
-            return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                             "DISTINCT aggregates over SESSION windows can't run yet");
+            if (options->calls[i].distinct && aggregate_is_ordered(kind)) {
+                return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
+                                 "LISTAGG(DISTINCT ..) and ARRAY_AGG(DISTINCT ..) over SESSION windows can't run yet");
+            }
         }
         SABOT_TRY(hash(plan, options->keys, options->n_keys, vertex, err));
         return add_node(plan, *vertex, &op_session_aggregate, options, node, "session-aggregate", err);
@@ -758,7 +760,8 @@ static sabot_status build_sort(struct physical_plan *plan, const struct plan *no
     const char *unbounded = unbounded_table(node);
     if (node->kind == PLAN_SORT && unbounded) {
         return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, node->span,
-                         "ORDER BY without LIMIT waits for the end of its input, and table \"%s\" is unbounded", unbounded);
+                         "ORDER BY without LIMIT waits for the end of its input, and table \"%s\" is unbounded",
+                         unbounded);
     }
     if (node->kind == PLAN_LIMIT) {
         struct limit_options *options = ARENA_NEW(arena_of(plan), struct limit_options);

@@ -203,7 +203,8 @@ static sabot_status sort_to_rank(struct plan_arena *plans, struct plan *plan, st
     const struct sort_key *keys = plan->sort.keys;
     const int32_t n_keys = plan->sort.n_keys, n = plan->schema->n_fields;
     const int64_t first = plan->sort.offset + 1, limit = plan->sort.limit;
-    struct plan_column *columns = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *columns); /* no time attributes */
+    /* no time attributes */
+    struct plan_column *columns = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *columns);
     if (!columns) { return PLAN_NO_MEMORY(err); }
     plan->kind = PLAN_RANK;
     plan->columns = columns;

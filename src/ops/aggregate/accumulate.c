@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 /* --- plan */
 static bool cell_same(const struct cell *a, const struct cell *b) {
@@ -78,6 +79,11 @@ static sabot_status plan_call(struct accumulators *plan, int32_t i, const struct
     const bool is_extreme = call->kind == AGGREGATE_MIN || call->kind == AGGREGATE_MAX;
     count.from = from;
     const bool retracts = plan->flags & ACCUMULATE_RETRACTS;
+    if (call->distinct && !is_extreme && (plan->flags & ACCUMULATE_SET_CELLS)) {
+        count.op = CELL_SET;
+        count.type = type_not_null(type_of(TYPE_BINARY));
+        return plan_cell(plan, count, &plan->calls[i].value, err);
+    }
     if (is_extreme ? retracts : call->distinct) { count.set = plan_set(plan, call->argument, call->filter); }
     if (call->kind == AGGREGATE_COUNT) {
         /* a column that is never NULL counts as rows do: one cell for both */
@@ -139,7 +145,7 @@ sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_cal
     } while (0)
 static bool is_extreme_cell(const struct cell *cell) { return cell->op == CELL_MIN || cell->op == CELL_MAX; }
 
-static bool is_list_cell(const struct cell *cell) { return cell->op == CELL_LIST || cell->op == CELL_LIST_NULLS; }
+static bool is_list_cell(const struct cell *cell) { return cell->op >= CELL_LIST; }
 
 static bool is_arrival_cell(const struct cell *cell) { return cell->op == CELL_FIRST || cell->op == CELL_LAST; }
 
@@ -379,7 +385,8 @@ static sabot_status fold_cell(const struct accumulators *accumulators, bool minu
     case CELL_FIRST:
     case CELL_LAST:
     case CELL_LIST:
-    case CELL_LIST_NULLS: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "FIRST_VALUE and lists are folded elsewhere");
+    case CELL_LIST_NULLS:
+    case CELL_SET: return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "FIRST_VALUE and lists are folded elsewhere");
     }
     if (column->phys == PHYS_VIEW) {
         return fold_view(cell, c, table, namespace_, column, rows, slots, n, err);
@@ -543,7 +550,7 @@ sabot_status accumulators_merge(const struct accumulators *accumulators, struct 
             if (cell->set >= 0 || (cell->op == CELL_COUNT) != (counts == 1)) { continue; }
             const enum phys phys = type_phys(cell->type);
             if (is_list_cell(cell)) {
-                SABOT_TRY(list_cell_merge(table, c, from, first, n, into, slots, err));
+                SABOT_TRY(list_cell_merge(cell, table, c, from, first, n, into, slots, err));
                 continue;
             }
             if (is_arrival_cell(cell)) {
@@ -698,12 +705,55 @@ static bool passes_decimal(const struct column *sums, int32_t i) {
     return (sum < 0 ? -(unsigned __int128)sum : (unsigned __int128)sum) >= limit;
 }
 
+/* COUNT, SUM and AVG of the values in sets: how many there are, and their sum, as cells would have it. */
+static sabot_status set_result(const struct accumulators *accumulators, int32_t call, const struct column *sets,
+                               int32_t n, struct memory_pool *pool, struct type type, struct column **out,
+                               struct sabot_error *err) {
+    const struct cell *cell = &accumulators->cells[accumulators->calls[call].value];
+    struct accumulators plain = {.specs = &accumulators->specs[call], .n_calls = 1, .n_cells = 2,
+                                 .flags = accumulators->flags};
+    const bool is_count = plain.specs->kind == AGGREGATE_COUNT;
+    struct column *counts COLUMN_OWNED = NULL, *values COLUMN_OWNED = NULL, *sums COLUMN_OWNED = NULL;
+    int32_t *slots = NULL;
+    SABOT_TRY(list_cell_counts(sets, n, pool, &counts, err));
+    plain.cells[1] = (struct cell){.op = CELL_COUNT, .type = type_not_null(type_of(TYPE_INT64))};
+    plain.cells[0] = plain.cells[1];
+    plain.calls[0].value = 0;
+    plain.calls[0].count = is_count ? -1 : 1;
+    if (is_count) {
+        sums = column_ref(counts);
+    } else {
+        plain.cells[0].op = CELL_SUM;
+        if (!type_sum(cell->from, &plain.cells[0].type)) {
+            return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "a sum of what can't be summed");
+        }
+        struct column_builder builder;
+        const enum phys phys = type_phys(plain.cells[0].type);
+        SABOT_TRY(list_cell_elements(sets, n, type_phys(cell->from), pool, &values, &slots, err));
+        sabot_status status = column_builder_init(&builder, pool, phys, n, false, err);
+        if (status == SABOT_OK) {
+            memset(builder.values, 0, (size_t)n * phys_size(phys));
+            status = fold_sum(accumulators, phys, builder.values, values, NULL, slots, values->length, err);
+            if (status == SABOT_OK) { status = column_builder_finish(&builder, &sums, err); }
+            column_builder_clear(&builder);
+        }
+        free(slots);
+        SABOT_TRY(status);
+    }
+    struct column *columns[] = {sums, counts};
+    const struct batch rows = {.rows = n, .n_columns = 2, .columns = columns};
+    return accumulators_result(&plain, 0, &rows, 0, pool, type, out, err);
+}
+
 sabot_status accumulators_result(const struct accumulators *accumulators, int32_t call, const struct batch *rows,
                                  int32_t first_cell, struct memory_pool *pool, struct type type, struct column **out,
                                  struct sabot_error *err) {
     *out = NULL;
     const enum aggregate_kind kind = accumulators->specs[call].kind;
     struct column *value = rows->columns[first_cell + accumulators->calls[call].value];
+    if (accumulators->cells[accumulators->calls[call].value].op == CELL_SET) {
+        return set_result(accumulators, call, value, rows->rows, pool, type, out, err);
+    }
     if (is_list_cell(&accumulators->cells[accumulators->calls[call].value])) {
         return list_cell_result(&accumulators->specs[call], value, rows->rows, pool, out, err);
     }

@@ -14,7 +14,8 @@
 
 enum cell_op {
     CELL_COUNT, CELL_SUM, CELL_MIN, CELL_MAX, CELL_FIRST, CELL_LAST,
-    CELL_LIST, CELL_LIST_NULLS /* list_cell.h: without NULLs, and with them */
+    CELL_LIST, CELL_LIST_NULLS, /* list_cell.h: without NULLs, and with them */
+    CELL_SET                    /* each different value once */
 };
 struct cell {
     enum cell_op op;
@@ -47,6 +48,7 @@ struct accumulators {
 #define ACCUMULATE_MAY_BE_EMPTY 2u  /* there may be a group without rows */
 #define ACCUMULATE_WRAP 4u          /* integer sums wrap instead of failing */
 #define ACCUMULATE_RETRACTS 8u          /* rows may be taken back: MIN and MAX are fed by sets of values too */
+#define ACCUMULATE_SET_CELLS 16u        /* DISTINCT values stand in a cell, which can be merged, not in a table */
 sabot_status accumulators_plan(const struct aggregate_call *calls, int32_t n_calls, const struct schema *input,
                                uint32_t flags, struct accumulators *out, struct sabot_error *err);
 /* Sets the cells of new slots first..end to what folding nothing gives. */

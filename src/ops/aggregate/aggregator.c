@@ -21,7 +21,7 @@ static void add_taken(const struct schema *input, int32_t argument, int32_t filt
 sabot_status aggregator_cell_name(const struct accumulators *plan, int32_t c, const struct schema *input,
                                   struct text *names, struct sabot_error *err) {
     struct text *name = &names[c];
-    static const char *const ops[] = {"count", "sum", "min", "max", "first", "last", "list", "array"};
+    static const char *const ops[] = {"count", "sum", "min", "max", "first", "last", "list", "array", "set"};
     const struct cell *cell = &plan->cells[c];
     const char *what = cell->set >= 0 ? "_distinct" : cell->argument < 0 ? "_rows" : "";
     text_format(name, "%s%s", ops[cell->op], what);

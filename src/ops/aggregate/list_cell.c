@@ -2,6 +2,7 @@
 #include "ops/aggregate/list_cell.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "base/text.h"
 #include "ops/aggregate/changes.h"
@@ -22,6 +23,11 @@ struct entry {
 };
 
 static uint32_t entry_bytes(uint32_t size) { return size == LIST_NULL ? 0 : size; }
+
+static bool entry_equal(struct entry a, struct entry b) {
+    const uint32_t bytes = entry_bytes(a.size);
+    return a.size == b.size && (bytes == 0 || memcmp(a.data, b.data, bytes) == 0);
+}
 
 /* The entry at an offset, which moves behind it; false: there is none. */
 static bool entry_next(const char *list, size_t size, size_t *at, struct entry *out) {
@@ -52,12 +58,46 @@ static void list_add(struct text *list, struct entry entry) {
 static void list_remove(struct text *list, struct entry entry) {
     struct entry found;
     for (size_t at = 0, begin = 0; entry_next(list->data, list->size, &at, &found); begin = at) {
-        const uint32_t bytes = entry_bytes(entry.size);
-        if (found.size != entry.size || (bytes > 0 && memcmp(found.data, entry.data, bytes) != 0)) { continue; }
+        if (!entry_equal(found, entry)) { continue; }
         memmove(list->data + begin, list->data + at, list->size - at);
         list->size -= at - begin;
         return;
     }
+}
+
+static bool list_has(const struct text *list, struct entry entry) {
+    struct entry found;
+    for (size_t at = 0; entry_next(list->data, list->size, &at, &found);) {
+        if (entry_equal(found, entry)) { return true; }
+    }
+    return false;
+}
+
+/* Each value once: of those that are equal the first stays. */
+static sabot_status list_unique(struct text *list, struct sabot_error *err) {
+    size_t n = 0, places = 16, to = 0;
+    struct entry entry;
+    for (size_t at = 0; entry_next(list->data, list->size, &at, &entry);) { n++; }
+    while (places < 2 * n) { places *= 2; }
+    size_t *table = calloc(places, sizeof *table); /* 1 + where an entry begins */
+    if (!table) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a set of values"); }
+    for (size_t at = 0, begin = 0; entry_next(list->data, list->size, &at, &entry); begin = at) {
+        size_t place = XXH3_64bits(entry.data, entry_bytes(entry.size)) & (places - 1);
+        bool known = false;
+        for (; table[place] && !known; place = (place + 1) & (places - 1)) {
+            size_t other_at = table[place] - 1;
+            struct entry other = {.size = 0};
+            (void)entry_next(list->data, list->size, &other_at, &other);
+            known = entry_equal(other, entry);
+        }
+        if (known) { continue; }
+        memmove(list->data + to, list->data + begin, at - begin);
+        table[place] = to + 1;
+        to += at - begin;
+    }
+    list->size = to;
+    free(table);
+    return SABOT_OK;
 }
 
 /* ---- rows into lists --------------------------------------------------------------------------------------------- */
@@ -92,20 +132,22 @@ static sabot_status list_store(struct state_table *table, int32_t c, int64_t nam
 }
 
 static sabot_status change_placed(int32_t c, struct state_table *table, int64_t namespace_, const struct batch *batch,
-                                  int32_t argument, const struct placed *placed, int32_t n, bool minus,
+                                  const struct cell *cell, const struct placed *placed, int32_t n, bool minus,
                                   struct text *list, struct sabot_error *err) {
-    const struct column *column = batch->columns[argument];
+    const struct column *column = batch->columns[cell->argument];
+    const bool is_set = cell->op == CELL_SET;
     for (int32_t i = 0; i < n;) {
-        const int32_t slot = placed[i].slot;
+        const int32_t slot = placed[i].slot, begin = i;
         SABOT_TRY(list_load(table, c, namespace_, slot, list, err));
         for (; i < n && placed[i].slot == slot; i++) {
             const int32_t row = placed[i].row;
             if (minus || (batch->row_kinds && row_kind_is_retraction(batch->row_kinds[row]))) {
                 list_remove(list, entry_of(column, row));
-            } else {
+            } else if (!is_set || i > begin || !list_has(list, entry_of(column, row))) {
                 list_add(list, entry_of(column, row));
             }
         }
+        if (is_set && i > begin + 1 && !list->failed) { SABOT_TRY(list_unique(list, err)); }
         SABOT_TRY(list_store(table, c, namespace_, slot, list, err));
     }
     return SABOT_OK;
@@ -116,7 +158,7 @@ sabot_status list_cell_change(const struct accumulators *accumulators, int32_t c
                               int32_t n, bool minus, struct sabot_error *err) {
     const struct cell *cell = &accumulators->cells[c];
     const int32_t filter = cell->set >= 0 ? -1 : cell->filter; /* sets are filtered already */
-    const int32_t never_null = cell->op == CELL_LIST ? cell->argument : -1;
+    const int32_t never_null = cell->op == CELL_LIST_NULLS ? -1 : cell->argument;
     struct placed *placed = malloc(((size_t)n + 1) * sizeof *placed);
     if (!placed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list"); }
     int32_t m = 0;
@@ -133,27 +175,29 @@ sabot_status list_cell_change(const struct accumulators *accumulators, int32_t c
     if (cell->set >= 0) { plain.row_kinds = NULL; }
     struct text list = {0};
     const sabot_status status =
-        change_placed(c, table, namespace_, &plain, cell->argument, placed, m, minus, &list, err);
+        change_placed(c, table, namespace_, &plain, cell, placed, m, minus, &list, err);
     text_clear(&list);
     free(placed);
     return status;
 }
 
-static sabot_status merge_list(struct state_table *table, int32_t c, int64_t from, int32_t slot_from, int64_t into,
-                               int32_t slot_into, struct text *list, struct sabot_error *err) {
+static sabot_status merge_list(const struct cell *cell, struct state_table *table, int32_t c, int64_t from,
+                               int32_t slot_from, int64_t into, int32_t slot_into, struct text *list,
+                               struct sabot_error *err) {
     const struct string_view more = ((const struct string_view *)state_values(table, from, c))[slot_from];
     if (more.size == 0) { return SABOT_OK; }
     SABOT_TRY(list_load(table, c, into, slot_into, list, err));
     text_append(list, string_view_data(&more), more.size);
+    if (cell->op == CELL_SET && !list->failed) { SABOT_TRY(list_unique(list, err)); }
     return list_store(table, c, into, slot_into, list, err);
 }
 
-sabot_status list_cell_merge(struct state_table *table, int32_t c, int64_t from, int64_t first, int32_t n, int64_t into,
-                             const int32_t *slots, struct sabot_error *err) {
+sabot_status list_cell_merge(const struct cell *cell, struct state_table *table, int32_t c, int64_t from, int64_t first,
+                             int32_t n, int64_t into, const int32_t *slots, struct sabot_error *err) {
     struct text list = {0};
     sabot_status status = SABOT_OK;
     for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
-        status = merge_list(table, c, from, (int32_t)(first + i), into, slots[i], &list, err);
+        status = merge_list(cell, table, c, from, (int32_t)(first + i), into, slots[i], &list, err);
     }
     text_clear(&list);
     return status;
@@ -251,6 +295,44 @@ static int64_t count_entries(const char *list, size_t size) {
     int64_t n = 0;
     for (size_t at = 0; entry_next(list, size, &at, &entry);) { n++; }
     return n;
+}
+
+sabot_status list_cell_counts(const struct column *lists, int32_t n, struct memory_pool *pool, struct column **out,
+                              struct sabot_error *err) {
+    struct column_builder builder;
+    SABOT_TRY(column_builder_init(&builder, pool, PHYS_I64, n, false, err));
+    for (int32_t i = 0; i < n; i++) {
+        size_t size;
+        const char *list = list_of(lists, i, &size);
+        ((int64_t *)builder.values)[i] = count_entries(list, size);
+    }
+    const sabot_status status = column_builder_finish(&builder, out, err);
+    column_builder_clear(&builder);
+    return status;
+}
+
+sabot_status list_cell_elements(const struct column *lists, int32_t n, enum phys phys, struct memory_pool *pool,
+                                struct column **out, int32_t **slots, struct sabot_error *err) {
+    int64_t total = 0, at = 0;
+    for (int32_t i = 0; i < n; i++) {
+        size_t size;
+        const char *list = list_of(lists, i, &size);
+        total += count_entries(list, size);
+    }
+    if (total > INT32_MAX) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "too many values in the sets of one batch"); }
+    *slots = malloc(((size_t)total + 1) * sizeof **slots);
+    if (!*slots) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a set of values"); }
+    for (int32_t i = 0; i < n; i++) {
+        size_t size;
+        const char *list = list_of(lists, i, &size);
+        for (int64_t k = count_entries(list, size); k > 0; k--) { (*slots)[at++] = i; }
+    }
+    const sabot_status status = elements(lists, n, total, phys, pool, out, err);
+    if (status != SABOT_OK) {
+        free(*slots);
+        *slots = NULL;
+    }
+    return status;
 }
 
 static sabot_status arrays(const struct aggregate_call *call, const struct column *lists, int32_t n,

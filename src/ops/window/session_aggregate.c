@@ -9,6 +9,8 @@
  * A row is first put into the session it touches, also an old row, and only a row that touches none is judged late, by
  * the end that it would have alone (Flink's rule). Sessions that touch are one.
  *
+ * DISTINCT values stand in cells, too, so that sessions that become one make one set of theirs.
+ *
  * Firing scans the ends of all sessions, but only when the watermark has reached the least that may be due. Results go
  * out in batches; when the output is full the operator goes on in resume(). State: "sessions", and the list "fired"
  * (the watermark handled), so that a restored job takes no row that it refused before. */
@@ -69,11 +71,6 @@ static sabot_status open_parts(struct session *self, struct sabot_error *err) {
     const struct op_context *context = &self->own;
     const int32_t n = options->n_calls, time_column = options->window.time_column;
     const struct type time = context->input->fields[time_column].type;
-    for (int32_t i = 0; i < n; i++) {
-        if (options->calls[i].distinct) {
-            return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "DISTINCT aggregates over SESSION windows can't run yet");
-        }
-    }
     self->gap_ms = options->window.size_ms;
     self->units = timestamp_units_per_ms_num(time);
     self->calls = calloc((size_t)n + 2, sizeof *self->calls);
@@ -86,7 +83,7 @@ static sabot_status open_parts(struct session *self, struct sabot_error *err) {
     }
     const struct aggregator_options aggregator = {
         .keys = options->keys, .n_keys = options->n_keys, .calls = self->calls, .n_calls = n + 2,
-        .input = context->input, .flags = context->program.wrap_overflow ? ACCUMULATE_WRAP : 0,
+        .input = context->input, .flags = (context->program.wrap_overflow ? ACCUMULATE_WRAP : 0) | ACCUMULATE_SET_CELLS,
     };
     SABOT_TRY(aggregator_open(&self->aggregator, &aggregator, context->state, "sessions", context->pool, err));
     self->table = self->aggregator.table;
@@ -137,14 +134,20 @@ static int32_t find_at(const struct session *self, const struct who *who, int64_
 }
 
 /* A group of nothing. */
-static void reset(struct session *self, int64_t level, int32_t slot) {
+static sabot_status reset(struct session *self, int64_t level, int32_t slot, struct sabot_error *err) {
     const struct accumulators *accumulators = &self->aggregator.accumulators;
     state_touch(self->table, level, &slot, 1);
     for (int32_t c = 0; c < accumulators->n_cells; c++) {
-        const size_t size = phys_size(type_phys(accumulators->cells[c].type));
-        memset((char *)state_values(self->table, level, c) + (size_t)slot * size, 0, size);
+        const enum phys phys = type_phys(accumulators->cells[c].type);
+        const struct string_view none = string_view_of("", 0);
+        if (phys == PHYS_VIEW) { /* its bytes are given back */
+            SABOT_TRY(state_set_view(self->table, level, c, slot, none, err));
+            continue;
+        }
+        memset((char *)state_values(self->table, level, c) + (size_t)slot * phys_size(phys), 0, phys_size(phys));
     }
     accumulators_init(accumulators, self->table, level, slot, (int64_t)slot + 1);
+    return SABOT_OK;
 }
 
 /* Folds a session into that of the same key at another level, where an empty one is made if there is none. */
@@ -170,7 +173,7 @@ static sabot_status remove_at(struct session *self, const struct who *who, int64
         last++;
     }
     if (last > level) {
-        reset(self, level, slot);
+        SABOT_TRY(reset(self, level, slot, err));
         SABOT_TRY(fold_into(self, last, last_slot, level, err));
     }
     return state_remove(self->table, last, &last_slot, 1, err);
@@ -216,7 +219,7 @@ static sabot_status begin_latest(struct session *self, const struct who *who, in
     (void)is_late(self, who->row, to_ms(self, time)); /* it is not: it is behind an open session */
     SABOT_TRY(flush_pending(self, err));
     SABOT_TRY(fold_into(self, 0, slot, level, err));
-    reset(self, 0, slot);
+    SABOT_TRY(reset(self, 0, slot, err));
     add_pending(self, who->row, slot, time);
     return SABOT_OK;
 }

@@ -18,6 +18,7 @@ struct model_session {
     int32_t k; /* -1 = NULL */
     int64_t start, last, n, sum;
     int32_t text; /* the greatest; -1 = NULL only */
+    uint32_t different; /* texts, as bits */
     bool given;   /* has been given out */
 };
 struct model {
@@ -45,7 +46,8 @@ static const char *const texts[] = {"", "a", "b", "a text that is longer than tw
 static void model_row(struct model *model, const struct config *config, const struct row *row) {
     const int64_t t = row->time / config->units; /* times are not negative here */
     struct model_session all = {
-        .k = config->global ? 0 : row->k, .start = t, .last = t, .n = 1, .sum = row->v, .text = row->text};
+        .k = config->global ? 0 : row->k, .start = t, .last = t, .n = 1, .sum = row->v, .text = row->text,
+        .different = row->text < 0 ? 0 : UINT32_C(1) << row->text};
     bool touches = false;
     for (int32_t i = 0; i < model->n; i++) {
         struct model_session *s = &model->sessions[i];
@@ -55,6 +57,7 @@ static void model_row(struct model *model, const struct config *config, const st
         all.last = s->last > all.last ? s->last : all.last;
         all.n += s->n;
         all.sum += s->sum;
+        all.different |= s->different;
         if (s->text >= 0 && (all.text < 0 || strcmp(texts[s->text], texts[all.text]) > 0)) { all.text = s->text; }
         *s = model->sessions[--model->n];
         i--;
@@ -83,8 +86,9 @@ static char **model_results(const struct model *model, const struct config *conf
         if (!s->given) { continue; }
         char line[256], key[16] = "";
         if (!config->global) { snprintf(key, sizeof key, s->k < 0 ? "NULL|" : "%d|", s->k); }
-        snprintf(line, sizeof line, "%s%lld|%lld|%s|%lld|%lld|%lld", key, (long long)s->n, (long long)s->sum,
-                 s->text < 0 ? "NULL" : texts[s->text], (long long)s->start, (long long)s->last + GAP,
+        snprintf(line, sizeof line, "%s%lld|%lld|%s|%d|%lld|%lld|%lld", key, (long long)s->n, (long long)s->sum,
+                 s->text < 0 ? "NULL" : texts[s->text], __builtin_popcount(s->different), (long long)s->start,
+                 (long long)s->last + GAP,
                  (long long)s->last + GAP - 1);
         rows[(*n)++] = strdup(line);
     }
@@ -103,10 +107,11 @@ static struct schema *output_schema(const struct config *config) {
                                    {"n", type_not_null(type_of(TYPE_INT64))},
                                    {"sum", type_of(TYPE_INT64)},
                                    {"most", type_of(TYPE_STRING)},
+                                   {"different", type_not_null(type_of(TYPE_INT64))},
                                    {"window_start", type_not_null(type_timestamp(3))},
                                    {"window_end", type_not_null(type_timestamp(3))},
                                    {"window_time", type_not_null(type_timestamp(3))}};
-    return test_schema(fields + config->global, 7 - config->global);
+    return test_schema(fields + config->global, 8 - config->global);
 }
 
 static const int32_t keys[] = {0};
@@ -114,13 +119,14 @@ static const struct aggregate_call calls[] = {
     {.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1, .type = {.kind = TYPE_INT64}},
     {.kind = AGGREGATE_SUM, .argument = 2, .filter = -1, .type = {.kind = TYPE_INT64}},
     {.kind = AGGREGATE_MAX, .argument = 3, .filter = -1, .type = {.kind = TYPE_STRING}},
+    {.kind = AGGREGATE_COUNT, .distinct = true, .argument = 3, .filter = -1, .type = {.kind = TYPE_INT64}},
 };
 static const enum window_property properties[] = {WINDOW_START, WINDOW_END, WINDOW_TIME};
 
 static struct window_aggregate_options options_of(const struct config *config) {
     return (struct window_aggregate_options){
         .window = {.kind = WINDOW_SESSION, .size_ms = GAP, .slide_ms = GAP, .time_column = 1},
-        .keys = keys, .n_keys = !config->global, .calls = calls, .n_calls = 3,
+        .keys = keys, .n_keys = !config->global, .calls = calls, .n_calls = 4,
         .properties = properties, .n_properties = 3,
     };
 }
@@ -256,7 +262,7 @@ static void an_old_row_that_touches_an_open_session_is_taken(void **state) {
     harness_watermark(harness, 1099);
     char **rows = harness_rows(harness, &n);
     assert_int_equal(n, 1);
-    assert_string_equal(rows[0], "1|2|0||900|1100|1099");
+    assert_string_equal(rows[0], "1|2|0||1|900|1100|1099");
     test_rows_free(rows, n);
     harness_forget(harness);
     harness_close(harness);
