@@ -75,8 +75,13 @@ static void list_one(const char *path, void *arg) {
 
 static int command_list(const char *dir) {
     struct sabot_error err = {0};
-    printf("%-32s %6s  %-20s %12s %14s  %s\n", "NAME", "ID", "TAKEN (UTC)", "ROWS", "BYTES", "JOB");
-    const sabot_status status = folders_visit(dir, list_one, NULL, &err);
+    struct env_stat found;
+    struct store *store = console_store(&err);
+    sabot_status status = store ? store_stat(store, dir, &found, &err) : SABOT_ERR_MEMORY;
+    if (status == SABOT_OK) {
+        printf("%-32s %6s  %-20s %12s %14s  %s\n", "NAME", "ID", "TAKEN (UTC)", "ROWS", "BYTES", "JOB");
+        status = folders_visit(dir, list_one, NULL, &err);
+    }
     return status == SABOT_OK ? 0 : console_error(&err, NULL, NULL, 0);
 }
 

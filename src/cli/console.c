@@ -15,6 +15,7 @@
 
 #define READ_BYTES ((size_t)64 << 10)
 #define SCRIPT_BYTES_MAX ((size_t)64 << 20)
+#define MEMORY_LEAST (INT64_C(64) << 10)
 
 int console_error(const struct sabot_error *err, const char *name, const char *text, size_t text_size) {
     char picture[1024] = "";
@@ -108,8 +109,12 @@ int console_option(const char *command, int option, char *value, struct console_
     switch (option) {
     case 'p': return console_setting(command, "parallelism.default", value, given);
     case CONSOLE_OPTION_MEMORY:
-        if (size_parse(value, &given->memory_limit, &err) == SABOT_OK) { return -1; }
-        return console_usage(command, "--memory: %s", err.message);
+        if (size_parse(value, &given->memory_limit, &err) != SABOT_OK) {
+            return console_usage(command, "--memory: %s", err.message);
+        }
+        if (given->memory_limit >= MEMORY_LEAST) { return -1; }
+        return console_usage(command, "--memory %s: that is %lld bytes, and no job runs in less than %lld: add a "
+                             "unit, such as 4gb", value, (long long)given->memory_limit, (long long)MEMORY_LEAST);
     case CONSOLE_OPTION_SET:
         equals = strchr(value, '=');
         if (!equals) { return console_usage(command, "--set %s: write KEY=VALUE", value); }

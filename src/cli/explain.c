@@ -2,8 +2,10 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* CREATE and SET take effect, because later statements need them; queries and INSERTs are explained. */
 static sabot_status explain_script(struct session *session, struct session_script *script, struct sabot_error *err) {
@@ -22,26 +24,64 @@ static sabot_status explain_script(struct session *session, struct session_scrip
     return SABOT_OK;
 }
 
-int command_explain(int argc, char **argv) {
-    if (argc != 2 || strcmp(argv[1], "--help") == 0) {
-        fputs("usage: sabot explain FILE        FILE: a SQL script, - for standard input\n\n"
-              "Shows the logical, the optimised and the physical plan of each query and INSERT. Nothing is run.\n",
-              argc == 2 ? stdout : stderr);
-        return argc == 2 ? 0 : sabot_status_exit_code(SABOT_ERR_USAGE);
-    }
+static const char help[] =
+    "usage: sabot explain FILE [OPTIONS]        FILE: a SQL script, - for standard input\n"
+    "       sabot explain -e SQL [OPTIONS]\n\n"
+    "Shows the logical, the optimised and the physical plan of each query and INSERT. Nothing is run.\n\n"
+    "  -e, --execute SQL     the script itself\n"
+    "  -p, --parallelism N   tasks per operator, as of `sabot run`\n"
+    "      --memory SIZE     memory limit\n"
+    "      --set KEY=VALUE   a setting, as SET does\n";
+
+static int explain(const char *path, const char *sql, const struct console_session *given) {
     struct sabot_error err = {0};
     struct env *env = env_real();
     struct session *session = NULL;
     struct session_script script = {0};
     char *text = NULL;
     size_t size = 0;
-    sabot_status status = session_new(env, 0, &session, &err);
-    if (status == SABOT_OK) { status = console_read(env, argv[1], &text, &size, &err); }
+    sabot_status status = session_new(env, given->memory_limit, &session, &err);
+    if (status == SABOT_OK) { session->settings = given->settings; }
+    if (status == SABOT_OK && sql) {
+        text = strdup(sql);
+        size = strlen(sql);
+        if (!text) { status = SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for the script"); }
+    } else if (status == SABOT_OK) {
+        status = console_read(env, path, &text, &size, &err);
+    }
     if (status == SABOT_OK) { status = session_parse(text, size, &script, &err); }
     if (status == SABOT_OK) { status = explain_script(session, &script, &err); }
-    const int code = status == SABOT_OK ? 0 : console_error(&err, argv[1], text, size);
+    const int code = status == SABOT_OK ? 0 : console_error(&err, sql ? "(-e)" : path, text, size);
     session_script_clear(&script);
     session_free(session);
     free(text);
     return code;
+}
+
+int command_explain(int argc, char **argv) {
+    static const struct option options[] = {
+        {"execute", required_argument, NULL, 'e'},
+        CONSOLE_OPTIONS,
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct console_session given = {0};
+    const char *sql = NULL;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, "e:p:", options, NULL)) != -1;) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (option == 'e') {
+            sql = optarg;
+            continue;
+        }
+        const int code = console_option("explain", option, optarg, &given);
+        if (code >= 0) { return code; }
+    }
+    if (optind + (sql ? 0 : 1) != argc) {
+        return console_usage("explain", "which script? Name one file, - for standard input, or -e SQL");
+    }
+    return explain(sql ? NULL : argv[optind], sql, &given);
 }

@@ -18,7 +18,13 @@ int main(int argc, char **argv) {
         return sabot_status_exit_code(SABOT_ERR_USAGE);
     }
     const struct command *command = command_find(command_name(argv[1]));
-    if (command) { return command->run(argc - 1, argv + 1); }
+    if (command) {
+        static char name[64], whole[] = "--help";
+        snprintf(name, sizeof name, "sabot %s", command->name);
+        argv[1] = name; /* getopt's messages begin with it */
+        if (argc == 3 && strcmp(argv[2], "-h") == 0) { argv[2] = whole; }
+        return command->run(argc - 1, argv + 1);
+    }
 
     const struct command *nearest = command_nearest(argv[1]);
     fprintf(stderr, "sabot: there is no command \"%s\"", argv[1]);

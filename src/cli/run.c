@@ -18,6 +18,7 @@ struct run {
     bool output_given, summary, quiet, live;
     int64_t deadline_ns;      /* INT64_MAX = none */
     int stops;                /* signals that were acted on */
+    bool interval_given;      /* --checkpoint-interval */
     bool progress;            /* standard error is a terminal */
     bool progress_shown;
     int64_t started_ns, started_cpu_ns, progress_at_ns;
@@ -84,12 +85,15 @@ static void summarize(struct run *run, const struct session_job *job) {
     const char *dead = settings_text(&run->session->settings, SETTING_dead_letter_path);
     const bool kept = settings_is(&run->session->settings, SETTING_on_error, "dead-letter");
     if (totals.rows_late) {
-        fprintf(stderr, "sabot: %lld rows came behind the watermark and were left out; %s%s\n",
-                (long long)totals.rows_late, late[0] ? "they are in " : "SET 'sabot.late.path' keeps them", late);
+        fprintf(stderr, "sabot: %lld row%s came behind the watermark and %s left out; %s%s\n",
+                (long long)totals.rows_late, totals.rows_late == 1 ? "" : "s", totals.rows_late == 1 ? "was" : "were",
+                late[0] ? "they are in " : "SET 'sabot.late.path' keeps them", late);
     }
     if (totals.rows_malformed) {
-        fprintf(stderr, "sabot: %lld records could not be decoded and were left out; %s%s\n",
-                (long long)totals.rows_malformed,
+        const char *first = job_malformed_first(job->job);
+        fprintf(stderr, "sabot: %lld record%s could not be decoded and %s left out (the first: %s); %s%s\n",
+                (long long)totals.rows_malformed, totals.rows_malformed == 1 ? "" : "s",
+                totals.rows_malformed == 1 ? "was" : "were", first ? first : "unknown",
                 kept ? "they are in " : "SET 'sabot.dead-letter.path' and 'sabot.on-error' = 'dead-letter' keep them",
                 kept ? dead : "");
     }
@@ -190,12 +194,21 @@ static sabot_status write_rows(struct run *run, struct batch *rows, struct sabot
     return status;
 }
 
+/* Who asks for checkpoints means to have them; the folder may still come from a SET. */
+static void interval_warn(struct run *run) {
+    if (!run->interval_given || settings_text(&run->session->settings, SETTING_checkpoint_dir)[0]) { return; }
+    fprintf(stderr, "sabot: --checkpoint-interval takes no checkpoints without a folder for them: add "
+            "--checkpoint-dir DIR\n");
+    run->interval_given = false;
+}
+
 static sabot_status run_statement(struct run *run, struct session_script *script, struct sabot_error *err) {
     struct session_result result;
     run->started_ns = env_now_ns(run->env);
     run->started_cpu_ns = env_cpu_ns(run->env);
     SABOT_TRY(session_step(run->session, script, &result, err));
     sabot_status status = SABOT_OK;
+    if (result.job) { interval_warn(run); }
     switch (result.outcome) {
     case STATEMENT_ROWS:
         status = write_rows(run, result.rows, err);
@@ -277,7 +290,9 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case 'e': arguments->sql = optarg; return -1;
     case 'q': run->quiet = true; return -1;
     case OPT_CHECKPOINT_DIR: return setting("execution.checkpointing.dir", optarg, arguments);
-    case OPT_CHECKPOINT_INTERVAL: return setting("execution.checkpointing.interval", optarg, arguments);
+    case OPT_CHECKPOINT_INTERVAL:
+        run->interval_given = true;
+        return setting("execution.checkpointing.interval", optarg, arguments);
     case OPT_FROM: return setting("execution.savepoint.path", optarg, arguments);
     case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
     case OPT_SAVEPOINT_DIR: return setting("execution.checkpointing.savepoint-dir", optarg, arguments);

@@ -376,8 +376,8 @@ int command_sql(int argc, char **argv) {
             fputs(help, stdout);
             return 0;
         }
-        const int code = console_option("sql", option, optarg, &given);
-        if (code >= 0) { return code; }
+        const int refused = console_option("sql", option, optarg, &given);
+        if (refused >= 0) { return refused; }
     }
     if (session_new(shell.env, given.memory_limit, &shell.session, &err) != SABOT_OK) {
         return console_error(&err, NULL, NULL, 0);
@@ -385,11 +385,12 @@ int command_sql(int argc, char **argv) {
     shell.session->settings = given.settings;
     console_catch_signals();
     bool fine = true;
+    int code = sabot_status_exit_code(SABOT_ERR_SQL);
     if (optind < argc) {
         char *text = NULL;
         size_t size = 0;
         fine = console_read(shell.env, argv[optind], &text, &size, &err) == SABOT_OK;
-        if (!fine) { console_error(&err, NULL, NULL, 0); }
+        if (!fine) { code = console_error(&err, NULL, NULL, 0); }
         fine = fine && run_text(&shell, argv[optind], text, size);
         free(text);
     }
@@ -400,5 +401,5 @@ int command_sql(int argc, char **argv) {
     drain_jobs(&shell);
     session_free(shell.session);
     text_clear(&shell.statement);
-    return fine ? 0 : sabot_status_exit_code(SABOT_ERR_SQL);
+    return fine ? 0 : code;
 }

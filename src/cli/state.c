@@ -172,7 +172,7 @@ static int query(const char *path, const char *sql, int n_options, char **option
     int code = 0;
     if (status == SABOT_OK) {
         int argc = 0;
-        argv[argc++] = "run";
+        argv[argc++] = "sabot state";
         for (int i = 0; i < n_options; i++) { argv[argc++] = options[i]; }
         argv[argc++] = "-e";
         argv[argc++] = (char *)sql;

@@ -117,6 +117,8 @@ struct job_op_metrics {
 int32_t job_n_metrics(const struct job *job);
 void job_metrics(const struct job *job, int32_t i, struct job_op_metrics *out);
 int64_t job_checkpoints_completed(const struct job *job);
+/* "place: reason" of the first record that could not be decoded; NULL: none. */
+const char *job_malformed_first(const struct job *job);
 
 struct coordinator_counts;
 struct job_description {

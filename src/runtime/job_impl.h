@@ -67,6 +67,8 @@ struct job {
     int32_t explain_open; /* how many have not answered */
 
     struct ledger *dead_letters, *late;
+    _Atomic int malformed;      /* 1: somebody writes malformed_first; 2: it is there */
+    char malformed_first[320];  /* where the first record was that could not be decoded, and why */
 };
 
 /* --- for tasks, on their worker's thread */

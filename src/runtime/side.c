@@ -78,10 +78,23 @@ static sabot_status line_write(struct ledger *ledger, struct text *line, struct 
     return status;
 }
 
+static void malformed_note(struct job *job, const char *place, const char *reason) {
+    int none = 0;
+    if (atomic_load_explicit(&job->malformed, memory_order_relaxed) != 0) { return; }
+    if (!atomic_compare_exchange_strong(&job->malformed, &none, 1)) { return; }
+    snprintf(job->malformed_first, sizeof job->malformed_first, "%.100s: %.200s", place, reason);
+    atomic_store(&job->malformed, 2);
+}
+
+const char *job_malformed_first(const struct job *job) {
+    return atomic_load(&((struct job *)job)->malformed) == 2 ? job->malformed_first : NULL;
+}
+
 sabot_status job_malformed(struct job *job, const struct op_context *context, const char *place, const char *reason,
                            const void *record, size_t size, struct sabot_error *err) {
     /* a connector may call this from any thread */
     atomic_fetch_add_explicit(&context->metrics->rows_malformed, 1, memory_order_relaxed);
+    malformed_note(job, place, reason);
     if (job->options.on_error == JOB_ON_ERROR_FAIL) {
         return SABOT_FAIL(err, SABOT_ERR_DATA, "%s: %s; SET 'sabot.on-error' = 'skip' or 'dead-letter' to go on "
             "without "

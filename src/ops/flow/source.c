@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/services.h"
 #include "ops/specs.h"
@@ -121,7 +122,8 @@ static sabot_status source_open(const struct op_context *context, struct op **ou
     if (status == SABOT_OK) { status = open_positions(self, err); }
     if (status == SABOT_OK) { status = open_reader(self, err); }
     if (status != SABOT_OK) {
-        error_context(err, "table %s", options->table->name);
+        const char *name = options->table->name;
+        if (!err || strncmp(err->message, "table \"", 7) != 0) { error_context(err, "table \"%s\"", name); }
         source_close(&self->source.op);
         return status;
     }

@@ -8,6 +8,7 @@
  * are put beside them, and rows without a match are taken out by a selection. Else candidates (row, slot) are collected
  * in blocks, and the condition is evaluated over a block at once. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/lookup/lookup_table.h"
 
@@ -104,7 +105,8 @@ static sabot_status lookup_open(const struct op_context *context, struct op **ou
     self->options = context->spec->options;
     const sabot_status status = open_parts(self, err);
     if (status != SABOT_OK) {
-        error_context(err, "table %s", self->options->table->table->name);
+        const char *name = self->options->table->table->name;
+        if (!err || strncmp(err->message, "table \"", 7) != 0) { error_context(err, "table \"%s\"", name); }
         lookup_close(&self->op);
         return status;
     }
