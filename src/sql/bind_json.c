@@ -69,35 +69,37 @@ static sabot_status clauses_of(const struct sql_expr *expr, char *out, struct sa
 static sabot_status bind_default(const struct expr_scope *in, const struct sql_expr *written, struct type type,
                                  struct source_span span, struct expr **out, struct sabot_error *err) {
     type.nullable = true;
-    if (!written) { return expr_literal(arena_of(in), type, NULL, span, out, err); }
     SABOT_TRY(bind_expr(in, written, out, err));
     return expr_cast(arena_of(in), *out, type, false, span, out, err);
 }
 
-/* CASE WHEN it is empty THEN one default WHEN it is an error, or no value of the type, THEN the other ELSE it. */
+/* CASE WHEN it is empty THEN one default WHEN it is an error, or no value of the type, THEN the other ELSE the value,
+ * where NULL or ERROR of the other clause are seen to. */
 static sabot_status with_defaults(const struct expr_scope *in, const struct sql_expr *expr, struct expr *const *args,
                                   struct expr *text, struct expr *value, struct expr **out, struct sabot_error *err) {
     const struct sql_json *json = expr->call.json;
     const struct source_span span = span_of(expr->span);
-    struct expr *cases[5] = {NULL, NULL, NULL, NULL, value}, *kind = NULL, *tests[3] = {NULL, NULL, NULL};
+    struct expr *cases[5], *kind = NULL;
+    int32_t n = 0;
     SABOT_TRY(call_of(in, "$JSON_OUTCOME", args, 2, span, &kind, err));
-    for (int32_t i = 0; i < 2; i++) { /* 1: empty, 0: an error */
-        const int32_t outcome = 1 - i;
-        struct expr *sides[2] = {kind, NULL};
+    for (int32_t outcome = 1; outcome >= 0; outcome--) { /* 1: empty, 0: an error */
+        const struct sql_expr *written = outcome == 1 ? json->default_on_empty : json->default_on_error;
+        if (!written) { continue; }
+        struct expr *sides[2] = {kind, NULL}, *tests[2] = {NULL, NULL}, *both[2] = {NULL, NULL};
         SABOT_TRY(expr_literal(arena_of(in), type_not_null(type_of(TYPE_INT32)), &outcome, span, &sides[1], err));
-        SABOT_TRY(call_of(in, "=", sides, 2, span, &cases[2 * i], err));
-        const struct sql_expr *written = i == 0 ? json->default_on_empty : json->default_on_error;
-        SABOT_TRY(bind_default(in, written, value->type, span, &cases[2 * i + 1], err));
+        SABOT_TRY(call_of(in, "=", sides, 2, span, &tests[0], err));
+        cases[n] = tests[0];
+        if (outcome == 0 && text != value) {
+            SABOT_TRY(call_of(in, "IS NOT NULL", &text, 1, span, &both[0], err));
+            SABOT_TRY(call_of(in, "IS NULL", &value, 1, span, &both[1], err));
+            SABOT_TRY(call_of(in, "AND", both, 2, span, &tests[1], err));
+            SABOT_TRY(call_of(in, "OR", tests, 2, span, &cases[n], err));
+        }
+        SABOT_TRY(bind_default(in, written, value->type, span, &cases[n + 1], err));
+        n += 2;
     }
-    tests[0] = cases[2];
-    if (text != value) {
-        struct expr *both[2] = {NULL, NULL};
-        SABOT_TRY(call_of(in, "IS NOT NULL", &text, 1, span, &both[0], err));
-        SABOT_TRY(call_of(in, "IS NULL", &value, 1, span, &both[1], err));
-        SABOT_TRY(call_of(in, "AND", both, 2, span, &tests[1], err));
-        SABOT_TRY(call_of(in, "OR", tests, 2, span, &cases[2], err));
-    }
-    return expr_case(arena_of(in), cases, 5, span, out, err);
+    cases[n++] = value;
+    return expr_case(arena_of(in), cases, n, span, out, err);
 }
 
 sabot_status bind_json_path_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
