@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define REQUESTS_MAX 64
+#define KEPT_MAX 64 /* checkpoints that are read at a time */
 
 struct checkpoint {
     struct coordinator *coordinator;
@@ -48,7 +49,8 @@ struct coordinator {
     bool over;
     struct sabot_error over_why;
     struct coordinator_counts counts;
-    int32_t n_readers; /* of checkpoints: none is removed; under the mutex */
+    int64_t kept[KEPT_MAX]; /* checkpoints that are read, COORDINATOR_KEEP_ALL among them; under the mutex */
+    int32_t n_kept;
 };
 
 void checkpoint_parts_free(struct checkpoint_part *parts, int32_t n) {
@@ -266,15 +268,26 @@ static void manifest_main(void *arg) {
     helper_end(coordinator, checkpoint);
 }
 
-/* Removes all but the newest complete checkpoints, and what was left of torn ones before them. */
+static bool is_kept(const int64_t *kept, int32_t n, int64_t id) {
+    for (int32_t i = 0; i < n; i++) {
+        if (kept[i] == id) { return true; }
+    }
+    return false;
+}
+
+/* Removes all but the newest complete checkpoints and those that are read, and what was left of torn ones before them.
+ */
 static void retire_main(void *arg) {
     struct coordinator *coordinator = arg;
     const struct coordinator_options *options = &coordinator->options;
     env_mutex_lock(coordinator->mutex);
     const int64_t newest = coordinator->counts.last_id;
-    const bool is_read = coordinator->n_readers > 0;
+    const bool keeps_all = is_kept(coordinator->kept, coordinator->n_kept, COORDINATOR_KEEP_ALL);
+    int64_t read[KEPT_MAX]; /* what comes to it later is newer than `newest` */
+    const int32_t n_read = coordinator->n_kept;
+    memcpy(read, coordinator->kept, sizeof read);
     env_mutex_unlock(coordinator->mutex);
-    if (is_read) { /* the next one removes them */
+    if (keeps_all) { /* the next one removes them */
         helper_end(coordinator, NULL);
         return;
     }
@@ -283,7 +296,7 @@ static void retire_main(void *arg) {
     struct sabot_error err = {0};
     sabot_status status = storage_list(options->store, options->dir, &ids, &n, &err);
     int32_t kept = 0;
-    struct manifest *manifests = calloc((size_t)options->retained + 1, sizeof *manifests);
+    struct manifest *manifests = calloc((size_t)options->retained + KEPT_MAX, sizeof *manifests);
     if (!manifests) { status = SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a manifest"); }
     for (int32_t i = n - 1; i >= 0 && status == SABOT_OK; i--) {
         if (ids[i] > newest) { continue; } /* under way */
@@ -298,7 +311,7 @@ static void retire_main(void *arg) {
         bool complete; /* not to be able to tell is no reason to remove it */
         status = store_look(options->store, manifest, &complete, &found, &err);
         if (status != SABOT_OK) { break; }
-        if (complete && kept < options->retained) {
+        if (complete && (kept < options->retained || is_kept(read, n_read, ids[i]))) {
             if (options->incremental) { status = storage_read_manifest(options->store, path, &manifests[kept], &err); }
             kept++;
             continue;
@@ -311,7 +324,7 @@ static void retire_main(void *arg) {
         status = storage_sweep(options->store, options->dir, newest, manifests, kept, &err);
     }
     if (status == SABOT_OK) { local_copy_prune(options->store, options->dir, newest, manifests, kept > 0 ? 1 : 0); }
-    for (int32_t m = 0; m < options->retained && manifests; m++) { manifest_clear(&manifests[m]); }
+    for (int32_t m = 0; m < kept && manifests; m++) { manifest_clear(&manifests[m]); }
     free(manifests);
     if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
     helper_end(coordinator, NULL);
@@ -378,9 +391,21 @@ bool coordinator_poll(struct coordinator *coordinator, const struct checkpoint_r
     return done;
 }
 
-void coordinator_keep(struct coordinator *coordinator, bool keep) {
+sabot_status coordinator_keep(struct coordinator *coordinator, int64_t id, struct sabot_error *err) {
     env_mutex_lock(coordinator->mutex);
-    coordinator->n_readers += keep ? 1 : -1;
+    const bool room = coordinator->n_kept < KEPT_MAX;
+    if (room) { coordinator->kept[coordinator->n_kept++] = id; }
+    env_mutex_unlock(coordinator->mutex);
+    if (room) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "%d others read checkpoints of this job already", KEPT_MAX);
+}
+
+void coordinator_drop(struct coordinator *coordinator, int64_t id) {
+    env_mutex_lock(coordinator->mutex);
+    int32_t at = 0;
+    while (at < coordinator->n_kept && coordinator->kept[at] != id) { at++; }
+    assert(at < coordinator->n_kept);
+    coordinator->kept[at] = coordinator->kept[--coordinator->n_kept];
     env_mutex_unlock(coordinator->mutex);
 }
 

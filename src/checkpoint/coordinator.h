@@ -116,8 +116,11 @@ struct coordinator_counts {
 };
 /* After the end of the job: removes all checkpoints of its folder. */
 sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabot_error *err);
-/* While somebody reads a checkpoint no old one is removed; true and false come in pairs. Any thread. */
-void coordinator_keep(struct coordinator *coordinator, bool keep);
+/* Keeps a checkpoint from being removed while somebody reads it: one to come (COORDINATOR_KEEP_ALL: no old one is
+ * removed, until it is known which), or that of an id. Every keep has its drop, with the same id. Any thread. */
+#define COORDINATOR_KEEP_ALL (-1)
+sabot_status coordinator_keep(struct coordinator *coordinator, int64_t id, struct sabot_error *err);
+void coordinator_drop(struct coordinator *coordinator, int64_t id);
 void coordinator_counts(struct coordinator *coordinator, struct coordinator_counts *out);
 
 #endif

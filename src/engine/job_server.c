@@ -259,19 +259,10 @@ static sabot_status request_do(struct job_server *server, const struct request *
     return status;
 }
 
-/* Where the new checkpoint of a job is; "" where the job has no folder for them. */
-static sabot_status checkpoint_take(struct job *job, char path[ENV_PATH_MAX], struct sabot_error *err) {
-    struct job_description description;
-    int64_t id;
-    path[0] = '\0';
-    job_describe(job, &description);
-    if (!description.checkpoint_dir) { return SABOT_OK; }
-    SABOT_TRY(job_checkpoint(job, NULL, &id, err));
+static sabot_status checkpoint_path(const char *dir, int64_t id, char path[ENV_PATH_MAX], struct sabot_error *err) {
     char folder[ENV_PATH_MAX];
-    if (store_is_remote(description.checkpoint_dir)) {
-        return storage_path(description.checkpoint_dir, id, path, err);
-    }
-    SABOT_TRY(env_absolute(env_real(), description.checkpoint_dir, folder, err));
+    if (store_is_remote(dir)) { return storage_path(dir, id, path, err); }
+    SABOT_TRY(env_absolute(env_real(), dir, folder, err));
     return storage_path(folder, id, path, err);
 }
 
@@ -285,21 +276,34 @@ static void checkpoint_lend(struct job_server *server, const struct job *job, st
     }
 }
 
-static sabot_status checkpoint_hold(struct job_server *server, const struct request *request, struct env_socket *socket,
+/* Says the path of a new checkpoint; "" where the job has no folder for them. */
+static sabot_status checkpoint_hold(struct job_server *server, struct job *job, struct env_socket *socket,
                                     struct sabot_error *err) {
-    struct served_job *job;
-    char path[ENV_PATH_MAX];
-    SABOT_TRY(job_take(server, request->job, &job, err));
-    job_checkpoints_keep(job->job, true);
-    const sabot_status status = checkpoint_take(job->job, path, err);
+    struct job_description description;
+    char path[ENV_PATH_MAX] = "";
+    int64_t id = -1;
+    job_describe(job, &description);
+    sabot_status status = SABOT_OK;
+    if (description.checkpoint_dir) {
+        SABOT_TRY(job_checkpoint_keep(job, &id, err));
+        status = checkpoint_path(description.checkpoint_dir, id, path, err);
+    }
     if (status == SABOT_OK) {
         struct text answer = {0};
         text_format(&answer, "ok\n%s\n", path);
         const bool asks = env_socket_write(socket, text_string(&answer), answer.size, NULL) == SABOT_OK;
         text_clear(&answer);
-        if (asks && path[0]) { checkpoint_lend(server, job->job, socket); }
+        if (asks && path[0]) { checkpoint_lend(server, job, socket); }
     }
-    job_checkpoints_keep(job->job, false);
+    if (description.checkpoint_dir) { job_checkpoint_drop(job, id); }
+    return status;
+}
+
+static sabot_status request_hold(struct job_server *server, const struct request *request, struct env_socket *socket,
+                                 struct sabot_error *err) {
+    struct served_job *job;
+    SABOT_TRY(job_take(server, request->job, &job, err));
+    const sabot_status status = checkpoint_hold(server, job->job, socket, err);
     job_give_back(server, job);
     return status;
 }
@@ -314,7 +318,7 @@ static void connection_main(void *arg) {
                                   : SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a request");
     const bool holds = status == SABOT_OK && strcmp(request->verb, "checkpoint") == 0;
     if (holds) {
-        status = checkpoint_hold(server, request, connection->socket, &err);
+        status = request_hold(server, request, connection->socket, &err);
     } else if (status == SABOT_OK) {
         status = request_do(server, request, &answer, &err);
     }

@@ -264,7 +264,15 @@ int64_t job_checkpoints_completed(const struct job *job) {
     return counts.completed;
 }
 
-void job_checkpoints_keep(struct job *job, bool keep) { coordinator_keep(job->coordinator, keep); }
+sabot_status job_checkpoint_keep(struct job *job, int64_t *id, struct sabot_error *err) {
+    SABOT_TRY(coordinator_keep(job->coordinator, COORDINATOR_KEEP_ALL, err));
+    sabot_status status = job_checkpoint(job, NULL, id, err);
+    if (status == SABOT_OK) { status = coordinator_keep(job->coordinator, *id, err); }
+    coordinator_drop(job->coordinator, COORDINATOR_KEEP_ALL);
+    return status;
+}
+
+void job_checkpoint_drop(struct job *job, int64_t id) { coordinator_drop(job->coordinator, id); }
 
 void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out) {
     coordinator_counts(job->coordinator, out);

@@ -127,8 +127,9 @@ struct job_description {
     int64_t started_ms; /* wall clock */
 };
 void job_describe(const struct job *job, struct job_description *out);
-/* While somebody reads a checkpoint of the job no old one is removed; true and false come in pairs. */
-void job_checkpoints_keep(struct job *job, bool keep);
+/* Takes a checkpoint that stays until job_checkpoint_drop() or the end of the job: somebody reads it. */
+sabot_status job_checkpoint_keep(struct job *job, int64_t *id, struct sabot_error *err);
+void job_checkpoint_drop(struct job *job, int64_t id);
 void job_checkpoint_counts(const struct job *job, struct coordinator_counts *out);
 /* EXPLAIN STALL: one line for each split or operator that holds the watermark, with its watermark and since when. */
 void job_explain_stall(struct job *job, struct text *target);
