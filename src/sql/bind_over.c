@@ -206,6 +206,10 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
         out->function = OVER_LAG;
         return bind_lag(in, call, columns, out, err);
     }
+    if (strcasecmp("LEAD", name_of(call)) == 0) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, call->span, "LEAD looks at rows that have not come yet, and each "
+                        "row is given out once, as in Flink: LAG looks back");
+    }
     struct aggregate_call *aggregate = &out->aggregate;
     struct expr *argument = NULL, *filter = NULL;
     if (of->name.count != 1 || !aggregate_kind_of(name_of(call), &aggregate->kind)) {

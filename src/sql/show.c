@@ -49,6 +49,11 @@ static sabot_status one_column(const struct statement_context *context, const ch
 static sabot_status show_objects(const struct statement_context *context, const struct sql_show *show,
                                  struct batch **out, struct sabot_error *err) {
     const bool views = show->kind == SQL_SHOW_VIEWS;
+    const struct sql_name *of = show->name.count ? &show->name.items[show->name.count - 1] : NULL;
+    if (of && strcmp(of->text, DATABASE_NAME) != 0) {
+        return SQL_FAIL(err, SABOT_ERR_PLAN, of->span, "there is no database \"%s\"; the only one is %s", of->text,
+                        DATABASE_NAME);
+    }
     const char **names = calloc(context->catalog->n_objects + 1, sizeof *names);
     size_t n = 0;
     if (!names) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the list of tables"); }

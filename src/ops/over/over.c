@@ -933,4 +933,5 @@ const struct op_type op_over = {
     .on_complete = op_default_on_complete,
     .close = over_close,
     .stateful = true,
+    .declares_state = true,
 };
