@@ -1,4 +1,4 @@
--- The demo: bids of a live auction site (Nexmark), 10-second windows that slide by 2 seconds, most wanted auctions.
+-- The demo: bids of a live auction site (Nexmark) by channel, in windows of 4 seconds that slide by 1 second.
 -- `make demo` runs it for some seconds of real time; event time runs as fast as the clock.
 CREATE TABLE events (
     event_type INT,
