@@ -854,10 +854,12 @@ static sabot_status file_poll(struct source *source, enum source_state *state, s
         item_clear(&item);
         if (result->batch && result->batch->selected > 0) {
             *state = SOURCE_BATCH;
-            return job_start_if_needed(source, err);
+            failed = job_start_if_needed(source, err);
+            if (failed == SABOT_OK) { return SABOT_OK; }
         }
         batch_unref(result->batch);
         result->batch = NULL;
+        if (failed != SABOT_OK) { return failed; }
     }
 }
 
