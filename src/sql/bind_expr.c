@@ -554,13 +554,18 @@ static sabot_status bind_between_expr(const struct expr_scope *in, const struct 
 
 static sabot_status no_subquery(const struct sql_expr *expr, const char *what, struct sabot_error *err) {
     return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                    "%s can't run here: a subquery may stand in FROM, in WHERE, and in a select list without GROUP BY "
-                    "beside it", what);
+                    "%s can't run here: a subquery may stand in FROM, in WHERE and in a select list; beside GROUP BY it "
+                    "is one aggregate or EXISTS", what);
 }
 
 /* A subquery that was joined before: its column. */
 static sabot_status bind_subquery_value(const struct expr_scope *in, const struct sql_expr *expr, const char *what,
                                         struct expr **out, struct sabot_error *err) {
+    for (int32_t i = 0; in->grouping && !in->in_aggregate && i < in->grouping->n_values; i++) {
+        if (in->grouping->values[i] != expr) { continue; }
+        const struct type type = in->grouping->value_types[i];
+        return expr_column(arena_of(in), GROUPED_VALUE + i, type, span_of(expr->span), out, err);
+    }
     for (int32_t i = 0; in->scope && i < in->scope->n_scalars; i++) {
         if (in->scope->scalars[i].call != expr) { continue; }
         return plan_column_ref(in->binder->plans, in->scope->plan, in->scope->scalars[i].column, span_of(expr->span),

@@ -61,6 +61,7 @@ struct group_window {
 struct keys {
     struct expr **exprs;
     int32_t n;
+    int32_t n_values; /* the last columns behind the aggregation are subqueries that are values */
 };
 
 /* GROUPING SETS, ROLLUP, CUBE: the keys as they are written, and what stands for them in rows that are expanded. */
@@ -73,6 +74,8 @@ struct grouping_sets {
     struct expr *id;      /* NULL: there is one set, of all keys */
 };
 
+#define GROUPED_VALUE (INT32_C(1) << 24)
+
 struct grouping {
     struct grouping_sets sets;
     int32_t n_input;
@@ -80,6 +83,10 @@ struct grouping {
     int32_t n_calls;
     unsigned calls_capacity;
     struct group_window window;
+    /* Subqueries as values above the aggregation: value i stands as column GROUPED_VALUE + i until it is joined. */
+    const struct sql_expr *const *values;
+    const struct type *value_types;
+    int32_t n_values;
     bool may_be_absent; /* a row without a group sees its calls as of no rows: NULL, or 0 for COUNT */
 };
 
@@ -205,6 +212,12 @@ sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_e
 /* The column that stands for an aggregate call until the aggregation is built. */
 sabot_status bind_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
                           struct expr **out, struct sabot_error *err);
+
+/* Subqueries as values beside GROUP BY: their types go into grouping, later they are joined to the aggregation. */
+sabot_status bind_grouped_values(struct binder *binder, const struct sql_query *query, struct grouping *grouping,
+                                 struct sabot_error *err);
+sabot_status bind_join_grouped_values(struct binder *binder, const struct grouping *grouping, struct plan **plan,
+                                      struct sabot_error *err);
 
 /* FROM (bind_from.c). */
 sabot_status bind_table(struct binder *binder, const struct sql_table *table, struct scope *out,

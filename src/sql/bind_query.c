@@ -111,6 +111,10 @@ sabot_status bind_regroup(struct binder *binder, const struct plan *input, const
         }
     }
     const int32_t n_input = input->schema->n_fields;
+    if (expr->kind == EXPR_COLUMN && expr->index >= GROUPED_VALUE) {
+        const int32_t value = given->schema->n_fields - keys->n_values + expr->index - GROUPED_VALUE;
+        return plan_column_ref(binder->plans, given, value, expr->span, out, err);
+    }
     if (expr->kind == EXPR_COLUMN && expr->index >= n_input) {
         const int32_t call = first_column + keys->n + expr->index - n_input;
         return plan_column_ref(binder->plans, given, call, expr->span, out, err);
@@ -375,6 +379,7 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
     }
     if (grouped) { SABOT_TRY(bind_group_keys(binder, select, &scope, &grouping, &keys, err)); }
     grouping.n_input = scope.plan->schema->n_fields;
+    if (grouped) { SABOT_TRY(bind_grouped_values(binder, query, &grouping, err)); }
 
     struct expr_scope in = {.binder = binder, .scope = &scope, .grouping = grouped ? &grouping : NULL,
                             .clause = "SELECT"};
@@ -396,6 +401,8 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
         const struct source_span span = select->group_by.count ? span_of(select->group_by.items[0].span)
                                                                : span_of(query->span);
         SABOT_TRY(bind_aggregation(binder, scope.plan, &keys, &grouping, span, &plan, err));
+        SABOT_TRY(bind_join_grouped_values(binder, &grouping, &plan, err));
+        keys.n_values = grouping.n_values;
         SABOT_TRY(regroup_all(binder, scope.plan, plan, &keys, outputs.exprs, outputs.n, err));
         if (having) {
             SABOT_TRY(bind_regroup(binder, scope.plan, plan, 0, &keys, having, &having, err));

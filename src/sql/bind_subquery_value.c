@@ -374,3 +374,56 @@ sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_sele
     }
     return SABOT_OK;
 }
+
+/* ---- beside GROUP BY --------------------------------------------------------------------------------------------- */
+
+static sabot_status type_of_value(struct binder *binder, const struct sql_expr *expr, struct type *out,
+                                  struct sabot_error *err) {
+    struct plan *plan = NULL;
+    *out = type_not_null(type_of(TYPE_BOOL));
+    if (expr->kind == SQL_EXPR_EXISTS) { return SABOT_OK; }
+    SABOT_TRY(bind_query(binder, expr->query, &plan, err));
+    *out = type_nullable(plan->schema->fields[0].type);
+    return SABOT_OK;
+}
+
+sabot_status bind_grouped_values(struct binder *binder, const struct sql_query *query, struct grouping *grouping,
+                                 struct sabot_error *err) {
+    const struct sql_select *select = &query->select;
+    struct found found = {.n = 0};
+    for (unsigned i = 0; i < select->items.count; i++) { bind_find(select->items.items[i].expr, &found); }
+    bind_find(select->having, &found);
+    for (unsigned i = 0; i < query->order_by.count; i++) { bind_find(query->order_by.items[i].expr, &found); }
+    const struct sql_expr **values = arena_alloc(arena_of(binder), ((size_t)found.n_scalars + 1) * sizeof *values);
+    struct type *types = arena_alloc(arena_of(binder), ((size_t)found.n_scalars + 1) * sizeof *types);
+    if (!values || !types) { return PLAN_NO_MEMORY(err); }
+    if (found.too_many) {
+        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
+                        OVERS_MAX);
+    }
+    int32_t n = 0;
+    for (int32_t i = 0; i < found.n_scalars; i++) {
+        if (found.scalars[i]->kind == SQL_EXPR_IN) { continue; } /* refused where it stands */
+        values[n] = found.scalars[i];
+        SABOT_TRY(type_of_value(binder, values[n], &types[n], err));
+        n++;
+    }
+    grouping->values = values;
+    grouping->value_types = types;
+    grouping->n_values = n;
+    return SABOT_OK;
+}
+
+sabot_status bind_join_grouped_values(struct binder *binder, const struct grouping *grouping, struct plan **plan,
+                                      struct sabot_error *err) {
+    /* No tables: it can't speak of the query around, whose rows are groups by then. */
+    struct scope above = {.plan = *plan};
+    for (int32_t i = 0; i < grouping->n_values; i++) {
+        const struct sql_expr *expr = grouping->values[i];
+        int32_t column = 0;
+        SABOT_TRY(expr->kind == SQL_EXPR_EXISTS ? join_exists(binder, expr, &above, &column, err)
+                                                : join_scalar(binder, expr, &above, &column, err));
+    }
+    *plan = above.plan;
+    return SABOT_OK;
+}
