@@ -5,29 +5,14 @@
 
 #include "base/env.h"
 #include "checkpoint/barrier.h"
-#include "checkpoint/coordinator.h"
 #include "tests/util/bench.h"
+#include "tests/util/coordinator_calls.h"
 
 #define RUNS 5
 #define CHANNELS 64
 #define TASKS 64
 
-static int64_t triggered;
-static void on_trigger(void *arg, int64_t id, int64_t timestamp_ms) {
-    (void)arg;
-    (void)timestamp_ms;
-    triggered = id;
-}
-static void on_end(void *arg, int64_t id) {
-    (void)arg;
-    (void)id;
-}
-static sabot_status on_manifest(void *arg, struct sabot_error *err) {
-    (void)arg;
-    (void)err;
-    return SABOT_OK;
-}
-static void on_wake(void *arg) { (void)arg; }
+static struct noted_checkpoints noted;
 
 static double cpu_ns(void) { return (double)env_cpu_ns(env_real()); }
 
@@ -71,8 +56,7 @@ static void rounds(void) {
     CHECK(coordinator_new(&(struct coordinator_options){.env = env_real(), .pool = &pool, .job_name = "bench",
                                                         .timeout_ns = INT64_C(3600000000000), .retained = 1,
                                                         .failures_max = 3, .max_parallelism = 128, .n_tasks = TASKS,
-                                                        .calls = {NULL, on_trigger, on_end, on_end, on_manifest,
-                                                                  on_wake}},
+                                                        .calls = noted_calls(&noted)},
                           &coordinator, &err));
     double ack = 1e9, whole = 1e9;
     for (int32_t run = 0; run < RUNS; run++) {
@@ -85,7 +69,7 @@ static void rounds(void) {
             (void)coordinator_step(coordinator, true, &fatal);
             const double before = cpu_ns();
             for (int32_t t = 0; t < TASKS; t++) {
-                CHECK(coordinator_acknowledge(coordinator, t, triggered, NULL, 0, &err));
+                CHECK(coordinator_acknowledge(coordinator, t, noted.triggered, NULL, 0, &err));
             }
             acks += cpu_ns() - before;
             for (int32_t tries = 0; tries < 10 && !coordinator_poll(coordinator, &request); tries++) {

@@ -4,8 +4,8 @@
 
 #include "base/env_sim.h"
 #include "base/log.h"
-#include "checkpoint/coordinator.h"
 #include "checkpoint/storage.h"
+#include "tests/util/coordinator_calls.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,26 +94,7 @@ static void what_a_replaced_process_completes_is_void(void **state) {
 
 /* --- through the coordinator */
 
-static int64_t triggered, completed;
-static void on_trigger(void *arg, int64_t id, int64_t timestamp_ms) {
-    (void)arg;
-    (void)timestamp_ms;
-    triggered = id;
-}
-static void on_complete(void *arg, int64_t id) {
-    (void)arg;
-    completed = id;
-}
-static void on_id(void *arg, int64_t id) {
-    (void)arg;
-    (void)id;
-}
-static sabot_status on_manifest(void *arg, struct sabot_error *err) {
-    (void)arg;
-    (void)err;
-    return SABOT_OK;
-}
-static void on_wake(void *arg) { (void)arg; }
+static struct noted_checkpoints noted;
 
 static void pass(struct coordinator *coordinator, int64_t ms, struct sabot_error *fatal) {
     const int64_t until = env_now_ns(env) + ms * MILLISECOND;
@@ -125,15 +106,15 @@ static void pass(struct coordinator *coordinator, int64_t ms, struct sabot_error
 }
 
 static void checkpoint_take(struct coordinator *coordinator, struct sabot_error *fatal) {
-    const int64_t before = triggered;
-    while (triggered == before && fatal->status == SABOT_OK) { pass(coordinator, 5, fatal); }
-    coordinator_acknowledge(coordinator, 0, triggered, NULL, 0, NULL);
+    const int64_t before = noted.triggered;
+    while (noted.triggered == before && fatal->status == SABOT_OK) { pass(coordinator, 5, fatal); }
+    coordinator_acknowledge(coordinator, 0, noted.triggered, NULL, 0, NULL);
     pass(coordinator, 20, fatal);
 }
 
 static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **state) {
     (void)state;
-    triggered = completed = 0;
+    noted.triggered = noted.completed = 0;
     struct lease first, second;
     take(&first);
     assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
@@ -141,17 +122,16 @@ static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **
         .env = env, .store = store, .lease = first, .pool = &pool, .job_name = "job", .dir = "/c",
         .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3, .failures_max = 3,
         .max_parallelism = 128, .n_tasks = 1,
-        .calls = {.trigger = on_trigger, .abort = on_id, .complete = on_complete, .prepare_manifest = on_manifest,
-                  .wake = on_wake}};
+        .calls = noted_calls(&noted)};
     struct coordinator *coordinator;
     struct sabot_error fatal = {0};
     assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
     checkpoint_take(coordinator, &fatal);
-    assert_int_equal(completed, 1);
+    assert_int_equal(noted.completed, 1);
     take(&second); /* starts from checkpoint 1 while the first still runs */
     assert_int_equal(lease_begin(store, &second, 1, NULL), SABOT_OK);
     checkpoint_take(coordinator, &fatal);
-    assert_int_equal(completed, 1);
+    assert_int_equal(noted.completed, 1);
     assert_int_equal(fatal.status, SABOT_ERR_STATE);
     assert_non_null(strstr(fatal.message, "taken over"));
     struct env_stat stat; /* its manifest may be there: it is void */

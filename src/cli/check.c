@@ -79,24 +79,11 @@ int command_check(int argc, char **argv) {
     if (optind != argc - 1) { return console_usage("check", "which script? Name one file, or - for standard input"); }
     if (!against) { return console_usage("check", "against what? --against CHECKPOINT, SAVEPOINT or their folder"); }
     struct sabot_error err = {0};
-    struct env *env = env_real();
-    struct session *session = NULL;
-    struct session_script script = {0};
-    char *text = NULL;
-    size_t size = 0;
+    struct console_script script;
     bool fits = true;
-    sabot_status status = session_new(env, given.memory_limit, &session, &err);
-    if (status == SABOT_OK) {
-        session->settings = given.settings;
-        status = console_read(env, argv[optind], &text, &size, &err);
+    if (console_script_open(argv[optind], NULL, &given, &script, &err) == SABOT_OK) {
+        check_script(script.session, &script.script, against, &fits, &err);
     }
-    if (status == SABOT_OK) { status = session_parse(text, size, &script, &err); }
-    if (status == SABOT_OK) { status = check_script(session, &script, against, &fits, &err); }
-    const int code = status != SABOT_OK ? console_error(&err, argv[optind], text, size)
-                     : fits             ? 0
-                                        : sabot_status_exit_code(SABOT_ERR_STATE);
-    session_script_clear(&script);
-    session_free(session);
-    free(text);
-    return code;
+    const int code = console_script_close(&script, &err);
+    return code == 0 && !fits ? sabot_status_exit_code(SABOT_ERR_STATE) : code;
 }

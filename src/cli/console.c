@@ -124,6 +124,29 @@ int console_option(const char *command, int option, char *value, struct console_
     }
 }
 
+sabot_status console_script_open(const char *path, const char *sql, const struct console_session *given,
+                                 struct console_script *out, struct sabot_error *err) {
+    *out = (struct console_script){.name = sql ? "(-e)" : path};
+    SABOT_TRY(session_new(env_real(), given->memory_limit, &out->session, err));
+    out->session->settings = given->settings;
+    if (sql) {
+        out->text = strdup(sql);
+        out->size = strlen(sql);
+        if (!out->text) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the script"); }
+    } else {
+        SABOT_TRY(console_read(env_real(), path, &out->text, &out->size, err));
+    }
+    return session_parse(out->text, out->size, &out->script, err);
+}
+
+int console_script_close(struct console_script *script, const struct sabot_error *err) {
+    const int code = err->status == SABOT_OK ? 0 : console_error(err, script->name, script->text, script->size);
+    session_script_clear(&script->script);
+    session_free(script->session);
+    free(script->text);
+    return code;
+}
+
 static volatile sig_atomic_t signals;
 
 static void on_signal(int number) {

@@ -32,6 +32,19 @@ int console_option(const char *command, int option, char *value, struct console_
 /* One setting by its key; as above. */
 int console_setting(const char *command, const char *key, const char *value, struct console_session *given);
 
+/* A session with the settings that were given, and the script of a file, or of `sql` where it is given. */
+struct console_script {
+    const char *name; /* for errors */
+    struct session *session;
+    struct session_script script;
+    char *text;
+    size_t size;
+};
+sabot_status console_script_open(const char *path, const char *sql, const struct console_session *given,
+                                 struct console_script *out, struct sabot_error *err);
+/* Also where open has failed. Returns the exit code, and prints what `err` says. */
+int console_script_close(struct console_script *script, const struct sabot_error *err);
+
 /* SIGINT and SIGTERM from now on only count. */
 void console_catch_signals(void);
 int console_signals(void);

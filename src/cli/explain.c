@@ -4,8 +4,6 @@
 
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* CREATE and SET take effect, because later statements need them; queries and INSERTs are explained. */
 static sabot_status explain_script(struct session *session, struct session_script *script, struct sabot_error *err) {
@@ -33,31 +31,6 @@ static const char help[] =
     "      --memory SIZE     memory limit\n"
     "      --set KEY=VALUE   a setting, as SET does\n";
 
-static int explain(const char *path, const char *sql, const struct console_session *given) {
-    struct sabot_error err = {0};
-    struct env *env = env_real();
-    struct session *session = NULL;
-    struct session_script script = {0};
-    char *text = NULL;
-    size_t size = 0;
-    sabot_status status = session_new(env, given->memory_limit, &session, &err);
-    if (status == SABOT_OK) { session->settings = given->settings; }
-    if (status == SABOT_OK && sql) {
-        text = strdup(sql);
-        size = strlen(sql);
-        if (!text) { status = SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for the script"); }
-    } else if (status == SABOT_OK) {
-        status = console_read(env, path, &text, &size, &err);
-    }
-    if (status == SABOT_OK) { status = session_parse(text, size, &script, &err); }
-    if (status == SABOT_OK) { status = explain_script(session, &script, &err); }
-    const int code = status == SABOT_OK ? 0 : console_error(&err, sql ? "(-e)" : path, text, size);
-    session_script_clear(&script);
-    session_free(session);
-    free(text);
-    return code;
-}
-
 int command_explain(int argc, char **argv) {
     static const struct option options[] = {
         {"execute", required_argument, NULL, 'e'},
@@ -83,5 +56,10 @@ int command_explain(int argc, char **argv) {
     if (optind + (sql ? 0 : 1) != argc) {
         return console_usage("explain", "which script? Name one file, - for standard input, or -e SQL");
     }
-    return explain(sql ? NULL : argv[optind], sql, &given);
+    struct sabot_error err = {0};
+    struct console_script script;
+    if (console_script_open(sql ? NULL : argv[optind], sql, &given, &script, &err) == SABOT_OK) {
+        explain_script(script.session, &script.script, &err);
+    }
+    return console_script_close(&script, &err);
 }

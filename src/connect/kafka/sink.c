@@ -374,20 +374,17 @@ static sabot_status kafka_sink_open(const struct connector_context *context, str
     return SABOT_OK;
 }
 
+#define SINK_CALLS                                                                                                     \
+    .takes_format = true, .open = kafka_sink_open, .restore = kafka_sink_restore, .write = kafka_write,                \
+    .prepare = kafka_prepare, .commit = kafka_commit, .committed = kafka_committed, .finish = kafka_finish,            \
+    .close = kafka_sink_close
+
 const struct sink_type kafka_sink = {
     .name = "kafka",
     .summary = "messages of a Kafka topic",
     .options = kafka_options,
     .accepts = SINK_INSERTS,
-    .takes_format = true,
-    .open = kafka_sink_open,
-    .restore = kafka_sink_restore,
-    .write = kafka_write,
-    .prepare = kafka_prepare,
-    .commit = kafka_commit,
-    .committed = kafka_committed,
-    .finish = kafka_finish,
-    .close = kafka_sink_close,
+    SINK_CALLS,
 };
 
 const struct sink_type upsert_kafka_sink = {
@@ -395,13 +392,5 @@ const struct sink_type upsert_kafka_sink = {
     .summary = "the newest value of each primary key as a message, deletions as messages without a value",
     .options = upsert_kafka_options,
     .accepts = SINK_INSERTS | SINK_UPSERTS,
-    .takes_format = true,
-    .open = kafka_sink_open,
-    .restore = kafka_sink_restore,
-    .write = kafka_write,
-    .prepare = kafka_prepare,
-    .commit = kafka_commit,
-    .committed = kafka_committed,
-    .finish = kafka_finish,
-    .close = kafka_sink_close,
+    SINK_CALLS,
 };

@@ -860,43 +860,23 @@ static bool kafka_metadata_type(const char *key, struct type *out) {
     return kafka_metadata_find(key, out) != KAFKA_NONE;
 }
 
+#define SOURCE_CALLS                                                                                                   \
+    .is_bounded = kafka_is_bounded, .metadata_type = kafka_metadata_type, .takes_format = true,                        \
+    .nested_projection = true, .open = kafka_open, .restore = kafka_restore, .poll = kafka_poll,                       \
+    .n_splits = kafka_n_splits, .split = kafka_split, .pause = kafka_pause, .position = kafka_position,                \
+    .on_complete = kafka_on_complete, .close = kafka_close
+
 const struct source_type kafka_source = {
     .name = "kafka",
     .summary = "messages of Kafka topics",
     .options = kafka_options,
-    .is_bounded = kafka_is_bounded,
-    .metadata_type = kafka_metadata_type,
-    .takes_format = true,
-    .nested_projection = true,
-    .schema = NULL,
-    .open = kafka_open,
-    .restore = kafka_restore,
-    .poll = kafka_poll,
-    .n_splits = kafka_n_splits,
-    .split = kafka_split,
-    .pause = kafka_pause,
-    .position = kafka_position,
-    .on_complete = kafka_on_complete,
-    .close = kafka_close,
+    SOURCE_CALLS,
 };
 
 const struct source_type upsert_kafka_source = {
     .name = "upsert-kafka",
     .summary = "the newest message of each key, and deletions",
     .options = upsert_kafka_options,
-    .is_bounded = kafka_is_bounded,
-    .metadata_type = kafka_metadata_type,
-    .takes_format = true,
     .upserts = true,
-    .nested_projection = true,
-    .schema = NULL,
-    .open = kafka_open,
-    .restore = kafka_restore,
-    .poll = kafka_poll,
-    .n_splits = kafka_n_splits,
-    .split = kafka_split,
-    .pause = kafka_pause,
-    .position = kafka_position,
-    .on_complete = kafka_on_complete,
-    .close = kafka_close,
+    SOURCE_CALLS,
 };
