@@ -1,6 +1,7 @@
 /* Cells that keep values: see list_cell.h. */
 #include "ops/aggregate/list_cell.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -20,6 +21,10 @@ bool list_cell_takes(struct type type) {
 struct entry {
     const char *data;
     uint32_t size; /* LIST_NULL: no data */
+};
+union number {
+    double f64;
+    float f32;
 };
 
 static uint32_t entry_bytes(uint32_t size) { return size == LIST_NULL ? 0 : size; }
@@ -47,6 +52,21 @@ static struct entry entry_of(const struct column *column, int32_t row) {
     }
     const size_t size = phys_size((enum phys)column->phys);
     return (struct entry){.data = (const char *)column->values + (size_t)at * size, .size = (uint32_t)size};
+}
+
+/* Values that DISTINCT takes for one have one entry: of floating-point numbers 0 and -0, and all that are no number. */
+static struct entry distinct_entry(const struct column *column, int32_t row, union number *target) {
+    struct entry entry = entry_of(column, row);
+    if (column->phys == PHYS_F64) {
+        memcpy(&target->f64, entry.data, sizeof target->f64);
+        target->f64 = isnan(target->f64) ? (double)NAN : target->f64 + 0.0;
+        entry.data = (const char *)&target->f64;
+    } else if (column->phys == PHYS_F32) {
+        memcpy(&target->f32, entry.data, sizeof target->f32);
+        target->f32 = isnan(target->f32) ? NAN : target->f32 + 0.0F;
+        entry.data = (const char *)&target->f32;
+    }
+    return entry;
 }
 
 static void list_add(struct text *list, struct entry entry) {
@@ -141,10 +161,12 @@ static sabot_status change_placed(int32_t c, struct state_table *table, int64_t 
         SABOT_TRY(list_load(table, c, namespace_, slot, list, err));
         for (; i < n && placed[i].slot == slot; i++) {
             const int32_t row = placed[i].row;
+            union number number;
+            const struct entry entry = is_set ? distinct_entry(column, row, &number) : entry_of(column, row);
             if (minus || (batch->row_kinds && row_kind_is_retraction(batch->row_kinds[row]))) {
-                list_remove(list, entry_of(column, row));
-            } else if (!is_set || i > begin || !list_has(list, entry_of(column, row))) {
-                list_add(list, entry_of(column, row));
+                list_remove(list, entry);
+            } else if (!is_set || i > begin || !list_has(list, entry)) {
+                list_add(list, entry);
             }
         }
         if (is_set && i > begin + 1 && !list->failed) { SABOT_TRY(list_unique(list, err)); }
