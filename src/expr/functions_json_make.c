@@ -2,7 +2,7 @@
  *
  * JSON_OBJECT and JSON_ARRAY get a text of letters before their arguments (sql/bind_json.c): n NULL ON NULL or a ABSENT
  * ON NULL, then one letter per value: j it is JSON already (a nested call), v any other. */
-#include "base/text.h"
+#include "base/encode.h"
 #include "expr/json_path.h"
 #include "expr/signature.h"
 
@@ -10,40 +10,24 @@
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-static void add_quoted(struct text *out, const char *data, size_t size) {
-    text_append(out, "\"", 1);
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char c = (unsigned char)data[i];
-        const char *const special = c < 128 && c ? strchr("\"\"\\\\\bb\ff\nn\rr\tt", c) : NULL;
-        if (special && (c == '"' || c == '\\' || c < 32)) {
-            const char escaped[2] = {'\\', c == '"' || c == '\\' ? (char)c : special[1]};
-            text_append(out, escaped, 2);
-        } else if (c < 32) {
-            text_format(out, "\\u%04x", c);
-        } else {
-            text_append(out, data + i, 1);
-        }
-    }
-    text_append(out, "\"", 1);
-}
-
 static sabot_status add_value(const struct column *column, int64_t row, struct type type, struct text *out,
                               struct sabot_error *err);
 
-/* As CAST(.. AS STRING), quoted where it is no number and no BOOLEAN. */
+/* As CAST(.. AS STRING), quoted where it is no number and no BOOLEAN; JSON has no NaN and no Infinity. */
 static sabot_status add_printed(const struct column *column, int64_t row, struct type type, struct text *out,
                                 struct sabot_error *err) {
     const struct text_options options = {.null_text = "null"};
-    const bool bare = type_is_numeric(type) || type.kind == TYPE_BOOL;
     struct text text = {0};
     const sabot_status status = column_print(column, row, type, &options, &text, err);
+    const bool is_number = type_is_numeric(type) && !strpbrk(text_string(&text), "Nn");
+    const bool bare = is_number || type.kind == TYPE_BOOL;
     if (status == SABOT_OK && bare) {
         text_append(out, text_string(&text), text.size);
     } else if (status == SABOT_OK) {
         const bool is_timestamp = type.kind == TYPE_TIMESTAMP || type.kind == TYPE_TIMESTAMP_LTZ;
         if (is_timestamp && text.size > 10) { text.data[10] = 'T'; } /* ISO 8601 */
         if (type.kind == TYPE_TIMESTAMP_LTZ) { text_append(&text, "Z", 1); }
-        add_quoted(out, text_string(&text), text.size);
+        text_add_json(out, text_string(&text), text.size);
     }
     text_clear(&text);
     return status;
@@ -54,7 +38,7 @@ static sabot_status add_row(const struct column *column, int64_t row, struct typ
     text_append(out, "{", 1);
     for (int32_t i = 0; i < type.n_fields; i++) {
         if (i > 0) { text_append(out, ",", 1); }
-        add_quoted(out, type.fields[i].name, strlen(type.fields[i].name));
+        text_add_json(out, type.fields[i].name, strlen(type.fields[i].name));
         text_append(out, ":", 1);
         SABOT_TRY(add_value(column->children[i], column_at(column, row), type.fields[i].type, out, err));
     }
@@ -77,7 +61,7 @@ static sabot_status add_list(const struct column *column, int64_t row, struct ty
         struct text key = {0};
         const struct text_options options = {.null_text = "null"};
         const sabot_status status = column_print(child->children[0], i, type.fields[0].type, &options, &key, err);
-        if (status == SABOT_OK) { add_quoted(out, text_string(&key), key.size); }
+        if (status == SABOT_OK) { text_add_json(out, text_string(&key), key.size); }
         text_clear(&key);
         SABOT_TRY(status);
         text_append(out, ":", 1);
@@ -85,20 +69,6 @@ static sabot_status add_list(const struct column *column, int64_t row, struct ty
     }
     text_append(out, is_map ? "}" : "]", 1);
     return SABOT_OK;
-}
-
-static void add_base64(struct text *out, const unsigned char *data, size_t size) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    text_append(out, "\"", 1);
-    for (size_t i = 0; i < size; i += 3) {
-        const size_t left = size - i;
-        const uint32_t bits = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
-                              (left > 2 ? data[i + 2] : 0);
-        const char four[4] = {digits[bits >> 18 & 63], digits[bits >> 12 & 63],
-                              left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
-        text_append(out, four, 4);
-    }
-    text_append(out, "\"", 1);
 }
 
 static sabot_status add_value(const struct column *column, int64_t row, struct type type, struct text *out,
@@ -112,9 +82,11 @@ static sabot_status add_value(const struct column *column, int64_t row, struct t
     if (type.kind != TYPE_STRING && type.kind != TYPE_BINARY) { return add_printed(column, row, type, out, err); }
     const struct string_view *view = (const struct string_view *)column->values + column_at(column, row);
     if (type.kind == TYPE_BINARY) {
-        add_base64(out, (const unsigned char *)string_view_data(view), view->size);
+        text_append(out, "\"", 1);
+        text_add_base64(out, string_view_data(view), view->size);
+        text_append(out, "\"", 1);
     } else {
-        add_quoted(out, string_view_data(view), view->size);
+        text_add_json(out, string_view_data(view), view->size);
     }
     return SABOT_OK;
 }
@@ -166,7 +138,7 @@ static sabot_status add_entries(const struct kernel_call *call, int32_t row, con
                 return SABOT_FAIL(err, SABOT_ERR_DATA, "a key of JSON_OBJECT is NULL");
             }
             const struct slice key = arg_string(call, at, row);
-            add_quoted(out, key.data, key.size);
+            text_add_json(out, key.data, key.size);
             text_append(out, ":", 1);
         }
         SABOT_TRY(add_argument(call, value, row, forms[1 + (at - 1) / step], out, err));

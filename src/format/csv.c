@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/encode.h"
 #include "format/format.h"
 #include "format/scalar.h"
 
@@ -515,7 +516,7 @@ static void plain_print(struct text *target, const struct column *column, int64_
     }
     case TYPE_BINARY: {
         const struct string_view *view = (const struct string_view *)column->values + at;
-        base64_encode(target, string_view_data(view), view->size);
+        text_add_base64(target, string_view_data(view), view->size);
         break;
     }
     case TYPE_NULL:

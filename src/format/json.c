@@ -1,6 +1,7 @@
 /* JSON, one object per record; semantics of Flink's json format. The parsing is in json_simdjson.cc. */
 #include <stdlib.h>
 
+#include "base/encode.h"
 #include "format/format.h"
 #include "format/json_simdjson.h"
 #include "format/scalar.h"
@@ -214,29 +215,6 @@ struct encoder {
     const char *null_key_literal;
 };
 
-static void quoted_print(struct text *target, const char *data, size_t size) {
-    text_append(target, "\"", 1);
-    size_t begin = 0;
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char c = (unsigned char)data[i];
-        if (c >= 0x20 && c != '"' && c != '\\') { continue; }
-        text_append(target, data + begin, i - begin);
-        begin = i + 1;
-        switch (c) {
-        case '"': text_append(target, "\\\"", 2); break;
-        case '\\': text_append(target, "\\\\", 2); break;
-        case '\n': text_append(target, "\\n", 2); break;
-        case '\r': text_append(target, "\\r", 2); break;
-        case '\t': text_append(target, "\\t", 2); break;
-        case '\b': text_append(target, "\\b", 2); break;
-        case '\f': text_append(target, "\\f", 2); break;
-        default: text_format(target, "\\u%04x", c); break;
-        }
-    }
-    text_append(target, data + begin, size - begin);
-    text_append(target, "\"", 1);
-}
-
 /* NaN and Infinity are no JSON numbers: what was printed since `begin` becomes a string, as in Flink. */
 static void quote_unless_number(struct text *target, size_t begin) {
     const size_t size = target->size - begin;
@@ -244,7 +222,7 @@ static void quote_unless_number(struct text *target, size_t begin) {
     if (target->failed || size >= sizeof word || target->data[target->size - 1] <= '9') { return; }
     memcpy(word, target->data + begin, size);
     target->size = begin;
-    quoted_print(target, word, size);
+    text_add_json(target, word, size);
 }
 
 static sabot_status value_print(const struct encoder *encoder, struct text *target, const struct column *column,
@@ -266,7 +244,7 @@ static sabot_status map_print(const struct encoder *encoder, struct text *target
         if (!first) { text_append(target, ",", 1); }
         first = false;
         if (null_key) {
-            quoted_print(target, encoder->null_key_literal, strlen(encoder->null_key_literal));
+            text_add_json(target, encoder->null_key_literal, strlen(encoder->null_key_literal));
         } else if (type.fields[0].type.kind == TYPE_STRING) {
             SABOT_TRY(value_print(encoder, target, keys, i, type.fields[0].type, err));
         } else {
@@ -275,7 +253,7 @@ static sabot_status map_print(const struct encoder *encoder, struct text *target
             if (status == SABOT_OK && key.size && key.data[0] == '"') {
                 text_append(target, key.data, key.size);
             } else if (status == SABOT_OK) {
-                quoted_print(target, text_string(&key), key.size);
+                text_add_json(target, text_string(&key), key.size);
             }
             text_clear(&key);
             SABOT_TRY(status);
@@ -295,7 +273,7 @@ static sabot_status row_print(const struct encoder *encoder, struct text *target
         if (encoder->ignore_nulls && column_is_null(column->children[i], at)) { continue; }
         if (!first) { text_append(target, ",", 1); }
         first = false;
-        quoted_print(target, type.fields[i].name, strlen(type.fields[i].name));
+        text_add_json(target, type.fields[i].name, strlen(type.fields[i].name));
         text_append(target, ":", 1);
         SABOT_TRY(value_print(encoder, target, column->children[i], at, type.fields[i].type, err));
     }
@@ -335,13 +313,13 @@ static sabot_status value_print(const struct encoder *encoder, struct text *targ
         break;
     case TYPE_STRING: {
         const struct string_view *view = (const struct string_view *)column->values + at;
-        quoted_print(target, string_view_data(view), view->size);
+        text_add_json(target, string_view_data(view), view->size);
         break;
     }
     case TYPE_BINARY: {
         const struct string_view *view = (const struct string_view *)column->values + at;
         text_append(target, "\"", 1);
-        base64_encode(target, string_view_data(view), view->size);
+        text_add_base64(target, string_view_data(view), view->size);
         text_append(target, "\"", 1);
         break;
     }
@@ -417,7 +395,7 @@ static sabot_status json_encoder_new(const struct connector_context *context, st
     };
     for (int32_t i = 0; i < table->schema->n_fields; i++) {
         const char *name = table->schema->fields[i].name;
-        quoted_print(&names[i], name, strlen(name));
+        text_add_json(&names[i], name, strlen(name));
         text_append(&names[i], ":", 1);
         if (names[i].failed) {
             json_encoder_free(encoder);

@@ -228,23 +228,6 @@ bool base64_decode(const char *text, size_t size, char *target, size_t *target_s
     return size % 4 != 1;
 }
 
-void base64_encode(struct text *target, const char *data, size_t size) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *at = text_reserve(target, (size + 2) / 3 * 4);
-    if (!at) { return; }
-    for (size_t i = 0; i < size; i += 3) {
-        const size_t left = size - i;
-        const uint32_t bits = (uint32_t)(unsigned char)data[i] << 16 |
-                              (left > 1 ? (uint32_t)(unsigned char)data[i + 1] << 8 : 0) |
-                              (left > 2 ? (uint32_t)(unsigned char)data[i + 2] : 0);
-        *at++ = alphabet[bits >> 18];
-        *at++ = alphabet[bits >> 12 & 63];
-        *at++ = left > 1 ? alphabet[bits >> 6 & 63] : '=';
-        *at++ = left > 2 ? alphabet[bits & 63] : '=';
-    }
-    target->size += (size + 2) / 3 * 4;
-}
-
 /* --- storing */
 
 bool scalar_store_int(struct vector *vector, int32_t row, int64_t value) {

@@ -39,5 +39,4 @@ void time_print(struct text *target, int32_t ms);
 /* `separator` is ' ' or 'T'; the fraction of a second without zeros at its end, none where it is
  * zero (as Flink's formats do); Z behind TIMESTAMP_LTZ. */
 void timestamp_print(struct text *target, int64_t value, struct type type, char separator);
-void base64_encode(struct text *target, const char *data, size_t size);
 #endif

@@ -1,5 +1,6 @@
 /* What runs beside the rows: records that could not be decoded, late rows, and what holds the watermark. */
 #include "arrow/print.h"
+#include "base/encode.h"
 #include "ops/source.h"
 #include "runtime/job_impl.h"
 
@@ -33,40 +34,9 @@ static bool is_utf8(const char *data, size_t size) {
     return true;
 }
 
-static void add_json_string(struct text *line, const char *data, size_t size) {
-    text_add(line, "\"");
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char c = (unsigned char)data[i];
-        if (c == '"' || c == '\\') {
-            text_format(line, "\\%c", c);
-        } else if (c == '\n') {
-            text_add(line, "\\n");
-        } else if (c < 0x20) {
-            text_format(line, "\\u%04x", c);
-        } else {
-            text_append(line, data + i, 1);
-        }
-    }
-    text_add(line, "\"");
-}
-
-static void add_base64(struct text *line, const unsigned char *data, size_t size) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    text_add(line, "\"");
-    for (size_t i = 0; i < size; i += 3) {
-        const size_t n = size - i < 3 ? size - i : 3;
-        const unsigned word = (unsigned)data[i] << 16 | (n > 1 ? (unsigned)data[i + 1] << 8 : 0) |
-                              (n > 2 ? (unsigned)data[i + 2] : 0);
-        const char four[4] = {digits[word >> 18], digits[word >> 12 & 63], n > 1 ? digits[word >> 6 & 63] : '=',
-                              n > 2 ? digits[word & 63] : '='};
-        text_append(line, four, 4);
-    }
-    text_add(line, "\"");
-}
-
 static void add_operator(struct text *line, const struct op_context *context) {
     text_add(line, "{\"operator\": ");
-    add_json_string(line, context->spec->label, strlen(context->spec->label));
+    text_add_json(line, context->spec->label, strlen(context->spec->label));
     text_format(line, ", \"subtask\": %d", context->subtask);
 }
 
@@ -104,15 +74,17 @@ sabot_status job_malformed(struct job *job, const struct op_context *context, co
     struct text line = {0};
     add_operator(&line, context);
     text_add(&line, ", \"place\": ");
-    add_json_string(&line, place, strlen(place));
+    text_add_json(&line, place, strlen(place));
     text_add(&line, ", \"reason\": ");
-    add_json_string(&line, reason, strlen(reason));
+    text_add_json(&line, reason, strlen(reason));
     if (is_utf8(record, size)) {
         text_add(&line, ", \"record\": ");
-        add_json_string(&line, record, size);
+        text_add_json(&line, record, size);
     } else {
         text_add(&line, ", \"record_base64\": ");
-        add_base64(&line, record, size);
+        text_add(&line, "\"");
+        text_add_base64(&line, record, size);
+        text_add(&line, "\"");
     }
     return line_write(job->dead_letters, &line, err);
 }
@@ -133,7 +105,7 @@ static sabot_status add_cell(struct text *line, const struct column *column, int
     if (prints_as_json(type)) { return column_print(column, row, type, &options, line, err); }
     struct text cell = {0};
     const sabot_status status = column_print(column, row, type, &options, &cell, err);
-    if (status == SABOT_OK) { add_json_string(line, text_string(&cell), cell.size); }
+    if (status == SABOT_OK) { text_add_json(line, text_string(&cell), cell.size); }
     text_clear(&cell);
     return status;
 }
@@ -154,7 +126,7 @@ sabot_status job_late(struct job *job, const struct op_context *context, const s
     struct text line = {0};
     add_operator(&line, context);
     text_add(&line, ", \"rule\": ");
-    add_json_string(&line, rule, strlen(rule));
+    text_add_json(&line, rule, strlen(rule));
     text_add(&line, ", \"watermark\": \"");
     add_time(&line, watermark_ms);
     text_format(&line, "\", \"lateness_ms\": %lld, \"row\": {", (long long)lateness_ms);
@@ -162,7 +134,7 @@ sabot_status job_late(struct job *job, const struct op_context *context, const s
     for (int32_t c = 0; c < batch->n_columns && status == SABOT_OK; c++) {
         const struct field *field = &batch->schema->fields[c];
         text_add(&line, c ? ", " : "");
-        add_json_string(&line, field->name, strlen(field->name));
+        text_add_json(&line, field->name, strlen(field->name));
         text_add(&line, ": ");
         status = add_cell(&line, batch->columns[c], row, field->type, err);
     }
