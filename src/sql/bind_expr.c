@@ -554,8 +554,8 @@ static sabot_status bind_between_expr(const struct expr_scope *in, const struct 
 
 static sabot_status no_subquery(const struct sql_expr *expr, const char *what, struct sabot_error *err) {
     return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                    "%s can't run here: a subquery may stand in FROM, in WHERE and in a select list; beside GROUP BY it "
-                    "is one aggregate or EXISTS", what);
+                    "%s can't run here: a subquery may stand in FROM, in WHERE and in a select list; beside GROUP BY "
+                    "it is one aggregate or EXISTS", what);
 }
 
 /* A subquery that was joined before: its column. */
