@@ -20,6 +20,7 @@ static const char help[] =
     "Runs Nexmark queries (all that run, or q0 q5 ...) into a sink that drops rows, and shows how fast.\n\n"
     "  -n, --events N        events (default 10000000)\n"
     "  -p, --parallelism N   tasks per operator (default 1)\n"
+    "      --memory SIZE     memory limit\n"
     "  -r, --rounds N        runs of each query, interleaved; the median is shown (default 3)\n"
     "      --recorded        the events are generated before the clock starts and replayed from memory\n"
     "      --set KEY=VALUE   a setting\n"
@@ -31,10 +32,9 @@ static const char help[] =
 struct bench {
     struct env *env;
     int64_t events;
-    int parallelism, rounds;
+    int64_t rounds;
     bool recorded, lines;
-    const char *settings[64];
-    int n_settings;
+    struct console_session given;
     /* recorded input */
     struct session *recorder; /* owns the memory of the batches */
     struct batches_table input;
@@ -108,16 +108,12 @@ static sabot_status run_text(struct session *session, const char *text, struct s
 }
 
 static sabot_status session_open(const struct bench *bench, struct session **out, struct sabot_error *err) {
-    SABOT_TRY(session_new(bench->env, 0, out, err));
+    SABOT_TRY(session_new(bench->env, bench->given.memory_limit, out, err));
     const struct sql_span nowhere = {0};
-    char parallelism[16];
-    snprintf(parallelism, sizeof parallelism, "%d", bench->parallelism);
-    sabot_status status = settings_set(&(*out)->settings, "parallelism.default", parallelism, nowhere, nowhere, err);
-    for (int i = 0; i < bench->n_settings && status == SABOT_OK; i++) {
-        char key[128];
-        const char *equals = strchr(bench->settings[i], '=');
-        snprintf(key, sizeof key, "%.*s", (int)(equals - bench->settings[i]), bench->settings[i]);
-        status = settings_set(&(*out)->settings, key, equals + 1, nowhere, nowhere, err);
+    sabot_status status = SABOT_OK;
+    for (int i = 0; i < SETTINGS_COUNT && status == SABOT_OK; i++) {
+        const char *value = bench->given.settings.values[i];
+        if (value) { status = settings_set(&(*out)->settings, setting_infos[i].key, value, nowhere, nowhere, err); }
     }
     if (status == SABOT_OK) { return SABOT_OK; }
     session_free(*out);
@@ -255,42 +251,46 @@ static int bench_queries(struct bench *bench, const int *chosen, int n_chosen, b
     return 0;
 }
 
-enum { OPT_RECORDED = 256, OPT_SET, OPT_LINES, OPT_PRINT, OPT_HELP };
+enum { OPT_RECORDED = 256, OPT_LINES, OPT_PRINT, OPT_HELP };
+
+/* "1000000", "1e6"; returns -1, or the exit code. */
+static int number_read(const char *option, const char *text, int64_t most, int64_t *out) {
+    char *end;
+    const double number = strtod(text, &end);
+    if (end == text || *end || !(number >= 1) || number > (double)most || number > 1e15) {
+        return console_usage("bench", "%s %s: a whole number from 1 to %lld", option, text,
+                             (long long)(most < INT64_C(1000000000000000) ? most : INT64_C(1000000000000000)));
+    }
+    *out = (int64_t)number;
+    return -1;
+}
 
 int command_bench(int argc, char **argv) {
     static const struct option options[] = {
-        {"events", required_argument, NULL, 'n'}, {"parallelism", required_argument, NULL, 'p'},
+        {"events", required_argument, NULL, 'n'}, CONSOLE_OPTIONS,
         {"rounds", required_argument, NULL, 'r'}, {"recorded", no_argument, NULL, OPT_RECORDED},
-        {"set", required_argument, NULL, OPT_SET}, {"lines", no_argument, NULL, OPT_LINES},
-        {"print", no_argument, NULL, OPT_PRINT},  {"help", no_argument, NULL, OPT_HELP},
+        {"lines", no_argument, NULL, OPT_LINES},  {"print", no_argument, NULL, OPT_PRINT},
+        {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
     };
-    struct bench bench = {.env = env_real(), .events = 10000000, .parallelism = 1, .rounds = 3};
+    struct bench bench = {.env = env_real(), .events = 10000000, .rounds = 3};
     bool print = false;
+    int code = console_setting("bench", "parallelism.default", "1", &bench.given);
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, "n:p:r:", options, NULL)) != -1;) {
         switch (option) {
-        case 'n': bench.events = (int64_t)strtod(optarg, NULL); break;
-        case 'p': bench.parallelism = atoi(optarg); break;
-        case 'r': bench.rounds = atoi(optarg); break;
+        case 'n': code = number_read("--events", optarg, INT64_MAX, &bench.events); break;
+        case 'r': code = number_read("--rounds", optarg, ROUNDS_MAX, &bench.rounds); break;
         case OPT_RECORDED: bench.recorded = true; break;
         case OPT_LINES: bench.lines = true; break;
         case OPT_PRINT: print = true; break;
         case OPT_HELP: fputs(help, stdout); return 0;
-        case OPT_SET:
-            if (!strchr(optarg, '=') || bench.n_settings == 64) {
-                return console_usage("bench", "--set %s: write KEY=VALUE", optarg);
-            }
-            bench.settings[bench.n_settings++] = optarg;
-            break;
-        default: return console_usage("bench", "the command line can't be understood");
+        default: code = console_option("bench", option, optarg, &bench.given); break;
         }
+        if (code >= 0) { return code; }
     }
     if (optind >= argc || strcmp(argv[optind], "nexmark") != 0) {
         return console_usage("bench", "which one? There is nexmark");
-    }
-    if (bench.events < 1 || bench.parallelism < 1 || bench.rounds < 1 || bench.rounds > ROUNDS_MAX) {
-        return console_usage("bench", "events, parallelism and rounds (at most %d) are at least 1", ROUNDS_MAX);
     }
     int chosen[QUERIES], n_chosen = 0;
     for (int i = optind + 1; i < argc; i++) {
@@ -307,7 +307,8 @@ int command_bench(int argc, char **argv) {
         return 0;
     }
     console_catch_signals();
-    const int code = bench_queries(&bench, chosen, n_chosen, all);
+    code = bench_queries(&bench, chosen, n_chosen, all);
     recorded_free(&bench);
+    settings_clear(&bench.given.settings);
     return code;
 }
