@@ -189,6 +189,47 @@ static void empty_batches_are_not_sent(void **state) {
     fixture_clear(&fixture);
 }
 
+/* Batch i has i + 1 rows. */
+static void a_barrier_behind_a_full_channel_is_announced_with_the_rows_before_it(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, EXCHANGE_FORWARD, 1, 2);
+    for (int32_t i = 0; i < 5; i++) {
+        assert_int_equal(exchange_emit(&fixture.out, batch_make(&fixture, i + 1, 5, 1), NULL), SABOT_OK);
+    }
+    const struct channel_item barrier = {.kind = CHANNEL_BARRIER, .value = 7};
+    assert_int_equal(exchange_event(&fixture.out, &barrier, NULL), SABOT_OK);
+    assert_int_equal(exchange_emit(&fixture.out, batch_make(&fixture, 9, 5, 1), NULL), SABOT_OK);
+    struct batch *rows[CHANNEL_LOOK_MAX];
+    int32_t first = 0;
+    bool found;
+    channel_look(fixture.channels[0], 7, &first, rows, &found);
+    assert_false(found); /* it waits in the producer's queue */
+    exchange_announce(&fixture.out, 6);
+    channel_look(fixture.channels[0], 7, &first, rows, &found);
+    assert_false(found); /* that was another one */
+    exchange_announce(&fixture.out, 7);
+    int32_t seen = 0;
+    for (first = 0; first >= 0;) {
+        const int32_t n = channel_look(fixture.channels[0], 7, &first, rows, &found);
+        assert_true(found);
+        for (int32_t i = 0; i < n; i++) { assert_int_equal(rows[i]->selected, ++seen); }
+    }
+    assert_int_equal(seen, 5);
+    int32_t taken = 0;
+    struct channel_item item;
+    for (int32_t i = 0; i < 7; i++) { /* looking has taken nothing */
+        exchange_flush(&fixture.out);
+        assert_true(channel_pop(fixture.channels[0], &item));
+        if (item.kind != CHANNEL_BATCH) { continue; }
+        assert_int_equal(item.batch->selected, taken < 5 ? taken + 1 : 9);
+        taken++;
+        batch_unref(item.batch);
+    }
+    assert_int_equal(taken, 6);
+    fixture_clear(&fixture);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_sends_a_key_to_the_owner_of_its_group),
@@ -196,6 +237,7 @@ int main(void) {
         cmocka_unit_test(a_full_target_holds_up_nobody_else),
         cmocka_unit_test(rebalance_takes_turns_and_passes_by_the_full),
         cmocka_unit_test(empty_batches_are_not_sent),
+        cmocka_unit_test(a_barrier_behind_a_full_channel_is_announced_with_the_rows_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,7 +245,8 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
             if time.monotonic() > end:
                 process.kill()
                 process.wait()
-                return f"{read} of {sum(lines.values())} lines in {180 * SLOW:.0f} s: a busy machine needs SLOW=10; {self.said()}"
+                return (f"only {read} of {sum(lines.values())} lines in {180 * SLOW:.0f} s: lost, or the machine is busy (SLOW=10 "
+                        f"tells): {self.said()}")
             time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         if process.wait(timeout=120 * SLOW) != 0:
