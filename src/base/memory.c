@@ -54,6 +54,8 @@ sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot
 #define CLASSES (4 * (CLASS_SHIFT_MAX - CLASS_SHIFT_MIN))
 #define CACHE_BLOCKS_MAX 32                      /* per class and thread */
 #define CACHE_BYTES_MAX ((size_t)8 * 1024 * 1024) /* per thread */
+#define CACHE_BYTES_MIN ((size_t)256 * 1024)
+#define CACHE_LIMIT_SHARE 128 /* of a memory limit: what the lists keep is charged to nobody */
 #define ALIGNMENT ((size_t)64)
 
 static size_t size_rounded(size_t size, int *class_index) {
@@ -115,6 +117,14 @@ static struct block_cache *cache_of_thread(void) {
 }
 #endif
 
+static _Atomic size_t cache_bytes_max = CACHE_BYTES_MAX;
+
+void memory_lists_fit(int64_t limit) {
+    const size_t share = limit > 0 ? (size_t)limit / CACHE_LIMIT_SHARE : 0;
+    const size_t bytes = share < CACHE_BYTES_MIN ? CACHE_BYTES_MIN : share > CACHE_BYTES_MAX ? CACHE_BYTES_MAX : share;
+    atomic_store_explicit(&cache_bytes_max, bytes, memory_order_relaxed);
+}
+
 static void *block_take(size_t size, int class_index) {
     if (large_is(size)) { return large_new(size); }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
@@ -134,7 +144,8 @@ static void block_give(void *block, size_t size, int class_index) {
         return;
     }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
-    if (!cache || cache->count[class_index] >= CACHE_BLOCKS_MAX || cache->bytes + size > CACHE_BYTES_MAX) {
+    const size_t bytes_max = atomic_load_explicit(&cache_bytes_max, memory_order_relaxed);
+    if (!cache || cache->count[class_index] >= CACHE_BLOCKS_MAX || cache->bytes + size > bytes_max) {
         free(block);
         return;
     }

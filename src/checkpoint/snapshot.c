@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define STEP_SLOTS 16384                    /* looked at between two batches */
-#define QUEUED_SOFT (INT64_C(16) << 20)     /* bytes of chunks of a task: copying pauses */
-#define QUEUED_HARD (INT64_C(64) << 20)     /* ... and the task takes no input */
+#define QUEUED_SOFT (INT64_C(16) << 20)     /* bytes of chunks of a task: copying pauses; at most 1/64 of a limit */
+#define QUEUED_HARD_FACTOR 4                /* ... and the task takes no input */
 #define DELTAS_MAX 16                       /* files of a chain behind its base */
 
 /* --- chains */
@@ -87,6 +87,7 @@ struct task_snapshot {
     int32_t refs;          /* the task's, and one per helper; under the mutex */
     bool cancelled;        /* under the mutex */
     int64_t queued;        /* bytes; under the mutex */
+    int64_t queued_soft;
     struct snapshot_op *ops;
     int32_t n_ops;
     struct stream *streams;
@@ -324,6 +325,8 @@ sabot_status task_snapshot_begin(const struct snapshot_options *options, const s
     snapshot->options = *options;
     if (options->step_slots == 0) { snapshot->options.step_slots = STEP_SLOTS; }
     snapshot->place = place;
+    const int64_t share = memory_limit(options->pool) / 64;
+    snapshot->queued_soft = share < QUEUED_SOFT ? share : QUEUED_SOFT;
     snapshot->writing = (struct storage_writing){.store = place.store, .pool = options->pool, .path = place.path,
                                                  .checkpoint_id = options->checkpoint_id};
     snapshot->mutex = env_mutex_new(options->env);
@@ -459,7 +462,7 @@ static void snapshot_finish(struct task_snapshot *snapshot, struct sabot_error *
 
 bool task_snapshot_is_full(const struct task_snapshot *snapshot) {
     env_mutex_lock(snapshot->mutex);
-    const bool full = snapshot->queued > QUEUED_HARD;
+    const bool full = snapshot->queued > snapshot->queued_soft * QUEUED_HARD_FACTOR;
     env_mutex_unlock(snapshot->mutex);
     return full;
 }
@@ -468,7 +471,7 @@ void task_snapshot_step(struct task_snapshot **at, bool *more) {
     struct task_snapshot *snapshot = *at;
     *more = false;
     env_mutex_lock(snapshot->mutex);
-    const bool pauses = snapshot->queued > QUEUED_SOFT;
+    const bool pauses = snapshot->queued > snapshot->queued_soft;
     env_mutex_unlock(snapshot->mutex);
     struct stream *current = NULL;
     for (int32_t i = 0; i < snapshot->n_streams; i++) {

@@ -62,6 +62,7 @@ sabot_status job_pools_new(struct env *env, const struct job_options *options, i
     if (!pools) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the pools of a job"); }
     pools->n = n + 1;
     const int64_t limit = job_memory_limit(options);
+    memory_lists_fit(limit);
     if (limit < INT64_MAX) {
         const sabot_status status = spill_new(env, options->spill_dir, limit, &pools->spill, err);
         if (status != SABOT_OK) {

@@ -6,7 +6,9 @@
 
 #define CHUNK_ROWS 16384
 #define CHUNK_ROWS_MIN 64
-#define CHUNK_STRINGS_MAX ((size_t)4 * 1024 * 1024)
+#define CHUNK_STRINGS_MAX (INT64_C(4) * 1024 * 1024)
+#define CHUNK_ROW_LIMIT 65536 /* bytes of a memory limit per row of a chunk: several copies of it are made on its way */
+#define CHUNK_LIMIT_SHARE 256 /* of the limit are a chunk's strings */
 #define ALL_ONES 0xff
 
 /* --- which slots */
@@ -107,7 +109,9 @@ void capture_clear(struct capture *capture) {
 
 static sabot_status chunk_new(struct capture *capture, struct sabot_error *err) {
     struct memory_pool *pool = capture->table->context->pool;
-    int64_t capacity = capture->expected < CHUNK_ROWS ? capture->expected : CHUNK_ROWS;
+    const int64_t rows_max = memory_limit(pool) / CHUNK_ROW_LIMIT;
+    int64_t capacity = rows_max < CHUNK_ROWS ? rows_max : CHUNK_ROWS;
+    capacity = capture->expected < capacity ? capture->expected : capacity;
     capacity = capacity < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : capacity;
     const size_t n = (size_t)capacity;
     if (capture->form == STATE_FORM_DELTA) { SABOT_TRY(buffer_new(pool, n, &capture->changes, err)); }
@@ -291,7 +295,9 @@ static void gather_head(struct capture *capture, const struct capture_source *so
 
 /* Room for a row at least. */
 static bool chunk_ready(struct capture *capture) {
-    if (capture->n && (capture->n == capture->capacity || capture->heap.size > CHUNK_STRINGS_MAX)) {
+    const int64_t share = memory_limit(capture->table->context->pool) / CHUNK_LIMIT_SHARE;
+    const int64_t strings_max = share < CHUNK_STRINGS_MAX ? share : CHUNK_STRINGS_MAX;
+    if (capture->n && (capture->n == capture->capacity || (int64_t)capture->heap.size > strings_max)) {
         capture_flush(capture);
     }
     if (capture->error.status == SABOT_OK && !capture->capacity && chunk_new(capture, &capture->error) != SABOT_OK) {
