@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help spill-long build test demo bench bench-state lint kill kill-long sim-long faults-long fuzz install clean
+.PHONY: help tonbo spill-long build test demo bench bench-state lint kill kill-long sim-long faults-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -16,6 +16,10 @@ help: ## this list
 build: ## install what is missing, build the library and build/sabot
 	@tools/bootstrap build
 	@tools/build
+
+tonbo: ## the library of the experimental state backend tonbo (352 crates: minutes, once)
+	@tools/bootstrap build
+	@tools/build libsabot_tonbo.so
 
 spill-long: ## a join with 4 GB of state in 512 MB (tests/spill; several minutes, 10 GB of disk)
 	@tools/bootstrap test

@@ -22,6 +22,8 @@ struct env_socket {
 
 #define REASON(number) strerror_r((number), (char[128]){0}, 128)
 
+#define DEPTH_MAX 8 /* folders below each other, of what is removed */
+
 static sabot_status real_only(struct env *env, struct sabot_error *err) {
     if (!env_is_simulated(env)) { return SABOT_OK; }
     return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "the simulator has no other processes");
@@ -75,6 +77,30 @@ sabot_status env_absolute(struct env *env, const char *path, char target[ENV_PAT
     memcpy(target + at, path, size + 1);
     for (at += size; at > 1 && target[at - 1] == '/'; at--) { target[at - 1] = '\0'; }
     return SABOT_OK;
+}
+
+static sabot_status remove_below(struct env *env, const char *path, int32_t depth, struct sabot_error *err) {
+    struct env_stat stat;
+    if (env_stat(env, path, &stat, NULL) == SABOT_OK && stat.is_directory && depth < DEPTH_MAX) {
+        char **names, below[ENV_PATH_MAX];
+        size_t n;
+        SABOT_TRY(env_list(env, path, &names, &n, err));
+        sabot_status status = SABOT_OK;
+        for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+            if (snprintf(below, sizeof below, "%s/%s", path, names[i]) >= (int)sizeof below) {
+                status = SABOT_FAIL(err, SABOT_ERR_IO, "%s: a path in it is too long", path);
+            } else {
+                status = remove_below(env, below, depth + 1, err);
+            }
+        }
+        env_names_free(names, n);
+        SABOT_TRY(status);
+    }
+    return env_remove(env, path, err);
+}
+
+sabot_status env_remove_tree(struct env *env, const char *path, struct sabot_error *err) {
+    return remove_below(env, path, 0, err);
 }
 
 int32_t env_process_id(struct env *env) {

@@ -13,6 +13,8 @@ struct env_socket;
 sabot_status env_run_dir(struct env *env, char target[ENV_PATH_MAX], struct sabot_error *err);
 /* The path from the root, as seen from the current folder; nothing need be there. */
 sabot_status env_absolute(struct env *env, const char *path, char target[ENV_PATH_MAX], struct sabot_error *err);
+/* A file, or a folder with all in it, to some depth. */
+sabot_status env_remove_tree(struct env *env, const char *path, struct sabot_error *err);
 int32_t env_process_id(struct env *env);
 /* Where temporary files that may be large go: TMPDIR, else /var/tmp. */
 const char *env_temporary_dir(struct env *env);

@@ -317,7 +317,7 @@ static sabot_status lease_base(struct job *job, const struct restore *restore, s
     return lease_begin(job->store, &job->lease, base, err);
 }
 
-/* A folder for RocksDB, where some operator has key-value state. */
+/* A folder for RocksDB or Tonbo, where some operator has key-value state. */
 static sabot_status state_dir_make(struct job *job, struct sabot_error *err) {
     const struct job_options *options = &job->options;
     const struct job_graph *graph = job->graph;
@@ -327,7 +327,7 @@ static sabot_status state_dir_make(struct job *job, struct sabot_error *err) {
             wanted = wanted || graph->vertices[v].ops[i]->type->key_value_state;
         }
     }
-    if (!wanted || !options->state_backend || strcmp(options->state_backend, "rocksdb") != 0 ||
+    if (!wanted || !options->state_backend || strcmp(options->state_backend, "memory") == 0 ||
         env_is_simulated(job->env)) {
         return SABOT_OK;
     }

@@ -49,11 +49,11 @@ struct job_options {
     struct memory_pool *memory;  /* parent of the job's pool; NULL = the process's */
     int64_t memory_limit;        /* of the job; 0 = only the parent's */
     const char *spill_dir;       /* where state goes that is larger than memory; NULL = a temporary folder */
-    const char *state_backend;   /* of key-value state: "memory" or "rocksdb"; NULL = memory */
-    const char *state_dir;       /* rocksdb: where its folders are made; NULL = a temporary folder */
+    const char *state_backend;   /* of key-value state: "memory", "rocksdb", "tonbo"; NULL = memory */
+    const char *state_dir;       /* rocksdb, tonbo: where folders are made; NULL = a temporary folder */
     const char *system_state_dir; /* where the job keeps a record of itself (runtime/record.h); NULL: see there */
     int64_t state_memory;        /* rocksdb: cache and buffers of an operator instance; 0 = a default */
-    int32_t state_cache_rows;    /* rocksdb: entries of a state in memory; 0 = a default */
+    int32_t state_cache_rows;    /* rocksdb, tonbo: entries of a state in memory; 0 = a default */
     const char *time_zone;       /* NULL = UTC */
     bool wrap_overflow;
     bool bounded;                /* all sources end */

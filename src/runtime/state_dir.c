@@ -9,27 +9,6 @@
 #include "base/log.h"
 
 #define PREFIX "sabot-state-"
-#define DEPTH_MAX 4 /* folders below each other */
-
-static sabot_status remove_all(struct env *env, const char *path, int32_t depth, struct sabot_error *err) {
-    struct env_stat stat;
-    if (env_stat(env, path, &stat, NULL) == SABOT_OK && stat.is_directory && depth < DEPTH_MAX) {
-        char **names, below[ENV_PATH_MAX];
-        size_t n;
-        SABOT_TRY(env_list(env, path, &names, &n, err));
-        sabot_status status = SABOT_OK;
-        for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-            if (snprintf(below, sizeof below, "%s/%s", path, names[i]) >= (int)sizeof below) {
-                status = SABOT_FAIL(err, SABOT_ERR_IO, "%s: a path in it is too long", path);
-            } else {
-                status = remove_all(env, below, depth + 1, err);
-            }
-        }
-        env_names_free(names, n);
-        SABOT_TRY(status);
-    }
-    return env_remove(env, path, err);
-}
 
 static bool is_deserted(struct env *env, const char *folder) {
     char socket[ENV_PATH_MAX];
@@ -59,7 +38,7 @@ static void sweep(struct env *env, const char *base) {
         if (strncmp(names[i], PREFIX, sizeof PREFIX - 1) != 0) { continue; }
         if (snprintf(path, sizeof path, "%s/%s", base, names[i]) >= (int)sizeof path) { continue; }
         if (!is_deserted(env, path) || is_young(env, path)) { continue; }
-        if (remove_all(env, path, 0, &err) != SABOT_OK) {
+        if (env_remove_tree(env, path, &err) != SABOT_OK) {
             log_write(env, LOG_WARNING, "state of a process that is gone can't be removed: %s", err.message);
         }
     }
@@ -84,7 +63,7 @@ sabot_status state_dir_open(struct env *env, const char *base, struct state_dir 
 void state_dir_close(struct state_dir *dir) {
     struct sabot_error err = {0};
     env_socket_close(dir->alive);
-    if (dir->path && remove_all(dir->env, dir->path, 0, &err) != SABOT_OK) {
+    if (dir->path && env_remove_tree(dir->env, dir->path, &err) != SABOT_OK) {
         log_write(dir->env, LOG_WARNING, "the folder of state can't be removed: %s", err.message);
     }
     free(dir->path);

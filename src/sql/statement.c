@@ -78,7 +78,8 @@ void statement_job_options(const struct settings *settings, struct job_options *
     const bool is_local = checkpoint_dir[0] && !strstr(checkpoint_dir, "://");
     options->spill_dir = spill_dir[0] ? spill_dir : is_local ? checkpoint_dir : NULL;
     const char *state_dir = settings_text(settings, SETTING_rocksdb_dir);
-    options->state_backend = settings_is(settings, SETTING_state_backend, "rocksdb") ? "rocksdb" : "memory";
+    options->state_backend = settings_is(settings, SETTING_state_backend, "rocksdb") ? "rocksdb"
+                             : settings_is(settings, SETTING_state_backend, "tonbo") ? "tonbo" : "memory";
     options->state_dir = state_dir[0] ? state_dir : options->spill_dir;
     const char *system_dir = settings_text(settings, SETTING_system_state_dir);
     options->system_state_dir = system_dir[0] ? system_dir : NULL;

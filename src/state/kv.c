@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/env_local.h"
+#include "state/kv_below.h"
 #include "state/kv_hot.h"
 #include "state/rocks.h"
+#include "state/tonbo.h"
 
 #define STATES_MAX 256 /* per store */
 
-static const struct kv_backend *const backends[] = {&kv_memory, &kv_rocksdb};
+static const struct kv_backend *const backends[] = {&kv_memory, &kv_rocksdb, &kv_tonbo};
 
 enum kv_kind { KIND_VALUE, KIND_MAP, KIND_LIST, KIND_REDUCING, KIND_AGGREGATING, KIND_BROADCAST, KIND_COUNTER };
 
@@ -38,6 +41,9 @@ struct kv_store {
     struct kv_store_options options;
     struct kv_clock clock;
     struct rocks *rocks;
+    struct kv_rocksdb_below rocks_below[KV_FAMILIES];
+    struct tonbo *tonbo;
+    struct kv_below *values, *counters; /* of rocks or tonbo */
     char *dir;
     struct kv_state *states[STATES_MAX];
     int32_t n_states, next_id; /* ids are not used twice: what lies below stays */
@@ -46,18 +52,24 @@ struct kv_store {
 };
 
 /* --- the store */
-/* At compaction, on RocksDB's threads: whether a value of a table with a TTL is expired. */
-static bool value_expired(void *arg, const void *key, size_t key_size, const void *value, size_t value_size) {
-    struct kv_store *store = arg;
-    const uint8_t *bytes = key;
-    if (key_size < 4 || value_size < 8) { return false; }
-    const int32_t id = bytes[2] << 8 | bytes[3];
+/* At compaction, on RocksDB's threads too: whether a value of a table with a TTL is expired. */
+static bool value_of_expired(struct kv_store *store, int32_t id, const void *value, size_t value_size) {
     const int64_t ttl_ms = id < STATES_MAX ? atomic_load_explicit(&store->ttl_ms[id], memory_order_acquire) : 0;
-    if (!ttl_ms) { return false; }
+    if (!ttl_ms || value_size < 8) { return false; }
     int64_t time_ms;
     memcpy(&time_ms, value, 8);
     return kv_expired(ttl_ms, time_ms, atomic_load_explicit(&store->clock.now_ms[store->ttl_time[id]],
                                                             memory_order_relaxed));
+}
+
+/* A key begins with its group and its table in RocksDB, and with its table in Tonbo (kv_disk.c). */
+static bool rocks_expired(void *arg, const void *key, size_t key_size, const void *value, size_t value_size) {
+    const uint8_t *bytes = key;
+    return key_size >= 4 && value_of_expired(arg, bytes[2] << 8 | bytes[3], value, value_size);
+}
+static bool tonbo_expired(void *arg, const void *key, size_t key_size, const void *value, size_t value_size) {
+    const uint8_t *bytes = key;
+    return key_size >= 4 && value_of_expired(arg, bytes[0] << 8 | bytes[1], value, value_size);
 }
 
 static sabot_status folder_empty(struct env *env, const char *dir, struct sabot_error *err) {
@@ -73,10 +85,19 @@ static sabot_status folder_empty(struct env *env, const char *dir, struct sabot_
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        status = env_remove(env, path, err);
+        status = env_remove_tree(env, path, err);
     }
     env_names_free(names, n);
     return status;
+}
+
+static sabot_status dir_set(struct kv_store *store, struct sabot_error *err) {
+    if (!store->options.dir) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the %s state backend needs a folder: SET "
+                          "'state.backend.rocksdb.localdir'", store->backend->name);
+    }
+    store->dir = strdup(store->options.dir);
+    return store->dir ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a state store");
 }
 
 static sabot_status rocks_start(struct kv_store *store, struct sabot_error *err) {
@@ -85,20 +106,34 @@ static sabot_status rocks_start(struct kv_store *store, struct sabot_error *err)
         [KV_FAMILY_COUNTERS] = {.name = "counters", .adds = true},
         [KV_FAMILY_TIMERS] = {.name = "timers"},
     };
-    const struct kv_store_options *options = &store->options;
-    if (!options->dir) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the rocksdb state backend needs a folder: SET "
-                          "'state.backend.rocksdb.localdir'");
-    }
-    store->dir = strdup(options->dir);
-    if (!store->dir) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a state store"); }
+    SABOT_TRY(dir_set(store, err));
     /* What an earlier run has left is not state: that is in the checkpoint. */
     SABOT_TRY(folder_empty(store->env, store->dir, err));
-    return rocks_open(&(struct rocks_options){.env = store->env, .pool = state_tables_context(store->tables)->pool,
-                                              .path = store->dir, .families = families, .n_families = KV_FAMILIES,
-                                              .memory_bytes = options->memory_bytes, .expired = value_expired,
-                                              .expired_arg = store},
-                      &store->rocks, err);
+    SABOT_TRY(rocks_open(&(struct rocks_options){.env = store->env, .pool = state_tables_context(store->tables)->pool,
+                                                 .path = store->dir, .families = families, .n_families = KV_FAMILIES,
+                                                 .memory_bytes = store->options.memory_bytes,
+                                                 .expired = rocks_expired, .expired_arg = store},
+                         &store->rocks, err));
+    for (int32_t f = 0; f < KV_FAMILIES; f++) { kv_rocksdb_below_init(&store->rocks_below[f], store->rocks, f); }
+    store->values = &store->rocks_below[KV_FAMILY_VALUES].below;
+    store->counters = &store->rocks_below[KV_FAMILY_COUNTERS].below;
+    return SABOT_OK;
+}
+
+static sabot_status tonbo_start(struct kv_store *store, struct sabot_error *err) {
+    SABOT_TRY(dir_set(store, err));
+    const struct tonbo_options options = {
+        .env = store->env, .pool = state_tables_context(store->tables)->pool, .path = store->dir,
+        .seal_batches = store->options.tonbo_seal_batches, .compact_files = store->options.tonbo_compact_files,
+        .expired = tonbo_expired, .expired_arg = store};
+    const sabot_status status = tonbo_open(&options, &store->tonbo, err);
+    if (status != SABOT_OK) { /* the folder may be another store's: it stays as it is */
+        free(store->dir);
+        store->dir = NULL;
+        return status;
+    }
+    store->values = store->counters = tonbo_below(store->tonbo);
+    return SABOT_OK;
 }
 
 sabot_status kv_store_new(const struct kv_store_options *options, struct kv_store **out, struct sabot_error *err) {
@@ -112,7 +147,8 @@ sabot_status kv_store_new(const struct kv_store_options *options, struct kv_stor
         if (strcmp(backends[i]->name, name) == 0) { backend = backends[i]; }
     }
     if (!backend) {
-        return SABOT_FAIL(err, SABOT_ERR_USAGE, "there is no state backend '%s'; there are: memory, rocksdb", name);
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "there is no state backend '%s'; there are: memory, rocksdb, tonbo",
+                          name);
     }
     struct kv_store *store = calloc(1, sizeof *store);
     if (!store) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a state store"); }
@@ -123,10 +159,12 @@ sabot_status kv_store_new(const struct kv_store_options *options, struct kv_stor
     if (!store->options.dir) { store->options.dir = context->kv.dir; }
     if (!store->options.memory_bytes) { store->options.memory_bytes = context->kv.memory_bytes; }
     if (!store->options.cache_rows) { store->options.cache_rows = context->kv.cache_rows; }
-    /* RocksDB has threads and files that the simulator does not rule: its model there is the memory backend. */
+    /* RocksDB and Tonbo have threads and files that the simulator does not rule: their model there is the memory
+     * backend. */
     store->backend = env_is_simulated(options->env) ? &kv_memory : backend;
     store->clock.now_ms[KV_PROCESSING_TIME] = store->clock.now_ms[KV_EVENT_TIME] = KV_TIME_UNKNOWN;
-    const sabot_status status = store->backend == &kv_rocksdb ? rocks_start(store, err) : SABOT_OK;
+    const sabot_status status = store->backend == &kv_rocksdb ? rocks_start(store, err)
+                                : store->backend == &kv_tonbo ? tonbo_start(store, err) : SABOT_OK;
     if (status != SABOT_OK) {
         kv_store_free(store);
         return status;
@@ -140,6 +178,7 @@ void kv_store_ref(struct kv_store *store) { store->refs++; }
 void kv_store_free(struct kv_store *store) {
     if (!store || --store->refs > 0) { return; }
     rocks_close(store->rocks);
+    tonbo_close(store->tonbo);
     if (store->dir) { (void)folder_empty(store->env, store->dir, NULL); }
     free(store->dir);
     free(store);
@@ -163,17 +202,18 @@ sabot_status kv_store_sweep(struct kv_store *store, int32_t entries, struct sabo
 }
 
 sabot_status kv_store_checkpoint(struct kv_store *store, const char *path, struct sabot_error *err) {
-    if (!store->rocks) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "only the rocksdb state backend has files to link");
+    if (!store->rocks && !store->tonbo) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "only the state backends rocksdb and tonbo have files to link");
     }
     for (int32_t i = 0; i < store->n_states; i++) {
         struct kv_table *table = store->states[i]->table;
         SABOT_TRY(table->backend->flush(table, err));
     }
-    return rocks_checkpoint(store->rocks, path, err);
+    return store->tonbo ? tonbo_checkpoint(store->tonbo, path, err) : rocks_checkpoint(store->rocks, path, err);
 }
 
 struct rocks *kv_store_rocks(struct kv_store *store) { return store->rocks; }
+struct tonbo *kv_store_tonbo(struct kv_store *store) { return store->tonbo; }
 struct env *kv_store_env(struct kv_store *store) { return store->env; }
 struct state_tables *kv_store_tables(struct kv_store *store) { return store->tables; }
 
@@ -383,7 +423,7 @@ static sabot_status table_open(struct kv_store *store, const struct kv_spec *spe
     const struct kv_backend *backend = spec->broadcast ? &kv_memory : store->backend;
     const struct kv_open open = {
         .context = state_tables_context(store->tables), .spec = spec, .env = store->env, .clock = &store->clock,
-        .rocks = store->rocks, .id = id,
+        .values = store->values, .counters = store->counters, .id = id,
         .cache_rows = store->options.cache_rows ? store->options.cache_rows : KV_CACHE_ROWS_DEFAULT};
     SABOT_TRY(backend->open(&open, out, err));
     struct kv_table *table = *out;

@@ -1,5 +1,6 @@
 /* Key-value state: what functions keep by key. Values, lists, maps, folds, broadcasts and counters, of BIGINT,
- * DOUBLE or bytes, with a time to live; in memory or in RocksDB, and in the same snapshots as every other state.
+ * DOUBLE or bytes, with a time to live; in memory, in RocksDB or in Tonbo (experimental), and in the same snapshots as
+ * every other state.
  *
  * A store belongs to one operator instance and is used by one thread at a time. Each call takes n keys of one namespace
  * (0 where there are none; a window's end): arrays of int64_t or of struct string_view, as the state was declared.
@@ -15,10 +16,12 @@ struct kv_store_options {
     struct env *env;
     struct state_tables *tables;  /* of the operator: snapshots and restores go with them; freeing them closes the
                                      states. Must outlive the store's use */
-    const char *backend;          /* "memory" or "rocksdb"; NULL: as the tables' context says, like the next 3 */
-    const char *dir;              /* rocksdb: an empty or absent folder of the store's own; emptied at open */
+    const char *backend;          /* "memory", "rocksdb" or "tonbo"; NULL: as the tables' context says, like the next
+                                     3 */
+    const char *dir;              /* rocksdb, tonbo: an empty or absent folder of the store's own; emptied at open */
     int64_t memory_bytes;         /* rocksdb: its block cache and write buffers; 0 = a default */
-    int32_t cache_rows;           /* rocksdb: entries of each state held in memory; 0 = a default */
+    int32_t cache_rows;           /* rocksdb, tonbo: entries of each state held in memory; 0 = a default */
+    int32_t tonbo_seal_batches, tonbo_compact_files; /* 0 = a default (state/tonbo.h) */
     void (*trace)(void *arg, const char *line); /* NULL: none. Called behind each call of a backend */
     void *trace_arg;
     struct kv_faults *faults;     /* NULL: none */
@@ -34,9 +37,10 @@ void kv_store_ref(struct kv_store *store); /* one more kv_store_free */
 void kv_store_set_time(struct kv_store *store, int64_t processing_ms, int64_t event_ms);
 /* Looks at so many entries of each state for what is expired; without, calls do a little of it each. */
 sabot_status kv_store_sweep(struct kv_store *store, int32_t entries, struct sabot_error *err);
-/* rocksdb: everything as files in a new folder, by hard links. */
+/* rocksdb, tonbo: everything as files in a new folder, by hard links. */
 sabot_status kv_store_checkpoint(struct kv_store *store, const char *path, struct sabot_error *err);
-struct rocks *kv_store_rocks(struct kv_store *store); /* NULL: memory */
+struct rocks *kv_store_rocks(struct kv_store *store); /* NULL: another backend; so too the next */
+struct tonbo *kv_store_tonbo(struct kv_store *store);
 struct env *kv_store_env(struct kv_store *store);
 struct state_tables *kv_store_tables(struct kv_store *store);
 

@@ -54,15 +54,15 @@ struct kv_table {
 /* The column families of a store's RocksDB. */
 enum kv_family { KV_FAMILY_VALUES, KV_FAMILY_COUNTERS, KV_FAMILY_TIMERS, KV_FAMILIES };
 
-struct rocks;
+struct kv_below;
 struct kv_open {
     const struct state_context *context;
     const struct kv_spec *spec;
     struct env *env;
     struct kv_clock *clock;
-    struct rocks *rocks;    /* of the rocksdb backend */
+    struct kv_below *values, *counters; /* of rocksdb and tonbo: what is below the cache */
     int32_t id;             /* of the table among the store's */
-    int32_t cache_rows;     /* of the rocksdb backend */
+    int32_t cache_rows;
 };
 
 /* Called for entries; views are valid during the call. The table must not be touched. false ends the scan. */
@@ -96,7 +96,7 @@ struct kv_backend {
     sabot_status (*flush)(struct kv_table *table, struct sabot_error *err);
 };
 
-extern const struct kv_backend kv_memory, kv_rocksdb;
+extern const struct kv_backend kv_memory, kv_rocksdb, kv_tonbo;
 
 /* --- for backends */
 static inline size_t kv_size(enum kv_type type) { return type == KV_BYTES ? sizeof(struct string_view) : 8; }

@@ -1,10 +1,14 @@
 /* What key-value state costs: one access, batches of 1024, in memory and in RocksDB, with keys that fit the core's
- * cache (10 k) and that do not (1 M). CPU time of the process, the best of some runs. */
+ * cache (10 k) and that do not (1 M). CPU time of the process, the best of some runs. Of Tonbo, whose library is there
+ * only where somebody has built it: batches of 1000 rows and single gets below the cache, and what the cache makes of
+ * it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/env_local.h"
 #include "state/kv.h"
-#include "state/rocks.h"
+#include "state/tonbo.h"
 #include "tests/util/bench.h"
 
 #define RUNS 3
@@ -126,6 +130,96 @@ static void in_rocksdb(void) {
     store_close();
 }
 
+#define TONBO_BATCH 1000
+#define TONBO_ROWS 100000
+
+static struct kv_span tonbo_key(int64_t number, uint8_t room[8]) {
+    const uint64_t ordered = __builtin_bswap64((uint64_t)number);
+    memcpy(room, &ordered, 8);
+    return (struct kv_span){room, 8};
+}
+
+static sabot_status count_found(void *arg, int32_t i, struct kv_span value, struct sabot_error *err) {
+    (void)i;
+    (void)err;
+    *(int64_t *)arg += value.data != NULL;
+    return SABOT_OK;
+}
+static sabot_status count_seen(void *arg, struct kv_span key, struct kv_span value, bool *more,
+                               struct sabot_error *err) {
+    (void)key;
+    (void)value;
+    (void)more;
+    (void)err;
+    ++*(int64_t *)arg;
+    return SABOT_OK;
+}
+
+/* us per call: n random keys out of all, `calls` times. */
+static double tonbo_gets(struct kv_below *below, int32_t n, int32_t calls) {
+    static uint8_t rooms[TONBO_BATCH][8];
+    struct kv_span wanted[TONBO_BATCH];
+    uint64_t random = 7;
+    int64_t found = 0;
+    const int64_t start = env_cpu_ns(env_real());
+    for (int32_t c = 0; c < calls; c++) {
+        for (int32_t i = 0; i < n; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            wanted[i] = tonbo_key((int64_t)((random >> 33) % TONBO_ROWS), rooms[i]);
+        }
+        CHECK(below->type->get(below, wanted, n, count_found, &found, &err));
+    }
+    if (found != (int64_t)n * calls) { exit(1); }
+    return (double)(env_cpu_ns(env_real()) - start) / calls / 1000;
+}
+
+/* Tonbo itself, below the cache: 100,000 rows of 8 + 8 bytes. False: its library is not there. */
+static bool below_in_tonbo(void) {
+    char dir[256];
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/kv-bench-tonbo-%lld", tmp ? tmp : "/tmp", (long long)env_now_ns(env_real()));
+    struct tonbo *tonbo;
+    if (tonbo_open(&(struct tonbo_options){.env = env_real(), .pool = &pool, .path = dir}, &tonbo, NULL) != SABOT_OK) {
+        printf("no figures of Tonbo: its library is not built (make tonbo)\n");
+        return false;
+    }
+    struct kv_below *below = tonbo_below(tonbo);
+    uint8_t room[8];
+    const int64_t start = env_cpu_ns(env_real());
+    for (int64_t i = 0; i < TONBO_ROWS; i++) {
+        const int64_t value = i;
+        CHECK(below->type->put(below, tonbo_key(i * 7919 % TONBO_ROWS, room), (struct kv_span){&value, 8}, &err));
+        if ((i + 1) % TONBO_BATCH == 0) { CHECK(below->type->commit(below, &err)); }
+    }
+    printf("tonbo/below/put-1000 %.1f us/batch # target: <=10\n",
+           (double)(env_cpu_ns(env_real()) - start) / (TONBO_ROWS / TONBO_BATCH) / 1000);
+    printf("tonbo/below/get-1000 %.1f us/batch\n", tonbo_gets(below, TONBO_BATCH, 5));
+    printf("tonbo/below/get-1 %.1f us/op # target: <=0.5\n", tonbo_gets(below, 1, 20));
+    CHECK(tonbo_compact(tonbo, &err));
+    printf("tonbo/below/get-1000/rewritten %.1f us/batch\n", tonbo_gets(below, TONBO_BATCH, 5));
+    printf("tonbo/below/get-1/rewritten %.1f us/op # target: <=0.5\n", tonbo_gets(below, 1, 20));
+    int64_t seen = 0;
+    const int64_t scan_start = env_cpu_ns(env_real());
+    CHECK(below->type->scan(below, (struct kv_span){0}, (struct kv_span){0}, count_seen, &seen, &err));
+    printf("tonbo/below/scan %.3f Mrows/s\n", (double)seen * 1000 / (double)(env_cpu_ns(env_real()) - scan_start));
+    tonbo_close(tonbo);
+    env_remove_tree(env_real(), dir, NULL);
+    return true;
+}
+
+static void in_tonbo(void) {
+    struct kv_state *state;
+    const struct kv_declare declare = {.name = "values"};
+    store_open("tonbo");
+    CHECK(kv_value_open(store, &declare, &state, &err));
+    row_per_second("tonbo/put/cached-10k", measure(state, PUT, 10000, 1 << 20, 1, values), ">=0.1");
+    row_per_second("tonbo/get/cached-10k", measure(state, GET, 10000, 1 << 20, 1, values), ">=0.1");
+    /* twice what the cache holds: each access goes below */
+    row_per_second("tonbo/put-batch/128k", measure(state, PUT, 1 << 17, 1 << 17, BATCH, values), ">=1");
+    row_per_second("tonbo/get-batch/128k", measure(state, GET, 1 << 17, 1 << 17, BATCH, values), ">=1");
+    store_close();
+}
+
 int main(void) {
     memory_pool_init(&pool, "bench", NULL, INT64_MAX);
     uint64_t random = 42;
@@ -144,5 +238,6 @@ int main(void) {
     }
     in_memory();
     in_rocksdb();
+    if (below_in_tonbo()) { in_tonbo(); }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Every kind of key-value state on every backend against a plain model: random operations, flushes, snapshots, restores
  * at another parallelism, with and without TTL, and with every n-th call of the backend failing. A seed that fails is
- * run again by build/tests/state.kv_conformance_test SEED. */
+ * run again by build/tests/state.kv_conformance_test SEED. With `tonbo` before the seed: the experimental backend,
+ * whose library is not built by default (tests/tonbo). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "state/kv.h"
 #include "state/rocks.h"
+#include "state/tonbo.h"
 
 #define KEYS 12
 #define SUBS 6
@@ -177,6 +179,7 @@ static void members_open(struct fixture *fixture, int32_t parallelism, struct st
         const struct kv_store_options options = {
             .env = env_real(), .tables = member->tables, .dir = dir, .cache_rows = below(2) ? 20 : 2000,
             .memory_bytes = 1 << 20, .trace = c->trace ? note_line : NULL, .trace_arg = fixture,
+            .tonbo_seal_batches = 1 + below(4), .tonbo_compact_files = 2 + below(3),
             .faults = c->faults_every ? &fixture->faults : NULL};
         if (kv_store_new(&options, &member->store, &err) != SABOT_OK) { fail_here(fixture, "store", &err); }
         kv_store_set_time(member->store, fixture->now_ms, fixture->now_ms);
@@ -507,6 +510,11 @@ static void step(struct fixture *fixture) {
         for (int32_t m = 0; m < fixture->parallelism && fixture->config.kind != BROADCAST; m++) {
             struct rocks *rocks = kv_store_rocks(fixture->members[m].store);
             if (rocks && below(4) == 0) { rocks_compact(rocks, KV_FAMILY_VALUES); }
+            struct tonbo *tonbo = kv_store_tonbo(fixture->members[m].store);
+            if (tonbo && below(4) == 0) {
+                struct sabot_error err = {0};
+                if (tonbo_compact(tonbo, &err) != SABOT_OK) { fail_here(fixture, "compact", &err); }
+            }
         }
         break;
     case 9:
@@ -612,9 +620,33 @@ static void traced_memory_with_faults_gives_no_wrong_value(void **state) {
     for (int64_t every = 3; every <= 11; every++) { run_all("memory", true, every, 60000 + (uint64_t)every * 1000); }
 }
 
+static void tonbo_conforms(void **state) {
+    (void)state;
+    run_all("tonbo", false, 0, 72000);
+    run_all("tonbo", false, 0, 73000);
+}
+static void traced_tonbo_conforms(void **state) {
+    (void)state;
+    run_all("tonbo", true, 0, 74000);
+}
+static void tonbo_with_faults_gives_no_wrong_value(void **state) {
+    (void)state;
+    run_all("tonbo", false, 4, 75000);
+    run_all("tonbo", true, 9, 76000);
+}
+
 int main(int argc, char **argv) {
     started_ns = env_now_ns(env_real());
-    only_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    const bool tonbo = argc > 1 && strcmp(argv[1], "tonbo") == 0;
+    only_seed = argc > 1 + tonbo ? strtoull(argv[1 + tonbo], NULL, 10) : 0;
+    if (tonbo) {
+        const struct CMUnitTest experimental[] = {
+            cmocka_unit_test(tonbo_conforms),
+            cmocka_unit_test(traced_tonbo_conforms),
+            cmocka_unit_test(tonbo_with_faults_gives_no_wrong_value),
+        };
+        return cmocka_run_group_tests(experimental, NULL, NULL);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_conforms),
         cmocka_unit_test(rocksdb_conforms),

@@ -37,7 +37,8 @@ sabot_status state_tables_new(const struct state_context *context, struct state_
     *out = NULL;
     const struct state_backend *backend = NULL;
     const char *name = context->backend ? context->backend : "memory";
-    if (strcmp(name, "rocksdb") == 0) { name = "memory"; } /* below key-value state (kv.h); tables stay columnar */
+    /* below key-value state (kv.h); tables stay columnar */
+    if (strcmp(name, "rocksdb") == 0 || strcmp(name, "tonbo") == 0) { name = "memory"; }
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
         if (strcmp(backends[i]->name, name) == 0) { backend = backends[i]; }
     }

@@ -3,6 +3,7 @@
  * A client is kept per bucket or namenode. Files are read ahead in growing pieces. What is written to S3 is gathered in
  * parts: a small file is one request, a larger one an upload in parts; a file that waits for its commit is an upload
  * that is not completed yet. On HDFS it is a hidden file that the commit renames. */
+#include "base/library.h"
 #include "bridge/remote/bridge_remote.h"
 #include "store/store_impl.h"
 
@@ -36,32 +37,13 @@ static sabot_status no_memory(struct sabot_error *err) {
 
 /* --- the library */
 
-/* Beside the library or command that this code is in, or where an installation has it. */
-static void *library_load(char *why, size_t why_size) {
-    Dl_info info;
-    char path[STORE_PATH_MAX];
-    if (dladdr((void *)library_load, &info) && info.dli_fname) {
-        const char *slash = strrchr(info.dli_fname, '/');
-        const int folder = slash ? (int)(slash - info.dli_fname) + 1 : 0;
-        static const char *const places[] = {"", "../lib/", "../lib/x86_64-linux-gnu/", "../", "../../"};
-        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-            snprintf(path, sizeof path, "%.*s%s" LIBRARY, folder, folder ? info.dli_fname : "./", places[i]);
-            void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-            if (library) { return library; }
-        }
-    }
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library) { snprintf(why, why_size, "%s", dlerror()); }
-    return library;
-}
-
 /* Under the store's mutex; dlopen itself may be called by any thread. It is never closed: it has threads. */
 static sabot_status library(const struct bridge_remote **out, struct sabot_error *err) {
     static _Atomic(const struct bridge_remote *) loaded;
     *out = loaded;
     if (*out) { return SABOT_OK; }
     char why[512] = "";
-    void *library = library_load(why, sizeof why);
+    void *library = library_open(LIBRARY, why, sizeof why);
     if (!library) {
         return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "S3 and HDFS need " LIBRARY ", which can't be opened (%s): build "
                           "it with `make build`, or install it beside libsabot", why);
