@@ -139,7 +139,7 @@ static sabot_status note_key(struct tonbo *tonbo, const void *key, size_t size, 
     return SABOT_OK;
 }
 
-/* --- rows as Arrow has them: a struct of key and value, both BINARY. Tonbo writes LARGE BINARY, and then can't scan. */
+/* --- rows as Arrow has them: a struct of key and value, both BINARY: Tonbo writes LARGE BINARY, and can't scan it. */
 static struct kv_span bytes_at(const struct ArrowArray *array, int64_t i) {
     const int32_t *ends = (const int32_t *)array->buffers[1] + array->offset;
     const char *bytes = array->buffers[2];
