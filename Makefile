@@ -8,6 +8,7 @@ SECONDS ?= 120
 SUITE ?=
 BENCH ?=
 CYCLES ?= 200
+ROUNDS ?= 1
 TARGET ?=
 
 help: ## this list
@@ -38,9 +39,9 @@ bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test
 	@. tools/env && tools/bench $(BENCH)
 
-bench-state: ## what state, timers and barriers cost, beside their targets
+bench-state: ## what state, timers, barriers, checkpoints and spilling cost, beside their targets; ROUNDS=3 for medians
 	@tools/bootstrap test
-	@. tools/env && tools/bench --rounds 3 state. time. checkpoint.
+	@. tools/env && tools/bench --rounds $(ROUNDS) state time. checkpoint.
 
 lint: ## the rules that the compiler does not check
 	@tools/lint
