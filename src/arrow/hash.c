@@ -12,7 +12,6 @@
 #include <xxhash.h>
 
 #define HASH_SEED UINT64_C(0x5ab07)
-#define HASH_NULL UINT64_C(0x9e3779b97f4a7c15)
 
 static inline uint64_t hash_i64(int64_t value) { return XXH3_64bits_withSeed(&value, sizeof value, HASH_SEED); }
 

@@ -155,12 +155,18 @@ static inline int32_t row_at(const struct multimap_rows *rows, int32_t i) { retu
 
 /* --- find */
 /* Whether rows of equal hashes have equal keys: true of one whole number, whose hash (xxh3 of 8 bytes: xor with
- * rotations, odd factors, shifts) permutes its 64 bits. */
-static bool hash_is_key(const struct state_multimap *map, const struct multimap_rows *rows) {
+ * rotations, odd factors, shifts) permutes its 64 bits, but for the one whose hash a NULL has. */
+static bool hashes_are_keys(const struct state_multimap *map) {
     if (map->n_keys == 0) { return true; }
     const enum phys phys = (enum phys)map->phys[0];
-    return map->n_keys == 1 && !map->validity[0].data && !rows->batch->columns[rows->columns[0]]->validity &&
-           (phys == PHYS_BOOL || phys == PHYS_I8 || phys == PHYS_I16 || phys == PHYS_I32 || phys == PHYS_I64);
+    return map->n_keys == 1 && (phys == PHYS_BOOL || phys == PHYS_I8 || phys == PHYS_I16 || phys == PHYS_I32 ||
+                                phys == PHYS_I64);
+}
+
+/* Whether a row whose hash is that of a slot has its key. */
+static inline bool key_is_same(const struct state_multimap *map, int32_t slot, const struct multimap_rows *rows,
+                               int32_t row, bool exact) {
+    return (exact && rows->batch->hashes[row] != HASH_NULL) || row_equal(map, slot, rows, row, map->n_keys);
 }
 
 static int32_t find_slowly(const struct state_multimap *map, const struct multimap_rows *rows, int32_t row) {
@@ -209,14 +215,13 @@ void multimap_find(const struct state_multimap *map, const struct multimap_rows 
         for (int32_t i = 0; i < rows->n; i++) { heads[i] = -1; }
         return;
     }
-    const bool exact = hash_is_key(map, rows);
+    const bool exact = hashes_are_keys(map);
     for (int32_t first = 0; first < rows->n; first += BLOCK_ROWS) {
         const int32_t end = rows->n - first < BLOCK_ROWS ? rows->n : first + BLOCK_ROWS;
         memory_relax(map->pool);
         block_find(&map->keys, rows, first, end, heads);
-        if (exact) { continue; }
         for (int32_t i = first; i < end; i++) {
-            if (heads[i] >= 0 && !row_equal(map, heads[i], rows, row_at(rows, i), map->n_keys)) {
+            if (heads[i] >= 0 && !key_is_same(map, heads[i], rows, row_at(rows, i), exact)) {
                 heads[i] = find_slowly(map, rows, row_at(rows, i));
             }
         }
@@ -393,7 +398,7 @@ static void chain_append(struct state_multimap *map, const struct multimap_rows 
     int32_t *next = NEXT(map), *prev = PREV(map);
     for (; entries[at].slot1; at = (at + 1) & mask) {
         const int32_t head = (int32_t)entries[at].slot1 - 1;
-        if (entries[at].hash != hash || !(exact || row_equal(map, head, rows, row, map->n_keys))) { continue; }
+        if (entries[at].hash != hash || !key_is_same(map, head, rows, row, exact)) { continue; }
         const int32_t tail = prev[head];
         next[tail] = slot;
         prev[slot] = tail;
@@ -499,7 +504,7 @@ static sabot_status block_insert(struct state_multimap *map, const struct multim
         slots_release(map, slots, n);
         return status;
     }
-    const bool exact = hash_is_key(map, rows);
+    const bool exact = hashes_are_keys(map);
     for (int32_t i = 0; i < n; i++) {
         HASHES(map)[slots[i]] = rows->batch->hashes[at[i]];
         __builtin_prefetch(&ENTRIES(&map->keys)[home_of(&map->keys, rows->batch->hashes[at[i]])], 1);

@@ -13,6 +13,7 @@
 #define MODEL_MAX 20000
 #define SUBTASKS_MAX 5
 #define BATCH_MAX 300
+#define NUMBER_LIKE_NULL INT64_C(-4610558521370608916) /* its xxh3 with our seed is HASH_NULL */
 
 /* [name STRING, k INT] keys, [value DOUBLE, text STRING] */
 struct row {
@@ -267,8 +268,60 @@ static void uncounted_rows_equal_the_model(void **state) {
     for (uint64_t seed = 1; seed <= 6; seed++) { run(false, seed); }
 }
 
+/* A BIGINT key is as good as its hash, but for the one that has the hash of NULL. */
+static void null_is_not_the_number_with_its_hash(void **state) {
+    (void)state;
+    const int64_t keys[] = {NUMBER_LIKE_NULL, 0, 5, NUMBER_LIKE_NULL, 0};
+    const bool nulls[] = {false, true, false, false, true};
+    for (int32_t first = 0; first < 2; first++) { /* whichever of the two is there first */
+        struct fixture fixture = {.n_subtasks = 1};
+        memory_pool_init(&fixture.pool, "test", NULL, INT64_MAX);
+        struct schema *schema = test_schema((struct field[]){{"k", type_of(TYPE_INT64)}}, 1);
+        struct state_tables *tables;
+        struct state_multimap *map;
+        struct sabot_error err = {0};
+        open_subtask(&fixture, 0, 1, &tables);
+        ok(state_multimap_open(tables, &(struct multimap_spec){.name = "rows", .schema = schema, .n_keys = 1}, &map,
+                               &err), &err);
+        struct column *column = test_column_i64(&fixture.pool, keys, nulls, 5);
+        struct batch *batch = test_batch(schema, &column, 1);
+        ok(batch_cache_hashes(&fixture.pool, batch, columns, 1, &err), &err);
+        assert_int_equal(batch->hashes[0], HASH_NULL);
+        assert_int_equal(batch->hashes[1], HASH_NULL);
+        int32_t heads[3];
+        const struct multimap_rows looked_for = {.batch = batch, .columns = columns, .n = 3};
+        const int32_t one[] = {first}, rest[] = {1 - first, 2, 3, 4};
+        ok(multimap_insert(map, &(struct multimap_rows){.batch = batch, .columns = columns, .rows = one, .n = 1}, NULL,
+                           NULL, &err), &err);
+        multimap_find(map, &looked_for, heads);
+        assert_true(heads[first] >= 0);
+        assert_int_equal(heads[1 - first], -1);
+        assert_int_equal(heads[2], -1);
+        ok(multimap_insert(map, &(struct multimap_rows){.batch = batch, .columns = columns, .rows = rest, .n = 4}, NULL,
+                           NULL, &err), &err);
+        multimap_find(map, &looked_for, heads);
+        for (int32_t i = 0; i < 3; i++) {
+            int32_t n = 0;
+            for (int32_t slot = heads[i]; slot >= 0; slot = multimap_next(map)[slot]) {
+                struct column *value;
+                ok(multimap_take(map, 0, &slot, 1, &value, &err), &err);
+                assert_int_equal(column_is_null(value, 0), nulls[i]);
+                if (!nulls[i]) { assert_true(((const int64_t *)value->values)[0] == keys[i]); }
+                column_unref(value);
+                n++;
+            }
+            assert_int_equal(n, i == 2 ? 1 : 2);
+        }
+        batch_unref(batch);
+        state_tables_free(tables);
+        schema_unref(schema);
+        assert_int_equal(fixture.pool.used, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(counted_rows_equal_the_model),
-                                       cmocka_unit_test(uncounted_rows_equal_the_model)};
+                                       cmocka_unit_test(uncounted_rows_equal_the_model),
+                                       cmocka_unit_test(null_is_not_the_number_with_its_hash)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
