@@ -218,6 +218,9 @@ static void equal_keys_hash_equally_whatever_the_layout(void **state) {
         assert_true(h[i] == h[i + 4]);
         for (int k = 0; k < i; k++) { assert_true(h[i] != h[k]); }
     }
+    OK(batch_cache_hashes(&pool, flat, keys, 1, NULL)); /* one more column goes on from there */
+    OK(batch_cache_hashes(&pool, flat, keys, 2, NULL));
+    assert_memory_equal(flat->hashes, h, 8 * sizeof *h);
     buffer_unref(hashes);
     OK(batch_cache_hashes(&pool, flat, keys, 1, NULL));
     const uint64_t *cached = flat->hashes;

@@ -160,7 +160,14 @@ sabot_status batch_cache_hashes(struct memory_pool *pool, struct batch *batch, c
     const uint64_t id = key_id(keys, n_keys);
     if (batch->hashes && batch->hash_key_id == id) { return SABOT_OK; }
     struct buffer *hashes;
-    SABOT_TRY(batch_hash(pool, batch, keys, n_keys, &hashes, err));
+    if (n_keys > 1 && batch->hashes && batch->hash_key_id == key_id(keys, n_keys - 1)) { /* one more column */
+        SABOT_TRY(buffer_new(pool, (size_t)batch->rows * sizeof(uint64_t), &hashes, err));
+        memcpy(hashes->data, batch->hashes, (size_t)batch->rows * sizeof(uint64_t));
+        hash_column(batch->columns[keys[n_keys - 1]], batch->selection, batch->selected, false,
+                    (uint64_t *)(void *)hashes->data);
+    } else {
+        SABOT_TRY(batch_hash(pool, batch, keys, n_keys, &hashes, err));
+    }
     buffer_unref(batch->hashes_buffer);
     batch->hashes_buffer = hashes;
     batch->hashes = (const uint64_t *)(const void *)hashes->data;

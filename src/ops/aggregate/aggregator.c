@@ -213,18 +213,24 @@ static sabot_status with_hashes(struct aggregator *aggregator, const struct batc
     return status;
 }
 
+/* *hashed is the batch with the hashes of the group and the value; sets of one column follow each other (calls are
+ * written that way) and share it. */
 static sabot_status add_distinct(struct aggregator *aggregator, int32_t s, int64_t namespace_,
-                                 const struct batch *batch, const int32_t *rows, int32_t n, struct sabot_error *err) {
+                                 const struct batch *batch, const int32_t *rows, int32_t n, struct batch **hashed,
+                                 struct sabot_error *err) {
     const struct distinct_set *set = &aggregator->accumulators.sets[s];
     int32_t keys[AGGREGATOR_KEYS_MAX + 1];
     memcpy(keys, aggregator->keys, sizeof aggregator->keys);
     keys[aggregator->n_keys] = set->argument;
     const int32_t kept = rows_qualify(batch, set->argument, set->filter, rows, aggregator->slots, n, aggregator->kept,
                                       aggregator->kept_slots);
-    BATCH_OWNED struct batch *hashed = NULL;
-    SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, &hashed, err));
+    if (*hashed && (*hashed)->hash_key_id != key_id(keys, aggregator->n_keys + 1)) {
+        batch_unref(*hashed);
+        *hashed = NULL;
+    }
+    if (!*hashed) { SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, hashed, err)); }
     int32_t fresh;
-    SABOT_TRY(set_add(aggregator, s, namespace_, hashed, keys, aggregator->kept, aggregator->kept_slots, kept, &fresh,
+    SABOT_TRY(set_add(aggregator, s, namespace_, *hashed, keys, aggregator->kept, aggregator->kept_slots, kept, &fresh,
                       err));
     return accumulators_update(&aggregator->accumulators, s, aggregator->table, namespace_, batch, NULL,
                                aggregator->kept, aggregator->kept_slots, fresh, err);
@@ -270,8 +276,9 @@ sabot_status aggregator_fold(struct aggregator *aggregator, int64_t namespace_, 
     SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, namespace_, batch,
                                   aggregator->takes_partials ? aggregator->partial_columns : NULL, rows,
                                   aggregator->slots, n, err));
+    BATCH_OWNED struct batch *hashed = NULL;
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
-        SABOT_TRY(add_distinct(aggregator, s, namespace_, batch, rows, n, err));
+        SABOT_TRY(add_distinct(aggregator, s, namespace_, batch, rows, n, &hashed, err));
     }
     return SABOT_OK;
 }
