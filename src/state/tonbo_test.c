@@ -288,6 +288,38 @@ static void large_batches_become_files_that_are_read_right(void **state) {
     tonbo_close(tonbo);
 }
 
+static bool begins_with_x(void *arg, const void *key, size_t key_size, const void *value, size_t value_size) {
+    (void)arg;
+    (void)key;
+    (void)key_size;
+    return value_size > 0 && *(const char *)value == 'x';
+}
+
+static void a_rewrite_drops_what_is_expired_and_nothing_else(void **state) {
+    (void)state;
+    struct tonbo *tonbo;
+    char path[300];
+    path_of(path, sizeof path, "expired");
+    MUST(tonbo_open(&(struct tonbo_options){.env = env_real(), .pool = &pool, .path = path, .expired = begins_with_x},
+                    &tonbo, &err));
+    struct kv_below *store = tonbo_below(tonbo);
+    MUST(store->type->put(store, (struct kv_span){"a", 1}, (struct kv_span){"x1", 2}, &err));
+    MUST(store->type->put(store, (struct kv_span){"b", 1}, (struct kv_span){"y1", 2}, &err));
+    MUST(store->type->put(store, (struct kv_span){"c", 1}, (struct kv_span){"", 0}, &err));
+    MUST(store->type->commit(store, &err));
+    for (int32_t round = 0; round < 2; round++) {
+        static const char keys[] = "abc";
+        for (int32_t i = 0; i < 3; i++) {
+            const struct kv_span key = {keys + i, 1};
+            bool found = false;
+            MUST(store->type->get(store, &key, 1, note_found, &found, &err));
+            assert_int_equal(found, round == 0 || i > 0);
+        }
+        MUST(tonbo_compact(tonbo, &err));
+    }
+    tonbo_close(tonbo);
+}
+
 static void what_is_too_large_is_refused_before_anything_is_written(void **state) {
     (void)state;
     struct tonbo *tonbo;
@@ -436,6 +468,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_checkpoint_outlives_a_kill), /* forks: before there are threads */
         cmocka_unit_test(a_store_of_tonbo_is_what_the_model_is),
         cmocka_unit_test(large_batches_become_files_that_are_read_right),
+        cmocka_unit_test(a_rewrite_drops_what_is_expired_and_nothing_else),
         cmocka_unit_test(what_is_too_large_is_refused_before_anything_is_written),
         cmocka_unit_test(a_folder_is_one_store_s),
         cmocka_unit_test(a_flush_that_fails_is_noticed),
