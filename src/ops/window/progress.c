@@ -145,3 +145,25 @@ void window_progress_split(const struct window_progress *progress, const struct 
         }
     }
 }
+
+sabot_status window_progress_due(const struct window_progress *progress, const struct batch *groups, int32_t n_keys,
+                                 int64_t closes_ms, int64_t lateness_ms, int32_t *kept, int32_t *n_kept,
+                                 struct sabot_error *err) {
+    const size_t n = (size_t)groups->rows;
+    uint64_t *hashes = malloc((n + 1) * (sizeof *hashes + sizeof(int32_t)));
+    int32_t *keys = malloc(((size_t)n_keys + 1) * sizeof *keys);
+    sabot_status status = SABOT_OK;
+    if (hashes && keys) {
+        for (int32_t k = 0; k < n_keys; k++) { keys[k] = k; }
+        batch_hash_into(groups, keys, n_keys, hashes);
+        struct batch hashed = *groups;
+        hashed.hashes = hashes;
+        window_progress_split(progress, &hashed, NULL, groups->rows, closes_ms, lateness_ms, kept, n_kept,
+                              (int32_t *)(hashes + n + 1));
+    } else {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window's groups");
+    }
+    free(hashes);
+    free(keys);
+    return status;
+}

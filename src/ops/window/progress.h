@@ -2,9 +2,9 @@
  * "fired" of its state.
  *
  * The tasks of an operator are at the same watermark when an aligned checkpoint is taken; with barriers that overtake
- * rows they are not. A task that is restored with key groups of several fires from the least of their watermarks on,
- * which does no harm, for windows that have fired are gone; but of a group that was further it takes no row that was
- * late there, or a window would fire twice. */
+ * rows they are not. A task that is restored with key groups of several fires from the least of their watermarks on;
+ * of a group that was further it takes no row that was late there, and gives out no window again: of those that share
+ * slices with later ones a part is still there. */
 #ifndef OPS_WINDOW_PROGRESS_H
 #define OPS_WINDOW_PROGRESS_H
 
@@ -46,5 +46,10 @@ static inline bool window_progress_splits(const struct window_progress *progress
 void window_progress_split(const struct window_progress *progress, const struct batch *batch, const int32_t *rows,
                            int32_t n, int64_t closes_ms, int64_t lateness_ms, int32_t *kept, int32_t *n_kept,
                            int32_t *late);
+/* Groups of a window, their keys in the first columns: those that have not seen it fire before the restore, in order,
+ * into kept[0..*n_kept), which has room for all. */
+sabot_status window_progress_due(const struct window_progress *progress, const struct batch *groups, int32_t n_keys,
+                                 int64_t closes_ms, int64_t lateness_ms, int32_t *kept, int32_t *n_kept,
+                                 struct sabot_error *err);
 
 #endif

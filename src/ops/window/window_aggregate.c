@@ -124,6 +124,25 @@ static sabot_status window_on_batch(struct op *op, int32_t input, struct batch *
 }
 
 /* --- firing */
+/* Behind a restore: without the key groups for which the window had fired. */
+static sabot_status keep_due(struct window_aggregate *self, struct batch **batch, struct sabot_error *err) {
+    struct buffer *due;
+    struct batch *kept = NULL;
+    int32_t n = 0;
+    SABOT_TRY(buffer_new(self->own.pool, (size_t)(*batch)->rows * sizeof(int32_t), &due, err));
+    sabot_status status = window_progress_due(&self->progress, *batch, self->aggregator.n_keys, self->window_end, 0,
+                                              (int32_t *)(void *)due->data, &n, err);
+    if (status != SABOT_OK) {
+        buffer_unref(due);
+        return status;
+    }
+    status = batch_with_selection(*batch, due, n, &kept, err);
+    if (status != SABOT_OK) { return status; }
+    batch_unref(*batch);
+    *batch = kept;
+    return SABOT_OK;
+}
+
 static sabot_status give_results(struct window_aggregate *self, int32_t n, struct op_out *out,
                                  struct sabot_error *err) {
     const struct schema *schema = self->own.spec->output;
@@ -143,11 +162,14 @@ static sabot_status give_results(struct window_aggregate *self, int32_t n, struc
         }
         n_columns++;
     }
-    struct batch *batch;
+    BATCH_OWNED struct batch *batch = NULL;
     SABOT_TRY(batch_new((struct schema *)(uintptr_t)schema, columns, n_columns, n, &batch, err));
     batch->created_ns = self->created_ns;
     self->given += n;
-    return out_emit(out, batch, err);
+    if (self->aggregator.n_keys && window_progress_splits(&self->progress, self->window_end, 0)) {
+        SABOT_TRY(keep_due(self, &batch, err));
+    }
+    return batch->selected ? out_emit(out, batch_ref(batch), err) : SABOT_OK;
 }
 
 /* The least end of a window that holds rows and ends behind `after`; INT64_MAX = none. Slices are sorted and so are the

@@ -655,6 +655,101 @@ static void a_sum_that_passes_bigint_is_an_error_unless_it_may_wrap(void **state
     schema_unref(output);
 }
 
+#define KEYS 32
+/* Keys 0..KEYS-1 whose key groups are of a subtask of two, each at two times. */
+static void give_keys(struct op_harness *harness, struct schema *input, int32_t subtask) {
+    int64_t all[KEYS], mine[2 * KEYS], times[2 * KEYS];
+    uint64_t hashes[KEYS];
+    int32_t n = 0;
+    for (int32_t i = 0; i < KEYS; i++) { all[i] = i; }
+    struct column *columns[] = {test_column_i64(&harness->pool, all, NULL, KEYS),
+                                test_column_i64(&harness->pool, all, NULL, KEYS)};
+    struct batch *probe = test_batch(input, columns, 2);
+    batch_hash_into(probe, (int32_t[]){0}, 1, hashes);
+    batch_unref(probe);
+    for (int32_t i = 0; i < KEYS; i++) {
+        if ((key_group_of(hashes[i], 128) >= 64) != subtask) { continue; }
+        for (int32_t late = 0; late < 2; late++, n++) {
+            mine[n] = i;
+            times[n] = late ? 15 : 5;
+        }
+    }
+    struct column *given[] = {test_column_i64(&harness->pool, mine, NULL, n),
+                              test_column_i64(&harness->pool, times, NULL, n)};
+    harness_batch(harness, test_batch(input, given, 2));
+}
+
+static int32_t count_given(const struct op_harness *harness) {
+    int32_t n;
+    char **rows = harness_rows(harness, &n);
+    test_rows_free(rows, n);
+    return n;
+}
+
+/* One task is restored from two, of which one was a window further. */
+static void restored_from_two(const struct op_type *type, struct window_spec window, struct window_emit emit,
+                              int32_t n_windows) {
+    struct schema *input =
+        test_schema((struct field[]){{"k", type_of(TYPE_INT64)}, {"ts", type_timestamp(3)}}, 2);
+    struct schema *output = test_schema((struct field[]){{"k", type_of(TYPE_INT64)},
+                                                         {"n", type_of(TYPE_INT64)},
+                                                         {"window_end", type_timestamp(3)}}, 3);
+    window.time_column = 1;
+    const struct window_aggregate_options options = {
+        .window = window, .keys = (int32_t[]){0}, .n_keys = 1, .calls = &count_rows, .n_calls = 1, .emit = emit,
+        .properties = (enum window_property[]){WINDOW_END}, .n_properties = 1};
+    struct op_harness *tasks[3];
+    int32_t given = 0;
+    struct sabot_error err = {0};
+    for (int32_t t = 0; t < 3; t++) {
+        tasks[t] = malloc(sizeof *tasks[t]);
+        harness_init(tasks[t], type, &options, input, output);
+    }
+    for (int32_t t = 0; t < 2; t++) {
+        struct state_snapshot *snapshots;
+        int32_t n;
+        tasks[t]->context.parallelism = 2;
+        tasks[t]->context.subtask = t;
+        harness_open(tasks[t]);
+        give_keys(tasks[t], input, t);
+        harness_watermark(tasks[t], t ? 19 : 9);
+        harness_check_end(tasks[t]);
+        assert_int_equal(type->before_barrier(tasks[t]->op, 1, &tasks[t]->out, &err), SABOT_OK);
+        given += count_given(tasks[t]);
+        assert_int_equal(state_tables_snapshot(tasks[t]->tables, &snapshots, &n, &err), SABOT_OK);
+        for (int32_t i = 0; i < n; i++) {
+            if (!snapshots[i].rows) { continue; }
+            assert_int_equal(state_tables_load(tasks[2]->tables, snapshots[i].name, snapshots[i].kind,
+                                               batch_ref(snapshots[i].rows), &err), SABOT_OK);
+        }
+        state_snapshots_free(snapshots, n);
+    }
+    harness_open(tasks[2]);
+    harness_watermark(tasks[2], 100);
+    given += count_given(tasks[2]);
+    for (int32_t t = 2; t >= 0; t--) {
+        harness_close(tasks[t]);
+        free(tasks[t]);
+    }
+    schema_unref(input);
+    schema_unref(output);
+    assert_int_equal(given, KEYS * n_windows);
+}
+
+static void a_window_that_had_fired_for_some_key_groups_only_fires_for_the_others(void **state) {
+    (void)state;
+    const struct window_spec tumble = {.kind = WINDOW_TUMBLE, .size_ms = 10, .slide_ms = 10},
+                             hop = {.kind = WINDOW_HOP, .size_ms = 20, .slide_ms = 10},
+                             cumulate = {.kind = WINDOW_CUMULATE, .size_ms = 30, .slide_ms = 10};
+    const struct window_emit once = {.early_ms = -1},
+                             early = {.updates = true, .before = true, .early_ms = 1000000};
+    restored_from_two(&op_window_aggregate, tumble, once, 2);
+    restored_from_two(&op_window_aggregate, hop, once, 3);
+    restored_from_two(&op_window_aggregate, cumulate, once, 3);
+    restored_from_two(&op_window_update, hop, early, 3);
+    restored_from_two(&op_window_update, cumulate, early, 3);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) { seed_given = strtoull(argv[1], NULL, 10); }
     const struct CMUnitTest tests[] = {
@@ -672,6 +767,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_row_without_a_time_is_counted_late_and_in_no_window),
         cmocka_unit_test(a_window_of_rows_with_its_end_is_given_out_by_the_watermark_that_ends_it),
         cmocka_unit_test(a_sum_that_passes_bigint_is_an_error_unless_it_may_wrap),
+        cmocka_unit_test(a_window_that_had_fired_for_some_key_groups_only_fires_for_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -395,6 +395,18 @@ static sabot_status keep_given(struct window_update *self, const struct batch *c
     return SABOT_OK;
 }
 
+/* Behind a restore: *due (free it) are the groups for which the window was not over; NULL: all. */
+static sabot_status find_due(struct window_update *self, const struct batch *now, int32_t **due, int32_t *n,
+                             struct sabot_error *err) {
+    if (!self->aggregator.n_keys || !window_progress_splits(&self->progress, self->window_end, self->lateness_ms)) {
+        return SABOT_OK;
+    }
+    *due = malloc((size_t)(now->rows + 1) * sizeof **due);
+    if (!*due) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window's groups"); }
+    return window_progress_due(&self->progress, now, self->aggregator.n_keys, self->window_end, self->lateness_ms,
+                               *due, n, err);
+}
+
 /* The next groups of the window: decides what of them is new, and what has changed since it was given out. */
 static sabot_status give_groups(struct window_update *self, int32_t n, struct op_out *out, struct sabot_error *err) {
     const int32_t n_keys = self->aggregator.n_keys, n_cells = self->aggregator.accumulators.n_cells;
@@ -428,8 +440,11 @@ static sabot_status give_groups(struct window_update *self, int32_t n, struct op
             changes_mark(old_results[i], now_results[i], changed, n);
         }
     }
-    int32_t m = 0;
-    for (int32_t i = 0; i < n; i++) {
+    int32_t m = 0, n_due = n;
+    int32_t *due = NULL;
+    if (status == SABOT_OK) { status = find_due(self, now, &due, &n_due, err); }
+    for (int32_t d = 0; d < n_due && status == SABOT_OK; d++) {
+        const int32_t i = due ? due[d] : d;
         const bool was = slots[i] < before;
         if (was && !changed[i]) { continue; }
         if (was && self->options->emit.before) {
@@ -443,6 +458,7 @@ static sabot_status give_groups(struct window_update *self, int32_t n, struct op
     if (status == SABOT_OK && m > 0) {
         status = emit(self, now, any_old ? old_results : NULL, now_results, sources, kinds, m, n, out, err);
     }
+    free(due);
     columns_unref(old_results, CELLS_MAX);
     columns_unref(now_results, CELLS_MAX);
     return status;
