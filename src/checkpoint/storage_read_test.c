@@ -1,5 +1,5 @@
-/* A large file of a checkpoint is decoded by a helper ahead of who takes its rows: all rows come, in order; who gives up
- * in between, and a damaged file, end it with one error and without a leak. On the machine's own files and threads. */
+/* A large file of a checkpoint is decoded by a helper ahead of who takes its rows: all rows come, in order; who gives
+ * up in between, and a damaged file, end it with one error and without a leak. On the machine's own files, threads. */
 #include "checkpoint/storage.h"
 
 #include "base/env_local.h"
