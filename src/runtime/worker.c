@@ -17,7 +17,11 @@ sabot_status worker_init(struct worker *worker, struct job *job, int32_t index, 
     worker->tasks = calloc(n, sizeof(struct task *));
     worker->ready = calloc((size_t)worker->n_words, sizeof *worker->ready);
     worker->wake_at_ns = calloc(n, sizeof *worker->wake_at_ns);
-    if (!worker->tasks || !worker->ready || !worker->wake_at_ns) {
+    if (!worker->tasks || !worker->ready || !worker->wake_at_ns) { /* nobody else knows of them yet */
+        free(worker->tasks);
+        free(worker->ready);
+        free(worker->wake_at_ns);
+        *worker = (struct worker){0};
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a worker with %d tasks", n_tasks);
     }
     worker->event = env_event_new(job->env);
