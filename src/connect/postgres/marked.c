@@ -118,7 +118,8 @@ static sabot_status former_end(struct marked *self, struct sabot_error *err) {
 static sabot_status mark_hold(struct marked *self, const char *format, const char *const *values, int n,
                               const char *what, struct mark *mark, struct sabot_error *err) {
     SABOT_TRY(pg_run(&self->client, "SET lock_timeout = " HELD_MS, what, err));
-    for (bool told = false;; told = true) {
+    bool told = false;
+    for (int32_t round = 0;; round++) {
         struct sabot_error why = {0};
         self->client.conflict = false;
         const sabot_status status = mark_query(self, format, values, n, what, mark, &why);
@@ -127,12 +128,13 @@ static sabot_status mark_hold(struct marked *self, const char *format, const cha
             if (err) { *err = why; }
             return status;
         }
-        if (former_end(self, &why) == SABOT_OK) { continue; }
+        if (former_end(self, &why) == SABOT_OK && round == 0) { continue; }
         if (self->client.lost) {
             if (err) { *err = why; }
             return SABOT_ERR_IO;
         }
         if (!told) { log_write(self->target.context->env, LOG_WARNING, "postgres: %s; waiting", why.message); }
+        told = true;
     }
     return pg_run(&self->client, "RESET lock_timeout", what, err);
 }
