@@ -30,6 +30,7 @@ struct checkpoint {
     int32_t n_acknowledged;
     struct manifest manifest;
     struct sabot_error error; /* the first failure */
+    bool collided; /* a process that was replaced has a checkpoint of this number */
     struct checkpoint_request *requests;
 };
 
@@ -140,12 +141,30 @@ static void helper_end(struct coordinator *coordinator, struct checkpoint *check
 }
 
 /* Once per checkpoint, before its first file: on a helper, because it may take a while. */
+/* Somebody else has made the folder. Who holds the lease goes on with the next number: the processes that it replaced
+ * end, but until then they may be one number ahead again and again. Under `claims`. */
+static void claim_lost(struct checkpoint *checkpoint) {
+    struct coordinator *coordinator = checkpoint->coordinator;
+    const struct lease *lease = &coordinator->options.lease;
+    if (checkpoint->savepoint || lease->epoch == 0) { return; }
+    bool fenced = false;
+    struct sabot_error err = {0};
+    const bool mine = lease_check(coordinator->options.store, lease, &fenced, &err) == SABOT_OK;
+    env_mutex_lock(coordinator->mutex);
+    checkpoint->collided = mine;
+    if (fenced) { coordinator->fenced = err; }
+    env_mutex_unlock(coordinator->mutex);
+    if (fenced) { checkpoint->refused = err; }
+}
+
 static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     env_mutex_lock(coordinator->claims);
     if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) {
-        checkpoint->claimed = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
-                                            coordinator->options.lease.epoch, &checkpoint->refused) == SABOT_OK;
+        const sabot_status status = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
+                                                  coordinator->options.lease.epoch, &checkpoint->refused);
+        checkpoint->claimed = status == SABOT_OK;
+        if (status == SABOT_ERR_STATE) { claim_lost(checkpoint); }
     }
     const struct sabot_error refused = checkpoint->refused;
     env_mutex_unlock(coordinator->claims);
@@ -554,6 +573,7 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
     struct checkpoint *checkpoint = coordinator->current;
     env_mutex_lock(coordinator->mutex);
     struct sabot_error error = checkpoint->error;
+    const bool counts = !checkpoint->collided;
     const bool all = checkpoint->n_acknowledged == coordinator->options.n_tasks;
     const bool write = all && checkpoint->path && !checkpoint->manifest_begun;
     const bool complete = all && (checkpoint->manifest_written || !checkpoint->path);
@@ -582,7 +602,7 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
     if (error.status != SABOT_OK) {
         log_write(coordinator->options.env, LOG_WARNING, "checkpoint %lld failed: %s", (long long)checkpoint->id,
                   error.message);
-        checkpoint_abort(coordinator, &error, true);
+        checkpoint_abort(coordinator, &error, counts);
     }
 }
 

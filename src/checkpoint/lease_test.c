@@ -144,12 +144,53 @@ static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **
     coordinator_free(coordinator);
 }
 
+/* A claim that somebody else of the folder has made before. */
+static void claim(int64_t id, int64_t epoch) {
+    char path[STORAGE_PATH_MAX];
+    assert_int_equal(storage_path("/c", id, path, NULL), SABOT_OK);
+    assert_int_equal(storage_claim(store, path, false, epoch, NULL), SABOT_OK);
+}
+
+static void who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced(void **state) {
+    (void)state;
+    noted.triggered = noted.completed = 0;
+    struct lease first, second;
+    take(&first);
+    assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
+    take(&second);
+    assert_int_equal(lease_begin(store, &second, -1, NULL), SABOT_OK);
+    struct coordinator_options options = {
+        .env = env, .store = store, .lease = second, .pool = &pool, .job_name = "job", .dir = "/c",
+        .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3, .failures_max = 1,
+        .max_parallelism = 128, .n_tasks = 1,
+        .calls = noted_calls(&noted)};
+    struct coordinator *coordinator;
+    struct sabot_error fatal = {0};
+    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    for (int64_t id = 1; id <= 3; id++) { claim(id, first.epoch); }
+    for (int64_t id = 1; id <= 4; id++) { checkpoint_take(coordinator, &fatal); }
+    assert_int_equal(fatal.status, SABOT_OK);
+    assert_int_equal(noted.completed, 4);
+    coordinator_free(coordinator);
+
+    /* a replaced process learns of it where it collides */
+    options.lease = first;
+    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    claim(5, second.epoch);
+    checkpoint_take(coordinator, &fatal);
+    assert_int_equal(fatal.status, SABOT_ERR_STATE);
+    assert_non_null(strstr(fatal.message, "taken over"));
+    coordinator_free(coordinator);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_newest_epoch_has_the_folder, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_disk_that_fails_gives_no_permission, world_make, world_drop),
         cmocka_unit_test_setup_teardown(what_a_replaced_process_completes_is_void, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_replaced_process_commits_nothing_and_nobody_starts_from_it, world_make,
+                                        world_drop),
+        cmocka_unit_test_setup_teardown(who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced, world_make,
                                         world_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

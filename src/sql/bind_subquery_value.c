@@ -167,13 +167,12 @@ static bool is_one_row(const struct sql_query *query) {
 /* Bound by itself: one row. */
 static sabot_status join_alone(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
                                int32_t *column, struct sabot_error *err) {
-    struct plan *value = NULL, *joined = NULL;
+    struct plan *value = NULL;
     SABOT_TRY(bind_query(binder, expr->query, &value, err));
     /* Bounded, there is one row; else there is none before the first has come: then the value is NULL. */
     const enum plan_join_kind kind = value->bounded ? PLAN_JOIN_CROSS : PLAN_JOIN_LEFT;
     *column = scope->plan->schema->n_fields;
-    SABOT_TRY(plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &joined, err));
-    return bind_unique_names(binder, joined, &scope->plan, err);
+    return plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &scope->plan, err);
 }
 
 static sabot_status join_scalar(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
