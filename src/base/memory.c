@@ -31,15 +31,19 @@ sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot
         return SABOT_OK;
     }
     for (struct memory_pool *at = pool; at; at = at->parent) {
-        const int64_t before = atomic_fetch_add_explicit(&at->used, bytes, memory_order_relaxed);
-        if (bytes > at->limit || before > at->limit - bytes) {
-            pool_give_back(pool, at->parent, bytes);
-            return SABOT_FAIL(err, SABOT_ERR_MEMORY,
-                              "%s: %lld bytes more would pass the limit of %lld (%lld in use): raise the memory limit, "
-                              "or use smaller windows or fewer keys",
-                              at->name ? at->name : "memory", (long long)bytes, (long long)at->limit,
-                              (long long)before);
-        }
+        /* what a pool refuses it does not count, not even for a moment: another thread would be refused for it */
+        int64_t before = atomic_load_explicit(&at->used, memory_order_relaxed);
+        do {
+            if (bytes > at->limit || before > at->limit - bytes) {
+                pool_give_back(pool, at, bytes);
+                return SABOT_FAIL(err, SABOT_ERR_MEMORY,
+                                  "%s: %lld bytes more would pass the limit of %lld (%lld in use): raise the memory "
+                                  "limit, or use smaller windows or fewer keys",
+                                  at->name ? at->name : "memory", (long long)bytes, (long long)at->limit,
+                                  (long long)before);
+            }
+        } while (!atomic_compare_exchange_weak_explicit(&at->used, &before, before + bytes, memory_order_relaxed,
+                                                        memory_order_relaxed));
         int64_t peak = atomic_load_explicit(&at->peak, memory_order_relaxed);
         while (before + bytes > peak &&
                !atomic_compare_exchange_weak_explicit(&at->peak, &peak, before + bytes, memory_order_relaxed,

@@ -3,11 +3,13 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/env.h"
 #include "base/text.h"
 
 static void charges_count_in_every_pool_up_to_the_root(void **state) {
@@ -136,6 +138,33 @@ static void text_grows_and_stays_terminated(void **state) {
     assert_false(text.failed);
 }
 
+/* Asks for more than there is, again and again. */
+#define ASKED_TIMES 200000
+static atomic_int asked;
+static void ask_for_too_much(void *arg) {
+    for (; asked < ASKED_TIMES; asked++) { assert_int_equal(memory_charge(arg, 1000, NULL), SABOT_ERR_MEMORY); }
+}
+
+static void what_is_refused_to_one_thread_takes_nothing_from_another(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "shared", NULL, 1000);
+    struct env_thread *thread;
+    assert_int_equal(memory_charge(&pool, 1, NULL), SABOT_OK);
+    assert_int_equal(env_thread_start(env_real(), "asker", ask_for_too_much, &pool, &thread, NULL), SABOT_OK);
+    int refused = 0;
+    while (asked < ASKED_TIMES) {
+        if (memory_charge(&pool, 1, NULL) == SABOT_OK) {
+            memory_charge(&pool, -1, NULL);
+        } else {
+            refused++;
+        }
+    }
+    env_thread_join(thread);
+    assert_int_equal(refused, 0);
+    assert_int_equal(pool.used, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(charges_count_in_every_pool_up_to_the_root),
@@ -144,6 +173,7 @@ int main(void) {
         cmocka_unit_test(resize_keeps_the_contents),
         cmocka_unit_test(wrapped_memory_is_released_once_by_the_last_reference),
         cmocka_unit_test(text_grows_and_stays_terminated),
+        cmocka_unit_test(what_is_refused_to_one_thread_takes_nothing_from_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
