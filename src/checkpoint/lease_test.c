@@ -96,6 +96,17 @@ static void what_a_replaced_process_completes_is_void(void **state) {
 
 static struct noted_checkpoints noted;
 
+static struct coordinator *coordinator_of(const struct lease *lease, int32_t failures_max) {
+    const struct coordinator_options options = {
+        .env = env, .store = store, .lease = *lease, .pool = &pool, .job_name = "job", .dir = "/c",
+        .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3,
+        .failures_max = failures_max, .max_parallelism = 128, .n_tasks = 1,
+        .calls = noted_calls(&noted)};
+    struct coordinator *coordinator;
+    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    return coordinator;
+}
+
 static void pass(struct coordinator *coordinator, int64_t ms, struct sabot_error *fatal) {
     const int64_t until = env_now_ns(env) + ms * MILLISECOND;
     while (env_now_ns(env) < until) {
@@ -118,14 +129,8 @@ static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **
     struct lease first, second;
     take(&first);
     assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
-    const struct coordinator_options options = {
-        .env = env, .store = store, .lease = first, .pool = &pool, .job_name = "job", .dir = "/c",
-        .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3, .failures_max = 3,
-        .max_parallelism = 128, .n_tasks = 1,
-        .calls = noted_calls(&noted)};
-    struct coordinator *coordinator;
     struct sabot_error fatal = {0};
-    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    struct coordinator *coordinator = coordinator_of(&first, 3);
     checkpoint_take(coordinator, &fatal);
     assert_int_equal(noted.completed, 1);
     take(&second); /* starts from checkpoint 1 while the first still runs */
@@ -159,14 +164,8 @@ static void who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced(v
     assert_int_equal(lease_begin(store, &first, -1, NULL), SABOT_OK);
     take(&second);
     assert_int_equal(lease_begin(store, &second, -1, NULL), SABOT_OK);
-    struct coordinator_options options = {
-        .env = env, .store = store, .lease = second, .pool = &pool, .job_name = "job", .dir = "/c",
-        .interval_ns = 50 * MILLISECOND, .timeout_ns = 1000 * MILLISECOND, .retained = 3, .failures_max = 1,
-        .max_parallelism = 128, .n_tasks = 1,
-        .calls = noted_calls(&noted)};
-    struct coordinator *coordinator;
     struct sabot_error fatal = {0};
-    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    struct coordinator *coordinator = coordinator_of(&second, 1);
     for (int64_t id = 1; id <= 3; id++) { claim(id, first.epoch); }
     for (int64_t id = 1; id <= 4; id++) { checkpoint_take(coordinator, &fatal); }
     assert_int_equal(fatal.status, SABOT_OK);
@@ -174,8 +173,7 @@ static void who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced(v
     coordinator_free(coordinator);
 
     /* a replaced process learns of it where it collides */
-    options.lease = first;
-    assert_int_equal(coordinator_new(&options, &coordinator, NULL), SABOT_OK);
+    coordinator = coordinator_of(&first, 1);
     claim(5, second.epoch);
     checkpoint_take(coordinator, &fatal);
     assert_int_equal(fatal.status, SABOT_ERR_STATE);

@@ -83,7 +83,7 @@ static void fill(struct bench *bench) {
 static void change(struct bench *bench, int64_t n) {
     uint64_t random = BENCH_SEED;
     for (int64_t i = 0; i < n; i++) {
-        bench_random(&random);
+        xorshift64(&random);
         const int32_t slot = (int32_t)(random % (uint64_t)bench->rows);
         state_touch(bench->table, 0, &slot, 1);
         ((int64_t *)state_values(bench->table, 0, 0))[slot]++;

@@ -83,18 +83,18 @@ static void data_make(struct data *data, int64_t rows, int64_t keys) {
     struct columns_table *bids = &data->bids, *auctions = &data->auctions;
     table_init(data, bids, rows, of_bids);
     for (int64_t i = 0; i < rows; i++) {
-        bids->columns[AUCTION][i] = (int64_t)(bench_random(&random) % (uint64_t)keys);
-        bids->columns[BIDDER][i] = (int64_t)(bench_random(&random) % 100000);
-        bids->columns[PRICE][i] = (int64_t)(bench_random(&random) % 10000);
+        bids->columns[AUCTION][i] = (int64_t)(xorshift64(&random) % (uint64_t)keys);
+        bids->columns[BIDDER][i] = (int64_t)(xorshift64(&random) % 100000);
+        bids->columns[PRICE][i] = (int64_t)(xorshift64(&random) % 10000);
         bids->columns[TIME][i] = i / EVENTS_PER_MS;
     }
     table_cut(bids);
     table_init(data, auctions, AUCTIONS, of_auctions);
     for (int64_t i = 0; i < AUCTIONS; i++) {
         auctions->columns[ID][i] = i * 7919 % AUCTIONS; /* each once, out of order */
-        auctions->columns[SELLER][i] = (int64_t)(bench_random(&random) % 100000);
-        auctions->columns[CATEGORY][i] = (int64_t)(bench_random(&random) % 10);
-        auctions->columns[RESERVE][i] = (int64_t)(bench_random(&random) % 10000);
+        auctions->columns[SELLER][i] = (int64_t)(xorshift64(&random) % 100000);
+        auctions->columns[CATEGORY][i] = (int64_t)(xorshift64(&random) % 10);
+        auctions->columns[RESERVE][i] = (int64_t)(xorshift64(&random) % 10000);
     }
     table_cut(auctions);
 }

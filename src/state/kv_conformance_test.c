@@ -13,6 +13,7 @@
 #include "state/kv.h"
 #include "state/rocks.h"
 #include "state/tonbo.h"
+#include "tests/util/random.h"
 
 #define KEYS 12
 #define SUBS 6
@@ -66,12 +67,7 @@ struct fixture {
 static uint64_t random_state, only_seed;
 static int64_t started_ns;
 
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t next_random(void) { return xorshift64(&random_state); }
 static int32_t below(int32_t n) { return (int32_t)(next_random() % (uint64_t)n); }
 
 static void fail_here(struct fixture *fixture, const char *what, const struct sabot_error *err) {

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/util/random.h"
+
 #define KEYS_MAX 4
 #define ROWS_MAX 20000
 #define BATCH_MAX 1000
@@ -43,12 +45,7 @@ struct fixture {
 };
 
 static uint64_t random_state;
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t next_random(void) { return xorshift64(&random_state); }
 static int32_t random_below(int32_t n) { return (int32_t)(next_random() % (uint64_t)n); }
 
 static void ok(sabot_status status, struct sabot_error *err) {
@@ -511,6 +508,21 @@ static void a_table_without_keys_has_one_row(void **state) {
 }
 
 /* --- growth */
+/* The keys numbered first..first + n, with their hashes. */
+static struct batch *keys_from(struct fixture *fixture, int64_t first, int32_t n) {
+    struct sabot_error err = {0};
+    struct column_builder builder;
+    struct column *column;
+    struct batch *batch;
+    const int32_t key = 0;
+    ok(column_builder_init(&builder, &fixture->pool, PHYS_I64, n, false, &err), &err);
+    for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[i] = (first + i) * 3 - 1000; }
+    ok(column_builder_finish(&builder, &column, &err), &err);
+    ok(batch_new(fixture->schema, &column, 1, n, &batch, &err), &err);
+    ok(batch_cache_hashes(&fixture->pool, batch, &key, 1, &err), &err);
+    return batch;
+}
+
 static void a_namespace_grows_to_many_keys_and_its_memory_is_used_again(void **state) {
     (void)state;
     struct sabot_error err = {0};
@@ -522,14 +534,7 @@ static void a_namespace_grows_to_many_keys_and_its_memory_is_used_again(void **s
     int64_t used = 0;
     for (int64_t round = 0; round < 3; round++) {
         for (int64_t start = 0; start < 300000; start += n) {
-            struct column_builder builder;
-            ok(column_builder_init(&builder, &fixture.pool, PHYS_I64, n, false, &err), &err);
-            for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[i] = (start + i) * 3 - 1000; }
-            struct column *column;
-            ok(column_builder_finish(&builder, &column, &err), &err);
-            struct batch *batch;
-            ok(batch_new(fixture.schema, &column, 1, n, &batch, &err), &err);
-            ok(batch_cache_hashes(&fixture.pool, batch, keys, 1, &err), &err);
+            struct batch *batch = keys_from(&fixture, start, n);
             for (int32_t twice = 0; twice < 2; twice++) {
                 ok(state_find_or_insert(fixture.table, round, batch, keys, NULL, n, slots, &err), &err);
                 for (int32_t i = 0; i < n; i++) { assert_int_equal(slots[i], start + i); }
@@ -594,13 +599,7 @@ static void many_keys_are_found_behind_a_restore(void **state) {
     int32_t *slots = malloc((size_t)n * sizeof *slots);
     struct batch *parts[6];
     for (int64_t p = 0; p < 6; p++) {
-        struct column_builder builder;
-        ok(column_builder_init(&builder, &fixture.pool, PHYS_I64, n, false, &err), &err);
-        for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[i] = (p * n + i) * 3 - 1000; }
-        struct column *column;
-        ok(column_builder_finish(&builder, &column, &err), &err);
-        ok(batch_new(fixture.schema, &column, 1, n, &parts[p], &err), &err);
-        ok(batch_cache_hashes(&fixture.pool, parts[p], keys, 1, &err), &err);
+        parts[p] = keys_from(&fixture, p * n, n);
         ok(state_find_or_insert(fixture.table, 4, parts[p], keys, NULL, n, slots, &err), &err);
         for (int32_t i = 0; i < n; i++) {
             ((int64_t *)state_values(fixture.table, 4, 0))[slots[i]] = p * n + i;

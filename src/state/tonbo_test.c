@@ -14,6 +14,7 @@
 
 #include "base/env_local.h"
 #include "state/tonbo.h"
+#include "tests/util/random.h"
 
 #define KEYS 400
 #define SEEDS 12
@@ -31,12 +32,7 @@ static uint64_t random_state, only_seed;
 static int64_t n_flushes, n_compactions, n_spared;
 static char base[256];
 
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t next_random(void) { return xorshift64(&random_state); }
 static int32_t below(int32_t n) { return (int32_t)(next_random() % (uint64_t)n); }
 
 #define MUST(call)                                                                                                     \

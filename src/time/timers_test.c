@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tests/util/random.h"
 #include "time/timers.h"
 
 #define MODEL_MAX 20000
@@ -37,12 +38,7 @@ struct fixture {
 
 static uint64_t random_state, only_seed;
 static int64_t started_ns;
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t next_random(void) { return xorshift64(&random_state); }
 static int64_t below(int64_t n) { return (int64_t)(next_random() % (uint64_t)n); }
 
 #define EXPECT(what)                                                                                                   \

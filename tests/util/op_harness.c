@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/util/random.h"
+
 static void check(sabot_status status, const struct sabot_error *err) {
     if (status != SABOT_OK) { fail_msg("%s (%s:%d)", err->message, err->file ? err->file : "?", err->line); }
 }
@@ -337,10 +339,5 @@ void test_rows_free(char **rows, int32_t n) {
     free(rows);
 }
 
-uint64_t test_random(struct test_random *random) {
-    random->state ^= random->state << 13;
-    random->state ^= random->state >> 7;
-    random->state ^= random->state << 17;
-    return random->state;
-}
+uint64_t test_random(struct test_random *random) { return xorshift64(&random->state); }
 int32_t test_below(struct test_random *random, int32_t n) { return (int32_t)(test_random(random) % (uint64_t)n); }

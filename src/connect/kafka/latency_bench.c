@@ -110,7 +110,7 @@ static int load(int rate, int seconds, const char *topic_name, const char *echo_
         stamp(due_us, time);
         for (int64_t i = 0; i < per_ms; i++) {
             /* as Nexmark's: half of them on a hot auction, the others on the newest hundred */
-            bench_random(&random);
+            xorshift64(&random);
             const int64_t row = ms * per_ms + i, newest = 1000 + row * 3 / 50;
             const int64_t auction = random & 1 ? newest / 100 * 100 : newest - (int64_t)(random >> 8) % 100;
             const int size = snprintf(text, sizeof text, "{\"auction\":%" PRId64 ",\"price\":%d,\"ts\":\"%s\"}",

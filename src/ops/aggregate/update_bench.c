@@ -41,8 +41,8 @@ static struct batch **make_batches(int64_t keys) {
             struct column_builder builder;
             CHECK(column_builder_init(&builder, &pool, PHYS_I64, BATCH, false, &err));
             for (int32_t i = 0; i < BATCH; i++) {
-                ((int64_t *)builder.values)[i] = c == 0   ? (int64_t)(bench_random(&random_state) % (uint64_t)keys)
-                                                 : c == 1 ? (int64_t)(bench_random(&random_state) % 1000000)
+                ((int64_t *)builder.values)[i] = c == 0   ? (int64_t)(xorshift64(&random_state) % (uint64_t)keys)
+                                                 : c == 1 ? (int64_t)(xorshift64(&random_state) % 1000000)
                                                           : time++ / 100;
             }
             CHECK(column_builder_finish(&builder, &columns[c], &err));

@@ -41,8 +41,8 @@ static struct data make_data(int64_t keys) {
         data.columns[c] = (int64_t *)(void *)data.buffers[c]->data;
     }
     for (int64_t i = 0; i < data.rows; i++) {
-        data.columns[AUCTION][i] = (int64_t)(bench_random(&random_state) % (uint64_t)keys);
-        data.columns[PRICE][i] = (int64_t)(bench_random(&random_state) % 10000);
+        data.columns[AUCTION][i] = (int64_t)(xorshift64(&random_state) % (uint64_t)keys);
+        data.columns[PRICE][i] = (int64_t)(xorshift64(&random_state) % 10000);
         data.columns[TS][i] = i / EVENTS_PER_MS;
     }
     return data;
