@@ -441,6 +441,18 @@ sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struc
     return SABOT_OK;
 }
 
+int32_t expand_source(const struct expand_options *options, int32_t column, bool *same) {
+    int32_t source = -1;
+    *same = true;
+    for (int32_t s = 0; s < options->n_sets; s++) {
+        const int32_t of_set = options->sources[s * options->n_columns + column];
+        *same = *same && of_set == options->sources[column];
+        if (of_set >= 0) { source = of_set; }
+    }
+    assert(source >= 0 && "some set has the column");
+    return source;
+}
+
 /* A column that is the same in all sets stays what it is; one that some leave out is an ordinary one. */
 sabot_status plan_expand(struct plan_arena *plans, struct plan *input, const struct expand_options *options,
                          const char *const *names, struct source_span span, struct plan **out,
@@ -449,15 +461,8 @@ sabot_status plan_expand(struct plan_arena *plans, struct plan *input, const str
     const int32_t n = options->n_columns;
     SABOT_TRY(draft_new(plans, PLAN_EXPAND, &input, 1, n + 1, &draft, err));
     for (int32_t i = 0; i < n; i++) {
-        int32_t source = -1;
-        bool same = true;
-        for (int32_t s = 0; s < options->n_sets; s++) {
-            const int32_t of_set = options->sources[s * n + i];
-            same = same && of_set == options->sources[i];
-            if (of_set >= 0) { source = of_set; }
-        }
-        assert(source >= 0 && "some set has the column");
-        draft_copy_column(&draft, i, input, source);
+        bool same;
+        draft_copy_column(&draft, i, input, expand_source(options, i, &same));
         draft.fields[i].name = names[i];
         if (same) { continue; }
         draft.fields[i].type.nullable = true;

@@ -276,6 +276,8 @@ sabot_status plan_rank(struct plan_arena *plans, struct plan *input, const struc
 sabot_status plan_over(struct plan_arena *plans, struct plan *input, const struct plan *model,
                        const char *const *names, struct plan **out, struct sabot_error *err);
 
+/* The input's column that a column stands for where it is not NULL; *same: in every set. */
+int32_t expand_source(const struct expand_options *options, int32_t column, bool *same);
 /* names: of the columns and the id; the options are borrowed. */
 sabot_status plan_expand(struct plan_arena *plans, struct plan *input, const struct expand_options *options,
                          const char *const *names, struct source_span span, struct plan **out,

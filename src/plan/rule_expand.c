@@ -9,10 +9,9 @@
 
 struct parts {
     struct expr **below; /* what the moved EXPAND stands on: expressions over the window's input */
-    const char **below_names;
     int32_t n_below;
     int32_t *sources;
-    const char **names; /* of the moved EXPAND */
+    const char **names; /* of the moved EXPAND; what it stands on has the same */
     int32_t *places;    /* per column of the old one: of the new one, or of the window (>= its input's width) */
     bool *is_property;
     struct expr **restored;
@@ -24,14 +23,13 @@ static sabot_status parts_new(struct plan_arena *plans, int32_t n, int32_t n_set
     struct arena *arena = &plans->arena;
     const size_t size = (size_t)n + 2;
     out->below = arena_alloc(arena, size * sizeof *out->below);
-    out->below_names = arena_alloc(arena, size * sizeof *out->below_names);
     out->sources = arena_alloc(arena, size * (size_t)n_sets * sizeof *out->sources);
     out->names = arena_alloc(arena, size * sizeof *out->names);
     out->places = arena_alloc(arena, size * sizeof *out->places);
     out->is_property = arena_alloc(arena, size * sizeof *out->is_property);
     out->restored = arena_alloc(arena, size * sizeof *out->restored);
     out->restored_names = arena_alloc(arena, size * sizeof *out->restored_names);
-    return out->below && out->below_names && out->sources && out->names && out->places && out->is_property &&
+    return out->below && out->sources && out->names && out->places && out->is_property &&
                    out->restored && out->restored_names
                ? SABOT_OK
                : PLAN_NO_MEMORY(err);
@@ -54,13 +52,8 @@ static sabot_status part_columns(struct plan_arena *plans, const struct plan *ex
     if (!used) { return PLAN_NO_MEMORY(err); }
     *fits = true;
     for (int32_t i = 0; i < n && *fits; i++) {
-        int32_t source = -1;
-        bool same = true;
-        for (int32_t s = 0; s < options->n_sets; s++) {
-            const int32_t of_set = options->sources[s * n + i];
-            same = same && of_set == options->sources[i];
-            if (of_set >= 0) { source = of_set; }
-        }
+        bool same;
+        const int32_t source = expand_source(options, i, &same);
         struct expr *expr = NULL;
         SABOT_TRY(input_expr(plans, expand->inputs[0], source, &expr, err));
         if (expr_is_column(expr) && expr->index >= n_input) {
@@ -74,7 +67,6 @@ static sabot_status part_columns(struct plan_arena *plans, const struct plan *ex
         *fits = !used[n_input] && !used[n_input + 1] && !used[n_input + 2];
         parts->places[i] = parts->n_below;
         parts->names[parts->n_below] = expand->schema->fields[i].name;
-        parts->below_names[parts->n_below] = expand->schema->fields[i].name;
         parts->below[parts->n_below++] = expr;
     }
     return SABOT_OK;
@@ -98,9 +90,9 @@ static sabot_status move_below(struct plan_arena *plans, const struct plan *expa
     }
     const char *time = input->schema->fields[spec.time_column].name;
     SABOT_TRY(plan_column_ref(plans, input, spec.time_column, window->span, &parts->below[parts->n_below], err));
-    parts->below_names[parts->n_below] = parts->names[parts->n_below] = time;
+    parts->names[parts->n_below] = time;
     parts->names[parts->n_below + 1] = expand->schema->fields[n].name;
-    SABOT_TRY(plan_project(plans, input, parts->below, parts->below_names, parts->n_below + 1, &node, err));
+    SABOT_TRY(plan_project(plans, input, parts->below, parts->names, parts->n_below + 1, &node, err));
     SABOT_TRY(plan_expand(plans, node, &options, parts->names, expand->span, &node, err));
     const int32_t width = node->schema->n_fields;
     spec.time_column = parts->n_below;

@@ -362,12 +362,9 @@ static sabot_status push_into_expand(struct plan_arena *plans, struct plan *plan
     if (!replacements) { return PLAN_NO_MEMORY(err); }
     SABOT_TRY(allow(plans, n + 1, 0, &allowed, err));
     for (int32_t i = 0; i < n; i++) {
-        allowed[i] = options->sources[i] >= 0;
-        for (int32_t s = 1; s < options->n_sets; s++) {
-            allowed[i] = allowed[i] && options->sources[s * n + i] == options->sources[i];
-        }
+        const int32_t source = expand_source(options, i, &allowed[i]);
         if (!allowed[i]) { continue; }
-        SABOT_TRY(plan_column_ref(plans, plan->inputs[0], options->sources[i], plan->span, &replacements[i], err));
+        SABOT_TRY(plan_column_ref(plans, plan->inputs[0], source, plan->span, &replacements[i], err));
     }
     return push_through(plans, plan, conditions, allowed, replacements, out, err);
 }
