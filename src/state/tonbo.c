@@ -2,7 +2,6 @@
 #include "state/tonbo.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <nanoarrow/nanoarrow.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include "base/library.h"
 #include "bridge/tonbo/bridge_tonbo.h"
 
-#define LIBRARY "libsabot_tonbo.so"
 #define SEAL_BATCHES 8
 #define COMPACT_FILES 8
 #define MEMORY_BYTES (INT64_C(64) << 20) /* charged: Tonbo's tables of memory, what is decoded of files */
@@ -56,34 +54,16 @@ static sabot_status no_memory(const struct tonbo *tonbo, struct sabot_error *err
 }
 
 /* --- the library */
-static sabot_status library(const struct bridge_tonbo **out, struct sabot_error *err) {
-    static _Atomic(const struct bridge_tonbo *) loaded; /* by two threads at once: both find the same */
-    *out = loaded;
-    if (*out) { return SABOT_OK; }
-    char why[512] = "";
-    void *library = library_open(LIBRARY, why, sizeof why);
-    if (!library) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "the state backend tonbo is experimental and needs " LIBRARY
-                          ", which can't be opened (%s): build it with `make tonbo` (minutes) and install it beside "
-                          "libsabot, or SET 'state.backend.type' = 'rocksdb' or 'hashmap'", why);
-    }
-    union {
-        void *object;
-        const struct bridge_tonbo *(*function)(void);
-    } symbol = {.object = dlsym(library, "sabot_tonbo")};
-    if (symbol.object) { *out = symbol.function(); }
-    if (!*out || (*out)->version != BRIDGE_TONBO_VERSION || (*out)->error_size != sizeof(struct sabot_error)) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, LIBRARY " is of another version of Sabot: install both together");
-    }
-    loaded = *out;
-    return SABOT_OK;
-}
+static struct library library = {
+    .name = "libsabot_tonbo.so",
+    .entry = "sabot_tonbo",
+    .version = BRIDGE_TONBO_VERSION,
+    .who = "the state backend tonbo is experimental and needs",
+    .remedy = "build it with `make tonbo` (minutes) and install it beside libsabot, or SET 'state.backend.type' = "
+              "'rocksdb' or 'hashmap'",
+};
 
-static const struct bridge_tonbo *bridge(void) {
-    const struct bridge_tonbo *table = NULL;
-    library(&table, NULL); /* was opened when the store was */
-    return table;
-}
+static const struct bridge_tonbo *bridge(void) { return library.table; } /* opened when the store was */
 
 /* --- which keys may be below */
 static bool filter_find(const struct filter *filter, uint64_t hash, bool set) {
@@ -401,8 +381,7 @@ static ArrowErrorCode schema_make(struct ArrowSchema *schema) {
 }
 
 static sabot_status store_open(struct tonbo *tonbo, const struct tonbo_options *options, struct sabot_error *err) {
-    const struct bridge_tonbo *table;
-    SABOT_TRY(library(&table, err));
+    SABOT_TRY(library_open(&library, err));
     char from[ENV_PATH_MAX];
     SABOT_TRY(env_absolute(options->env, options->path, tonbo->path, err));
     if (options->from) { SABOT_TRY(env_absolute(options->env, options->from, from, err)); }
@@ -414,7 +393,7 @@ static sabot_status store_open(struct tonbo *tonbo, const struct tonbo_options *
         .path = tonbo->path, .schema = &schema, .from = options->from ? from : NULL,
         .seal_batches = options->seal_batches ? (uint32_t)options->seal_batches : SEAL_BATCHES,
         .compact_files = options->compact_files ? (uint32_t)options->compact_files : COMPACT_FILES};
-    if (status == SABOT_OK) { status = (sabot_status)table->open(&open, &tonbo->store, err); }
+    if (status == SABOT_OK) { status = (sabot_status)bridge()->open(&open, &tonbo->store, err); }
     if (schema.release) { ArrowSchemaRelease(&schema); }
     if (status != SABOT_OK || !options->from) { return status; }
     const struct kv_span all = {0};

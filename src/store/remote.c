@@ -7,14 +7,12 @@
 #include "bridge/remote/bridge_remote.h"
 #include "store/store_impl.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define LIBRARY "libsabot_remote.so"
 #define READ_FIRST ((size_t)64 << 10)
 #define READ_MAX ((size_t)8 << 20)
 #define PART_SIZE ((size_t)8 << 20) /* S3 takes 10,000 parts and at least 5 MiB but for the last */
@@ -37,34 +35,15 @@ static sabot_status no_memory(struct sabot_error *err) {
 
 /* --- the library */
 
-/* Under the store's mutex; dlopen itself may be called by any thread. It is never closed: it has threads. */
-static sabot_status library(const struct bridge_remote **out, struct sabot_error *err) {
-    static _Atomic(const struct bridge_remote *) loaded;
-    *out = loaded;
-    if (*out) { return SABOT_OK; }
-    char why[512] = "";
-    void *library = library_open(LIBRARY, why, sizeof why);
-    if (!library) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "S3 and HDFS need " LIBRARY ", which can't be opened (%s): build "
-                          "it with `make build`, or install it beside libsabot", why);
-    }
-    union {
-        void *object;
-        const struct bridge_remote *(*function)(void);
-    } symbol = {.object = dlsym(library, "sabot_remote")};
-    if (symbol.object) { *out = symbol.function(); }
-    if (!*out || (*out)->version != BRIDGE_REMOTE_VERSION || (*out)->error_size != sizeof(struct sabot_error)) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, LIBRARY " is of another version of Sabot: install both together");
-    }
-    loaded = *out;
-    return SABOT_OK;
-}
+static struct library library = {
+    .name = "libsabot_remote.so",
+    .entry = "sabot_remote",
+    .version = BRIDGE_REMOTE_VERSION,
+    .who = "S3 and HDFS need",
+    .remedy = "build it with `make build`, or install it beside libsabot",
+};
 
-static const struct bridge_remote *bridge(void) {
-    const struct bridge_remote *table = NULL;
-    library(&table, NULL); /* was opened when the client was */
-    return table;
-}
+static const struct bridge_remote *bridge(void) { return library.table; } /* opened when the client was */
 
 /* --- clients */
 
@@ -87,8 +66,7 @@ static sabot_status duration_read(const char *text, int64_t *out_ns, struct sabo
 }
 
 static sabot_status client_open(struct store *store, const char *url, struct bridge_fs **out, struct sabot_error *err) {
-    const struct bridge_remote *table;
-    SABOT_TRY(library(&table, err));
+    SABOT_TRY(library_open(&library, err));
     const char *keys[2 * STORE_SETTINGS_MAX], *values[2 * STORE_SETTINGS_MAX];
     size_t n = 0;
     for (int32_t i = store->n_settings - 1; i >= 0 && n < 2 * STORE_SETTINGS_MAX; i--) {
@@ -100,7 +78,7 @@ static sabot_status client_open(struct store *store, const char *url, struct bri
     int64_t timeout_ns = INT64_C(30000000000);
     const char *timeout = store_setting(store, "store.timeout"), *retries = store_setting(store, "store.retries");
     if (timeout) { SABOT_TRY(duration_read(timeout, &timeout_ns, err)); }
-    return (sabot_status)table->open(url, keys, values, n, (uint64_t)(timeout_ns / 1000000),
+    return (sabot_status)bridge()->open(url, keys, values, n, (uint64_t)(timeout_ns / 1000000),
                                      retries ? (uint32_t)strtoul(retries, NULL, 10) : 5, out, err);
 }
 
