@@ -562,8 +562,8 @@ static sabot_status no_subquery(const struct sql_expr *expr, const char *what, s
 static sabot_status bind_subquery_value(const struct expr_scope *in, const struct sql_expr *expr, const char *what,
                                         struct expr **out, struct sabot_error *err) {
     for (int32_t i = 0; in->grouping && !in->in_aggregate && i < in->grouping->n_values; i++) {
-        if (in->grouping->values[i] != expr) { continue; }
-        const struct type type = in->grouping->value_types[i];
+        if (in->grouping->values[i].expr != expr) { continue; }
+        const struct type type = in->grouping->values[i].type;
         return expr_column(arena_of(in), GROUPED_VALUE + i, type, span_of(expr->span), out, err);
     }
     for (int32_t i = 0; in->scope && i < in->scope->n_scalars; i++) {

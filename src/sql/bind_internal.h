@@ -61,7 +61,6 @@ struct group_window {
 struct keys {
     struct expr **exprs;
     int32_t n;
-    int32_t n_values; /* the last columns behind the aggregation are subqueries that are values */
 };
 
 /* GROUPING SETS, ROLLUP, CUBE: the keys as they are written, and what stands for them in rows that are expanded. */
@@ -76,6 +75,13 @@ struct grouping_sets {
 
 #define GROUPED_VALUE (INT32_C(1) << 24)
 
+/* A subquery as a value above an aggregation. */
+struct grouped_value {
+    const struct sql_expr *expr;
+    struct plan *plan; /* its one row; NULL: EXISTS */
+    struct type type;
+};
+
 struct grouping {
     struct grouping_sets sets;
     int32_t n_input;
@@ -84,8 +90,7 @@ struct grouping {
     unsigned calls_capacity;
     struct group_window window;
     /* Subqueries as values above the aggregation: value i stands as column GROUPED_VALUE + i until it is joined. */
-    const struct sql_expr *const *values;
-    const struct type *value_types;
+    const struct grouped_value *values;
     int32_t n_values;
     bool may_be_absent; /* a row without a group sees its calls as of no rows: NULL, or 0 for COUNT */
 };
@@ -139,13 +144,13 @@ sabot_status bind_both_scopes(struct binder *binder, const struct scope *outer, 
                               struct sql_span span, struct scope *out, struct sabot_error *err);
 sabot_status bind_conjoin(struct binder *binder, struct expr **all, struct expr *more, struct sabot_error *err);
 /* The aggregation of keys and pending calls, and an expression over its input as one over `given`, whose columns from
- * first_column on are those of the aggregation (bind_query.c). */
+ * first_column on are those of the aggregation: keys, calls, values (bind_query.c). */
 sabot_status bind_aggregation(struct binder *binder, struct plan *input, const struct keys *keys,
                               const struct grouping *grouping, struct source_span span, struct plan **out,
                               struct sabot_error *err);
 sabot_status bind_regroup(struct binder *binder, const struct plan *input, const struct plan *given,
-                          int32_t first_column, const struct keys *keys, const struct expr *expr, struct expr **out,
-                          struct sabot_error *err);
+                          int32_t first_column, const struct keys *keys, const struct grouping *grouping,
+                          const struct expr *expr, struct expr **out, struct sabot_error *err);
 sabot_status bind_distinct_rows(struct binder *binder, struct plan *input, struct source_span span, struct plan **out,
                            struct sabot_error *err);
 
@@ -165,7 +170,7 @@ sabot_status aggregate_type(enum aggregate_kind kind, const struct sql_expr *exp
 struct found {
     const struct sql_expr *calls[OVERS_MAX];
     int32_t n;
-    bool too_many;
+    bool too_many_calls, too_many_scalars;
     const struct sql_expr *scalars[OVERS_MAX];
     int32_t n_scalars;
 };
@@ -213,7 +218,7 @@ sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_e
 sabot_status bind_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
                           struct expr **out, struct sabot_error *err);
 
-/* Subqueries as values beside GROUP BY: their types go into grouping, later they are joined to the aggregation. */
+/* Subqueries as values beside GROUP BY go into grouping; later they are joined to the aggregation. */
 sabot_status bind_grouped_values(struct binder *binder, const struct sql_query *query, struct grouping *grouping,
                                  struct sabot_error *err);
 sabot_status bind_join_grouped_values(struct binder *binder, const struct grouping *grouping, struct plan **plan,

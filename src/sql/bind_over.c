@@ -12,7 +12,7 @@ static void find_in(const struct sql_exprs *list, struct found *found) {
 
 static void add_value(const struct sql_expr *expr, struct found *found) {
     if (found->n_scalars == OVERS_MAX) {
-        found->too_many = true;
+        found->too_many_scalars = true;
     } else {
         found->scalars[found->n_scalars++] = expr;
     }
@@ -60,7 +60,7 @@ void bind_find(const struct sql_expr *expr, struct found *found) {
         if (!expr->call.over) {
             find_in(&expr->call.args, found);
         } else if (found->n == OVERS_MAX) {
-            found->too_many = true;
+            found->too_many_calls = true;
         } else {
             found->calls[found->n++] = expr;
         }
@@ -327,7 +327,7 @@ sabot_status bind_overs(struct binder *binder, const struct sql_select *select, 
     bind_find(select->qualify, &found);
     if (found.n == 0) { return SABOT_OK; }
     const struct sql_span span = found.calls[0]->span;
-    if (found.too_many) {
+    if (found.too_many_calls) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, span, "more than %d functions with OVER in a SELECT", OVERS_MAX);
     }
     struct arena *arena = &binder->plans->arena;

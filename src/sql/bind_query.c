@@ -103,8 +103,8 @@ static sabot_status bind_items(const struct expr_scope *in, const struct sql_ite
 
 /* Turns an expression over (input, pending calls) into one over (keys, calls) of the aggregation. */
 sabot_status bind_regroup(struct binder *binder, const struct plan *input, const struct plan *given,
-                          int32_t first_column, const struct keys *keys, const struct expr *expr, struct expr **out,
-                          struct sabot_error *err) {
+                          int32_t first_column, const struct keys *keys, const struct grouping *grouping,
+                          const struct expr *expr, struct expr **out, struct sabot_error *err) {
     for (int32_t i = 0; i < keys->n; i++) {
         if (expr_equal(keys->exprs[i], expr)) {
             return plan_column_ref(binder->plans, given, first_column + i, expr->span, out, err);
@@ -112,7 +112,7 @@ sabot_status bind_regroup(struct binder *binder, const struct plan *input, const
     }
     const int32_t n_input = input->schema->n_fields;
     if (expr->kind == EXPR_COLUMN && expr->index >= GROUPED_VALUE) {
-        const int32_t value = given->schema->n_fields - keys->n_values + expr->index - GROUPED_VALUE;
+        const int32_t value = first_column + keys->n + grouping->n_calls + expr->index - GROUPED_VALUE;
         return plan_column_ref(binder->plans, given, value, expr->span, out, err);
     }
     if (expr->kind == EXPR_COLUMN && expr->index >= n_input) {
@@ -134,7 +134,7 @@ sabot_status bind_regroup(struct binder *binder, const struct plan *input, const
     *copy = *expr;
     copy->args = args;
     for (int32_t i = 0; i < expr->n_args; i++) {
-        SABOT_TRY(bind_regroup(binder, input, given, first_column, keys, expr->args[i], &args[i], err));
+        SABOT_TRY(bind_regroup(binder, input, given, first_column, keys, grouping, expr->args[i], &args[i], err));
     }
     *out = copy;
     return SABOT_OK;
@@ -294,9 +294,10 @@ static bool select_is_grouped(const struct sql_select *select) {
 }
 
 static sabot_status regroup_all(struct binder *binder, const struct plan *input, const struct plan *aggregate,
-                                const struct keys *keys, struct expr **exprs, int32_t n, struct sabot_error *err) {
+                                const struct keys *keys, const struct grouping *grouping, struct expr **exprs,
+                                int32_t n, struct sabot_error *err) {
     for (int32_t i = 0; i < n; i++) {
-        SABOT_TRY(bind_regroup(binder, input, aggregate, 0, keys, exprs[i], &exprs[i], err));
+        SABOT_TRY(bind_regroup(binder, input, aggregate, 0, keys, grouping, exprs[i], &exprs[i], err));
     }
     return SABOT_OK;
 }
@@ -402,10 +403,9 @@ static sabot_status bind_select(struct binder *binder, const struct sql_query *q
                                                                : span_of(query->span);
         SABOT_TRY(bind_aggregation(binder, scope.plan, &keys, &grouping, span, &plan, err));
         SABOT_TRY(bind_join_grouped_values(binder, &grouping, &plan, err));
-        keys.n_values = grouping.n_values;
-        SABOT_TRY(regroup_all(binder, scope.plan, plan, &keys, outputs.exprs, outputs.n, err));
+        SABOT_TRY(regroup_all(binder, scope.plan, plan, &keys, &grouping, outputs.exprs, outputs.n, err));
         if (having) {
-            SABOT_TRY(bind_regroup(binder, scope.plan, plan, 0, &keys, having, &having, err));
+            SABOT_TRY(bind_regroup(binder, scope.plan, plan, 0, &keys, &grouping, having, &having, err));
             SABOT_TRY(plan_filter(binder->plans, plan, having, &plan, err));
         }
     }

@@ -165,14 +165,27 @@ static bool is_one_row(const struct sql_query *query) {
 }
 
 /* Bound by itself: one row. */
-static sabot_status join_alone(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
-                               int32_t *column, struct sabot_error *err) {
-    struct plan *value = NULL;
-    SABOT_TRY(bind_query(binder, expr->query, &value, err));
+static sabot_status bind_only_row(struct binder *binder, const struct sql_expr *expr, struct plan **out,
+                             struct sabot_error *err) {
+    if (is_one_row(expr->query)) { return bind_query(binder, expr->query, out, err); }
+    return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
+                    "a subquery as a value is one aggregate without GROUP BY, such as (SELECT MAX(x) FROM t): "
+                    "others may have more rows than one");
+}
+
+static sabot_status join_row(struct binder *binder, const struct sql_expr *expr, struct plan *value,
+                             struct scope *scope, int32_t *column, struct sabot_error *err) {
     /* Bounded, there is one row; else there is none before the first has come: then the value is NULL. */
     const enum plan_join_kind kind = value->bounded ? PLAN_JOIN_CROSS : PLAN_JOIN_LEFT;
     *column = scope->plan->schema->n_fields;
     return plan_join(binder->plans, scope->plan, value, kind, NULL, span_of(expr->span), &scope->plan, err);
+}
+
+static sabot_status join_alone(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
+                               int32_t *column, struct sabot_error *err) {
+    struct plan *value = NULL;
+    SABOT_TRY(bind_only_row(binder, expr, &value, err));
+    return join_row(binder, expr, value, scope, column, err);
 }
 
 static sabot_status join_scalar(struct binder *binder, const struct sql_expr *expr, struct scope *scope,
@@ -180,12 +193,9 @@ static sabot_status join_scalar(struct binder *binder, const struct sql_expr *ex
     const struct source_span span = span_of(expr->span);
     struct apart apart = {0};
     struct plan *groups = NULL, *joined = NULL;
-    if (!is_one_row(expr->query)) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span,
-                        "a subquery as a value is one aggregate without GROUP BY, such as (SELECT MAX(x) FROM t): "
-                        "others may have more rows than one");
+    if (!is_one_row(expr->query) || !expr->query->select.from || expr->query->with.count) {
+        return join_alone(binder, expr, scope, column, err);
     }
-    if (!expr->query->select.from || expr->query->with.count) { return join_alone(binder, expr, scope, column, err); }
     SABOT_TRY(take_apart(binder, scope, expr->query, expr->span, &apart, err));
     if (apart.keys.n == 0) { return join_alone(binder, expr, scope, column, err); }
     struct grouping grouping = {.n_input = apart.inner.plan->schema->n_fields, .may_be_absent = true};
@@ -197,7 +207,7 @@ static sabot_status join_scalar(struct binder *binder, const struct sql_expr *ex
     /* Only its calls: a key would be absent where there is no group. */
     const struct keys none = {.n = 0};
     SABOT_TRY(bind_regroup(binder, apart.inner.plan, joined, scope->plan->schema->n_fields + apart.keys.n, &none,
-                           value, &value, err));
+                           &grouping, value, &value, err));
     return keep_value(binder, joined, value, scope, column, err);
 }
 
@@ -348,6 +358,12 @@ static sabot_status find_in_where(struct binder *binder, const struct sql_expr *
     return SABOT_OK;
 }
 
+static sabot_status check_found(const struct found *found, struct sabot_error *err) {
+    if (!found->too_many_scalars) { return SABOT_OK; }
+    return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found->scalars[0]->span, "more than %d subqueries in a SELECT",
+                    OVERS_MAX);
+}
+
 sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_select *select, bool grouped,
                                     struct scope *scope, struct sabot_error *err) {
     struct found found = {.n = 0};
@@ -355,10 +371,7 @@ sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_sele
     SABOT_TRY(find_in_where(binder, select->where, &found, err));
     bind_find(select->qualify, &found);
     if (found.n_scalars == 0) { return SABOT_OK; }
-    if (found.too_many) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
-                        OVERS_MAX);
-    }
+    SABOT_TRY(check_found(&found, err));
     struct scope_over *scalars = arena_alloc(arena_of(binder), (size_t)found.n_scalars * sizeof *scalars);
     if (!scalars) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < found.n_scalars; i++) {
@@ -376,13 +389,12 @@ sabot_status bind_scalar_subqueries(struct binder *binder, const struct sql_sele
 
 /* ---- beside GROUP BY --------------------------------------------------------------------------------------------- */
 
-static sabot_status type_of_value(struct binder *binder, const struct sql_expr *expr, struct type *out,
-                                  struct sabot_error *err) {
-    struct plan *plan = NULL;
-    *out = type_not_null(type_of(TYPE_BOOL));
+static sabot_status bind_grouped_value(struct binder *binder, const struct sql_expr *expr, struct grouped_value *out,
+                                       struct sabot_error *err) {
+    *out = (struct grouped_value){.expr = expr, .type = type_not_null(type_of(TYPE_BOOL))};
     if (expr->kind == SQL_EXPR_EXISTS) { return SABOT_OK; }
-    SABOT_TRY(bind_query(binder, expr->query, &plan, err));
-    *out = type_nullable(plan->schema->fields[0].type);
+    SABOT_TRY(bind_only_row(binder, expr, &out->plan, err));
+    out->type = type_nullable(out->plan->schema->fields[0].type);
     return SABOT_OK;
 }
 
@@ -393,22 +405,15 @@ sabot_status bind_grouped_values(struct binder *binder, const struct sql_query *
     for (unsigned i = 0; i < select->items.count; i++) { bind_find(select->items.items[i].expr, &found); }
     bind_find(select->having, &found);
     for (unsigned i = 0; i < query->order_by.count; i++) { bind_find(query->order_by.items[i].expr, &found); }
-    const struct sql_expr **values = arena_alloc(arena_of(binder), ((size_t)found.n_scalars + 1) * sizeof *values);
-    struct type *types = arena_alloc(arena_of(binder), ((size_t)found.n_scalars + 1) * sizeof *types);
-    if (!values || !types) { return PLAN_NO_MEMORY(err); }
-    if (found.too_many) {
-        return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, found.scalars[0]->span, "more than %d subqueries in a SELECT",
-                        OVERS_MAX);
-    }
+    SABOT_TRY(check_found(&found, err));
+    struct grouped_value *values = arena_alloc(arena_of(binder), ((size_t)found.n_scalars + 1) * sizeof *values);
+    if (!values) { return PLAN_NO_MEMORY(err); }
     int32_t n = 0;
     for (int32_t i = 0; i < found.n_scalars; i++) {
         if (found.scalars[i]->kind == SQL_EXPR_IN) { continue; } /* refused where it stands */
-        values[n] = found.scalars[i];
-        SABOT_TRY(type_of_value(binder, values[n], &types[n], err));
-        n++;
+        SABOT_TRY(bind_grouped_value(binder, found.scalars[i], &values[n++], err));
     }
     grouping->values = values;
-    grouping->value_types = types;
     grouping->n_values = n;
     return SABOT_OK;
 }
@@ -418,10 +423,10 @@ sabot_status bind_join_grouped_values(struct binder *binder, const struct groupi
     /* No tables: it can't speak of the query around, whose rows are groups by then. */
     struct scope above = {.plan = *plan};
     for (int32_t i = 0; i < grouping->n_values; i++) {
-        const struct sql_expr *expr = grouping->values[i];
+        const struct grouped_value *value = &grouping->values[i];
         int32_t column = 0;
-        SABOT_TRY(expr->kind == SQL_EXPR_EXISTS ? join_exists(binder, expr, &above, &column, err)
-                                                : join_scalar(binder, expr, &above, &column, err));
+        SABOT_TRY(value->plan ? join_row(binder, value->expr, value->plan, &above, &column, err)
+                              : join_exists(binder, value->expr, &above, &column, err));
     }
     *plan = above.plan;
     return SABOT_OK;

@@ -194,12 +194,42 @@ static void what_can_not_run_yet_is_refused_with_a_sentence(void **state) {
     check_file("refused.test");
 }
 
+/* SELECT item, item .. FROM t end: the answer has `said`. */
+static void check_many(const char *item, int n, const char *end, const char *said) {
+    static const char table[] = "CREATE TABLE t (g INT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\n";
+    struct text sql = {0}, answer = {0};
+    text_add(&sql, "SELECT g");
+    for (int i = 0; i < n; i++) { text_format(&sql, ", %s", item); }
+    text_format(&sql, " FROM t%s", end);
+    const struct text_case setup = {.name = "setup", .sql = table, .sql_size = strlen(table)};
+    const struct text_case test = {.sql = text_string(&sql), .sql_size = sql.size};
+    run_case(&setup, &test, &answer);
+    if (!strstr(text_string(&answer), said)) { fail_msg("%s\nsays: %s\nnot: %s", item, text_string(&answer), said); }
+    text_clear(&sql);
+    text_clear(&answer);
+}
+
+/* The binder has room for 64 of each in a SELECT. */
+static void more_overs_and_subqueries_than_fit_are_refused(void **state) {
+    (void)state;
+    static const char over[] = "ROW_NUMBER() OVER (ORDER BY v)", value[] = "(SELECT MAX(v) FROM t)";
+    check_many(over, 65, "", "more than 64 functions with OVER in a SELECT");
+    check_many(over, 65, " GROUP BY g", "ROW_NUMBER(..) OVER (..) can't run here");
+    check_many(value, 64, "", "query");
+    check_many(value, 65, "", "more than 64 subqueries in a SELECT");
+    check_many(value, 64, " GROUP BY g", "query");
+    check_many(value, 65, " GROUP BY g", "more than 64 subqueries in a SELECT");
+    check_many("ROW_NUMBER() OVER (ORDER BY v), (SELECT MAX(v) FROM t)", 65, " GROUP BY g",
+               "more than 64 subqueries in a SELECT");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_as_written),
         cmocka_unit_test(answers_of_show_and_describe_are_as_written),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(what_can_not_run_yet_is_refused_with_a_sentence),
+        cmocka_unit_test(more_overs_and_subqueries_than_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
