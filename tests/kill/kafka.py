@@ -9,7 +9,7 @@ new job.
 
 Kinds of job: KINDS. Several run beside each other, each with an input of its own, on one broker.
 """
-import collections, heapq, json, os, pathlib, re, signal, subprocess, threading, time
+import collections, functools, heapq, json, os, pathlib, re, signal, subprocess, threading, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BASE = 1_700_000_000  # seconds
@@ -19,6 +19,7 @@ STEP_MS = 20          # of event time from row to row
 JOIN_MS = 3000
 ROUND = 50            # cycles of one job
 TOP = 3
+STOPS = 0.08          # of the cycles begin with a run that is stopped with a savepoint
 SLOW = float(os.environ.get("SLOW", "1"))  # the machine is so much slower than a quiet one: all patience grows with it
 PATIENCE = 15 * SLOW  # seconds until a run without a checkpoint is killed
 POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
@@ -28,7 +29,8 @@ POINTS = [point for point in re.findall(r'^X\(\w+, "([^"]+)"\)',
 PASSED = {"state-write": 30, "restore": 20, "sink-prepare": 9, "sink-prepared": 9, "sink-commit": 6, "file-commit": 3,
           "kafka-produce": 5, "kafka-sent": 5, "kafka-committed": 5, "manifest": 3, "manifest-written": 3, "upload": 3,
           "sink-restore": 5, "sink-restored": 5}
-KINDS = ("windows", "rank", "process", "windows on S3", "rank on S3", "process on S3")
+HOP_S = 3             # of hopping and cumulating windows; their step is a second
+GROUPS = 100          # of sessions: a row of each comes every 2 * GROUPS rows, and its sessions are two rows
 
 
 class Tally:
@@ -36,7 +38,7 @@ class Tally:
 
     def __init__(self, path=None):
         self.lock, self.path, self.began = threading.Lock(), path, time.monotonic()
-        self.points, self.kinds, self.restores, self.proven = (collections.Counter() for _ in range(4))
+        self.points, self.kinds, self.restores, self.proven, self.stops = (collections.Counter() for _ in range(5))
         self.problems = []
 
     def next_point(self, rng, points):
@@ -49,6 +51,12 @@ class Tally:
             self.points[point] += 1
             self.kinds[kind + barriers] += 1
             self.restores[kind] += restored
+            self.write()
+
+    def stopped(self, kind):
+        """Not killed: stopped with a savepoint, from which the next run starts."""
+        with self.lock:
+            self.stops[kind] += 1
             self.write()
 
     def compared(self, kind, kills, problem):
@@ -66,6 +74,7 @@ class Tally:
         return (f"{sum(self.points.values())} kills in {time.monotonic() - self.began:.0f} s, output compared behind "
                 f"{sum(self.proven.values())} of them, {len(self.problems)} problems\n" + lines("killed at", self.points) +
                 lines("kinds", self.kinds) + lines("compared", self.proven) + lines("restores", self.restores) +
+                lines("stopped with a savepoint", self.stops) +
                 "".join(f"problem: {problem}\n" for problem in self.problems))
 
     def write(self):
@@ -96,6 +105,39 @@ def windows_expected(n, process=False):
     for i in range(0, n - 1, 2):
         files[f"{i // 2},{row(i)['v']},{row(i + 1)['v']}"] += 1
     return lines, files, {"newest": newest}
+
+
+def hop_expected(n):
+    windows, sums, best = collections.Counter(), collections.Counter(), collections.defaultdict(lambda: (0, 0))
+    for i in range(n):
+        value, second = row(i), i * STEP_MS // 1000
+        for start in range(second - HOP_S + 1, second + 1):
+            windows[value["k"], start] += 1
+            sums[value["k"], start] += value["v"]
+        best[value["id"]] = tuple(map(max, best[value["id"]], (value["k"], value["v"])))
+    lines = collections.Counter(json.dumps({"k": k, "w": stamp(start * 1000)[:19], "n": count, "total": sums[k, start]})
+                                for (k, start), count in windows.items())
+    newest = collections.Counter()
+    for k, v in best.values():
+        newest[k,] += v
+    return lines, windows_expected(n)[1], {"newest": newest}
+
+
+def cumulate_expected(n):
+    windows, sums, joined, files = collections.Counter(), collections.Counter(), {}, collections.Counter()
+    for i in range(n):
+        value, second = row(i), i * STEP_MS // 1000
+        begins = second - (BASE + second) % HOP_S
+        for end in range(second + 1, begins + HOP_S + 1):
+            windows[value["k"], end] += 1
+            sums[value["k"], end] += value["v"]
+        if i % 2 == 0:
+            files[f"{value['id'] % GROUPS},{stamp(i * STEP_MS).rstrip('0').rstrip('.')},2"] += 1
+            if value["k"] == 0:
+                joined[value["id"],] = row(i + 1)["v"]
+    lines = collections.Counter(json.dumps({"k": k, "w": stamp(end * 1000)[:19], "n": count, "total": sums[k, end]})
+                                for (k, end), count in windows.items())
+    return lines, files, {"newest": joined}
 
 
 def rank_expected(n):
@@ -131,6 +173,34 @@ CREATE VIEW priced AS SELECT k, v AS price, ts FROM events;
     FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;""",
     """SELECT k, window_end, n, total
     FROM windows_of(input => TABLE priced PARTITION BY k, on_time => DESCRIPTOR(ts), size_ms => 1000);""")
+HOP = """
+CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
+CREATE TABLE newest (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({newest});
+CREATE TABLE files (id BIGINT, a BIGINT, b BIGINT) WITH ({files});
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO lines SELECT k, window_start, COUNT(*), SUM(v)
+    FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND))
+    GROUP BY k, window_start, window_end;
+INSERT INTO files SELECT a.id, a.v, b.v FROM events a, events b WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id;
+INSERT INTO newest SELECT k, SUM(v) FROM (SELECT id, MAX(k) AS k, MAX(v) AS v FROM events GROUP BY id) GROUP BY k;
+END;
+"""
+CUMULATE = """
+CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
+CREATE TABLE newest (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ({newest});
+CREATE TABLE files (g BIGINT, w TIMESTAMP(3), n BIGINT) WITH ({files});
+CREATE VIEW grouped AS SELECT id % 100 AS g, ts FROM events;
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO lines SELECT k, window_end, COUNT(*), SUM(v)
+    FROM TABLE(CUMULATE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND))
+    GROUP BY k, window_start, window_end;
+INSERT INTO files SELECT g, window_start, COUNT(*)
+    FROM TABLE(SESSION(TABLE grouped PARTITION BY g, DESCRIPTOR(ts), INTERVAL '1' SECOND))
+    GROUP BY g, window_start, window_end;
+INSERT INTO newest SELECT a.id, MAX(b.v) FROM (SELECT id FROM events WHERE side = 'a' AND k = 0) a
+    LEFT JOIN (SELECT id, v FROM events WHERE side = 'b') b ON a.id = b.id GROUP BY a.id;
+END;
+"""
 RANK = """
 CREATE TABLE lines (id BIGINT, v BIGINT) WITH ({lines});
 CREATE TABLE newest (k INT, r BIGINT, v BIGINT, PRIMARY KEY (k, r) NOT ENFORCED) WITH ({newest});
@@ -146,11 +216,40 @@ INSERT INTO newest SELECT k, r, v FROM (SELECT k, v,
 END;
 """
 
+JOBS = {"windows": (WINDOWS, windows_expected), "rank": (RANK, rank_expected), "hop": (HOP, hop_expected),
+        "process": (PROCESS, functools.partial(windows_expected, process=True)),
+        "cumulate": (CUMULATE, cumulate_expected)}
+KINDS = (*JOBS, *(f"{job} on S3" for job in JOBS))
+
+
+def manifests(checkpoints):
+    return set(checkpoints.glob("chk-*/MANIFEST"))
+
+
+def wait_for_manifest(process, checkpoints, before=None):
+    """Until the process has completed a checkpoint, for as long as patience lasts."""
+    before = manifests(checkpoints) if before is None else before
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end and not manifests(checkpoints) - before:
+        time.sleep(0.01)
+
+
+def stop_with_savepoint(sabot, process, checkpoints, path):
+    """The problem."""
+    done = subprocess.run([sabot, "stop", str(checkpoints), "--savepoint", "--path", str(path)], capture_output=True,
+                          text=True, timeout=60 * SLOW)
+    if done.returncode:
+        process.kill()
+        process.wait()
+        return f"stop ended with {done.returncode}: {done.stderr[-500:]}"
+    code = process.wait(timeout=60 * SLOW)
+    return f"a job that was stopped ended with {code}" if code else ""
+
 
 class Job:
     def __init__(self, name, kind, folder, address, sabot, s3):
         self.name, self.folder, self.address, self.sabot = name, folder, address, sabot
-        self.kind, self.rows = kind.split()[0], 0
+        self.kind, self.rows, self.savepoint = kind.split()[0], 0, None
         on_s3 = "S3" in kind
         url, local = (f"s3://test/{name}", s3 / "data" / "test" / name) if on_s3 else (str(folder / name), folder / name)
         self.checkpoints, self.checkpoints_here = url + "/checkpoints", local / "checkpoints"
@@ -182,8 +281,7 @@ class Job:
 CREATE TABLE events (id BIGINT, side STRING, k INT, v BIGINT, ts TIMESTAMP(3), arrived AS PROCTIME(),
     WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
 WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = 'json',
-    'scan.startup.mode' = 'earliest-offset');""" + {"windows": WINDOWS, "rank": RANK, "process": PROCESS}[self.kind].format(
-            library=self.folder / "functions.so", **tables)
+    'scan.startup.mode' = 'earliest-offset');""" + JOBS[self.kind][0].format(library=self.folder / "functions.so", **tables)
 
     def restores(self):
         return self.checkpoints_here.exists() and any(self.checkpoints_here.glob("chk-*/MANIFEST"))
@@ -191,20 +289,20 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
     def command(self, parallelism, *options):
         given = [self.sabot, "run", str(self.script), "--checkpoint-dir", self.checkpoints, "--checkpoint-interval", "40ms",
                  "--parallelism", str(parallelism), *options]
-        return given + (["--from", self.checkpoints] if self.restores() else [])
-
-    def manifests(self):
-        return set(self.checkpoints_here.glob("chk-*/MANIFEST"))
+        if self.savepoint:  # of the stop before; its last checkpoint has the same rows, for those who come later
+            given += ["--from", self.savepoint]
+            self.savepoint = None
+        elif self.restores():
+            given += ["--from", self.checkpoints]
+        return given
 
     def run(self, parallelism, options, environment, rng):
         """One run that is killed after some time at the latest; what it ended with: -9 where it died at a point."""
-        before = self.manifests()
+        before = manifests(self.checkpoints_here)
         process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log,
                                    env={**os.environ, **environment})
         if environment or rng.random() < 0.7:  # counted from its first checkpoint, however slow the machine is
-            end = time.monotonic() + PATIENCE
-            while process.poll() is None and time.monotonic() < end and not self.manifests() - before:
-                time.sleep(0.01)
+            wait_for_manifest(process, self.checkpoints_here, before)
             end = time.monotonic() + (2 * SLOW if environment else rng.uniform(0, 0.3))
         else:
             end = time.monotonic() + rng.uniform(0.05, 0.5)
@@ -213,6 +311,17 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait(), True
+
+    def stop(self, parallelism, options, number):
+        """One run that is stopped with a savepoint; the problem."""
+        process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log)
+        wait_for_manifest(process, self.checkpoints_here)
+        path = self.checkpoints + f"-save{number}"
+        problem = stop_with_savepoint(self.sabot, process, self.checkpoints, path)
+        if problem:
+            return f"{problem}; the job: {self.said()}"
+        self.savepoint = path
+        return ""
 
     def read(self, topic):
         """(key, value) of what is committed, in the order of each partition."""
@@ -237,8 +346,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         for partition in range(4):  # closes all windows
             subprocess.run(["kcat", "-P", "-b", self.address, "-t", self.name + "-in", "-p", str(partition)], input=last + "\n",
                            text=True, check=True, timeout=60, stderr=subprocess.DEVNULL)
-        lines, files, tables = (rank_expected(self.rows) if self.kind == "rank" else
-                                windows_expected(self.rows, self.kind == "process"))
+        lines, files, tables = JOBS[self.kind][1](self.rows)
         process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log)
         end = time.monotonic() + 180 * SLOW
         while process.poll() is None and (read := len(self.read("lines"))) < sum(lines.values()):
@@ -259,7 +367,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
         problems = [difference("lines", got, lines)]
         got = collections.Counter()
         for path in self.files_here.glob("[!.]*"):
-            got.update(path.read_text().split())
+            got.update(path.read_text().splitlines())
         problems.append(difference("files", got, files))
         for topic, want in tables.items():
             table = {}
@@ -305,6 +413,12 @@ def one_round(job, rng, count, kind, tally):
         point = tally.next_point(rng, points) if cycle and rng.random() < 0.85 else None
         environment = {"SABOT_KILL_AT": f"{point}:{rng.randint(1, rng.randint(1, PASSED[point]))}"} if point else {}
         restores = job.restores()
+        if cycle and rng.random() < STOPS:
+            problem = job.stop(*options_of(rng, job, unaligned), cycle)
+            if problem:
+                return f"cycle {cycle}: {problem}"
+            tally.stopped(kind)
+            job.feed()
         parallelism, options = options_of(rng, job, unaligned)
         code, late = job.run(parallelism, options, environment, rng)
         if code != -9:
