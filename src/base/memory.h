@@ -26,7 +26,7 @@ struct memory_pool {
 };
 
 void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_pool *parent, int64_t limit);
-/* Charges without allocating (for memory of libraries); memory_charge(-n) gives back. */
+/* Charges without allocating (for memory of libraries); memory_charge(-n) gives back. NULL: nobody is charged. */
 sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot_error *err);
 
 /* Uninitialised memory of `size` bytes, 64-byte aligned. *out is NULL on failure. size 0 gives a valid pointer. */

@@ -28,6 +28,7 @@ static const char help[] =
     "      --print           show a query's SQL instead of running it\n";
 
 #define ROUNDS_MAX 100
+#define EVENTS_MAX INT64_C(1000000000000000)
 
 struct bench {
     struct env *env;
@@ -257,9 +258,8 @@ enum { OPT_RECORDED = 256, OPT_LINES, OPT_PRINT, OPT_HELP };
 static int number_read(const char *option, const char *text, int64_t most, int64_t *out) {
     char *end;
     const double number = strtod(text, &end);
-    if (end == text || *end || !(number >= 1) || number > (double)most || number > 1e15) {
-        return console_usage("bench", "%s %s: a whole number from 1 to %lld", option, text,
-                             (long long)(most < INT64_C(1000000000000000) ? most : INT64_C(1000000000000000)));
+    if (end == text || *end || !(number >= 1) || number > (double)most) {
+        return console_usage("bench", "%s %s: a whole number from 1 to %lld", option, text, (long long)most);
     }
     *out = (int64_t)number;
     return -1;
@@ -279,7 +279,7 @@ int command_bench(int argc, char **argv) {
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, "n:p:r:", options, NULL)) != -1;) {
         switch (option) {
-        case 'n': code = number_read("--events", optarg, INT64_MAX, &bench.events); break;
+        case 'n': code = number_read("--events", optarg, EVENTS_MAX, &bench.events); break;
         case 'r': code = number_read("--rounds", optarg, ROUNDS_MAX, &bench.rounds); break;
         case OPT_RECORDED: bench.recorded = true; break;
         case OPT_LINES: bench.lines = true; break;

@@ -28,13 +28,15 @@ static int64_t rows_of(const struct manifest *manifest) {
     return rows;
 }
 
-/* Calls visit() for each folder that is, or was to become, a checkpoint or savepoint. */
-static sabot_status folders_visit(const char *dir, void (*visit)(const char *path, void *arg), void *arg,
+/* Calls begin(), where it is not NULL, once the folder is found, and visit() for each folder in it that is, or was to
+ * become, a checkpoint or savepoint. */
+static sabot_status folders_visit(const char *dir, void (*begin)(void), void (*visit)(const char *path, void *arg), void *arg,
                                   struct sabot_error *err) {
     struct store *store = console_store(err);
     if (!store) { return SABOT_ERR_MEMORY; }
     struct env_stat found;
     SABOT_TRY(store_stat(store, dir, &found, err));
+    if (begin) { begin(); }
     int64_t *ids;
     int32_t n;
     SABOT_TRY(storage_list(store, dir, &ids, &n, err));
@@ -57,6 +59,10 @@ static sabot_status folders_visit(const char *dir, void (*visit)(const char *pat
     return SABOT_OK;
 }
 
+static void print_list_head(void) {
+    printf("%-32s %6s  %-20s %12s %14s  %s\n", "NAME", "ID", "TAKEN (UTC)", "ROWS", "BYTES", "JOB");
+}
+
 static void list_one(const char *path, void *arg) {
     (void)arg;
     const char *slash = strrchr(path, '/');
@@ -75,13 +81,7 @@ static void list_one(const char *path, void *arg) {
 
 static int command_list(const char *dir) {
     struct sabot_error err = {0};
-    struct env_stat found;
-    struct store *store = console_store(&err);
-    sabot_status status = store ? store_stat(store, dir, &found, &err) : SABOT_ERR_MEMORY;
-    if (status == SABOT_OK) {
-        printf("%-32s %6s  %-20s %12s %14s  %s\n", "NAME", "ID", "TAKEN (UTC)", "ROWS", "BYTES", "JOB");
-        status = folders_visit(dir, list_one, NULL, &err);
-    }
+    const sabot_status status = folders_visit(dir, print_list_head, list_one, NULL, &err);
     return status == SABOT_OK ? 0 : console_error(&err, NULL, NULL, 0);
 }
 
@@ -222,7 +222,7 @@ static int command_verify(const char *path) {
         store_stat(console_store(&err), manifest, &found, NULL) == SABOT_OK) {
         verify_one(path, &all);
     } else {
-        const sabot_status status = folders_visit(path, verify_one, &all, &err);
+        const sabot_status status = folders_visit(path, NULL, verify_one, &all, &err);
         if (status == SABOT_OK && all.whole + all.damaged == 0) {
             SABOT_FAIL(&err, SABOT_ERR_NOT_FOUND, "there is no complete checkpoint in %s", path);
         }

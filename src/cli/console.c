@@ -126,7 +126,7 @@ int console_option(const char *command, int option, char *value, struct console_
 
 sabot_status console_script_open(const char *path, const char *sql, const struct console_session *given,
                                  struct console_script *out, struct sabot_error *err) {
-    *out = (struct console_script){.name = sql ? "(-e)" : path};
+    *out = (struct console_script){.name = sql ? "(-e)" : strcmp(path, "-") == 0 ? "(stdin)" : path};
     SABOT_TRY(session_new(env_real(), given->memory_limit, &out->session, err));
     out->session->settings = given->settings;
     if (sql) {

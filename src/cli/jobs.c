@@ -37,13 +37,12 @@ static const char cancel_help[] =
     "Ends a job at once. What it has not committed is dropped; its checkpoints stay, unless it was told otherwise\n"
     "(execution.checkpointing.externalized-checkpoint-retention).\n";
 
-#define JOB_HEAD "%-9s %-20s %-9s %8s %9s %9s %8s %6s %6s %8s  %s\n"
-#define JOB_ROW "%-9s %-20s %-9s %8s %9s %9s %8s %6lld %6lld %8s  %s\n"
+#define JOB_LINE "%-9s %-20s %-9s %8s %9s %9s %8s %6s %6s %8s  %s\n"
 
-static int64_t number_of(const char *line, enum job_column column) {
+static void number_text(const char *line, enum job_column column, char *target, size_t size) {
     char text[32];
     job_server_column(line, column, text, sizeof text);
-    return strtoll(text, NULL, 10);
+    console_number(strtod(text, NULL), target, size);
 }
 
 static void since_text(const char *line, enum job_column column, char *target, size_t size) {
@@ -59,17 +58,19 @@ static void since_text(const char *line, enum job_column column, char *target, s
 
 static void print_job(const char *line) {
     char id[32], name[256], state[32], folder[ENV_PATH_MAX], uptime[32], rows[32], rate[32], lag[32], last[32];
+    char completed[32], failed[32];
     job_server_column(line, JOB_COLUMN_ID, id, sizeof id);
     job_server_column(line, JOB_COLUMN_NAME, name, sizeof name);
     job_server_column(line, JOB_COLUMN_STATE, state, sizeof state);
+    job_server_column(line, JOB_COLUMN_CHECKPOINTS, completed, sizeof completed);
+    job_server_column(line, JOB_COLUMN_FAILED, failed, sizeof failed);
     job_server_column(line, JOB_COLUMN_FOLDER, folder, sizeof folder);
     since_text(line, JOB_COLUMN_STARTED, uptime, sizeof uptime);
     since_text(line, JOB_COLUMN_WATERMARK, lag, sizeof lag);
     since_text(line, JOB_COLUMN_CHECKPOINT_MS, last, sizeof last);
-    console_number((double)number_of(line, JOB_COLUMN_ROWS), rows, sizeof rows);
-    console_number((double)number_of(line, JOB_COLUMN_RATE), rate, sizeof rate);
-    printf(JOB_ROW, id, name, state, uptime, rows, rate, lag, (long long)number_of(line, JOB_COLUMN_CHECKPOINTS),
-           (long long)number_of(line, JOB_COLUMN_FAILED), last, folder);
+    number_text(line, JOB_COLUMN_ROWS, rows, sizeof rows);
+    number_text(line, JOB_COLUMN_RATE, rate, sizeof rate);
+    printf(JOB_LINE, id, name, state, uptime, rows, rate, lag, completed, failed, last, folder);
 }
 
 int command_jobs(int argc, char **argv) {
@@ -83,7 +84,7 @@ int command_jobs(int argc, char **argv) {
     struct text list = {0};
     const sabot_status status = job_server_list(env_real(), &list, &err);
     if (status == SABOT_OK && !quiet && list.size > 0) {
-        printf(JOB_HEAD, "ID", "NAME", "STATE", "UPTIME", "ROWS", "ROWS/S", "LAG", "CHKS", "FAILED", "LAST",
+        printf(JOB_LINE, "ID", "NAME", "STATE", "UPTIME", "ROWS", "ROWS/S", "LAG", "CHKS", "FAILED", "LAST",
                "CHECKPOINT FOLDER");
     }
     char *rest = NULL;

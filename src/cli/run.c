@@ -70,12 +70,16 @@ static void progress_show(struct run *run, const struct session_job *job) {
     if (totals.rows_late) { fprintf(stderr, "  %lld late", (long long)totals.rows_late); }
     if (totals.rows_malformed) { fprintf(stderr, "  %lld malformed", (long long)totals.rows_malformed); }
     run->progress_shown = true;
-    job_totals_clear(&totals);
 }
 
-static void latency_text(const struct histogram *latency, char *target, size_t size) {
+/* "" where nothing was recorded. */
+static void latency_text(const struct job *job, char *target, size_t size) {
+    struct histogram *latency = job_latency(job);
+    target[0] = '\0';
+    if (!latency) { return; }
     const double p50 = (double)histogram_quantile(latency, 0.5), p99 = (double)histogram_quantile(latency, 0.99);
     snprintf(target, size, ", latency p50 %.2f ms p99 %.2f ms", p50 / 1e6, p99 / 1e6);
+    histogram_free(latency);
 }
 
 static void summarize(struct run *run, const struct session_job *job) {
@@ -100,16 +104,15 @@ static void summarize(struct run *run, const struct session_job *job) {
     if (run->summary || run->progress) {
         const double seconds = (double)(env_now_ns(run->env) - run->started_ns) / 1e9;
         const double cpu = (double)(env_cpu_ns(run->env) - run->started_cpu_ns) / 1e9;
-        char events[32], rate[32], per_core[32], rows[32], latency[96] = "";
+        char events[32], rate[32], per_core[32], rows[32], latency[96];
         console_number((double)totals.events, events, sizeof events);
         console_number((double)totals.events / (seconds > 0 ? seconds : 1), rate, sizeof rate);
         console_number((double)totals.events / (cpu > 0 ? cpu : 1), per_core, sizeof per_core);
         console_number((double)totals.rows_written, rows, sizeof rows);
-        if (totals.latency) { latency_text(totals.latency, latency, sizeof latency); }
+        latency_text(job->job, latency, sizeof latency);
         fprintf(stderr, "%s events in %.2f s (%s/s, %s/s per core), %s rows out, memory %.0f MB%s\n", events, seconds,
                 rate, per_core, rows, (double)env_rss_bytes(run->env) / 1e6, latency);
     }
-    job_totals_clear(&totals);
 }
 
 /* --- jobs */
@@ -318,10 +321,9 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     }
 }
 
-static sabot_status apply_settings(struct run *run, const struct arguments *arguments, struct sabot_error *err) {
-    struct settings *settings = &run->session->settings;
+/* --checkpoint-dir alone is enough. */
+static sabot_status default_interval(struct settings *settings, struct sabot_error *err) {
     const struct sql_span nowhere = {0};
-    *settings = arguments->session.settings;
     if (!settings->values[SETTING_checkpoint_dir] || settings->values[SETTING_checkpoint_interval]) { return SABOT_OK; }
     return settings_set(settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
 }
@@ -355,23 +357,17 @@ int run_with_prelude(int argc, char **argv, const char *prelude) {
     console_catch_signals();
 
     struct sabot_error err = {0};
-    char *text = NULL;
-    size_t size = 0;
-    struct session_script script = {0};
-    sabot_status status = session_new(run.env, arguments.session.memory_limit, &run.session, &err);
-    if (status == SABOT_OK) { run.session->serves = true; }
-    if (status == SABOT_OK) { status = apply_settings(&run, &arguments, &err); }
-    if (status == SABOT_OK && arguments.path) { status = console_read(run.env, arguments.path, &text, &size, &err); }
-    const char *const sql = arguments.path ? text : arguments.sql;
-    if (status == SABOT_OK && !arguments.path) { size = strlen(sql); }
-    if (status == SABOT_OK) { status = session_parse(sql, size, &script, &err); }
-    if (status == SABOT_OK && prelude) { status = run_prelude(&run, prelude, &err); }
-    if (status == SABOT_OK) { status = run_script(&run, &script, &err); }
+    struct console_script script = {0};
+    sabot_status status = default_interval(&arguments.session.settings, &err);
+    if (status == SABOT_OK) {
+        status = console_script_open(arguments.path, arguments.sql, &arguments.session, &script, &err);
+    }
+    run.session = script.session;
+    if (status == SABOT_OK) {
+        run.session->serves = true;
+        if (prelude) { status = run_prelude(&run, prelude, &err); }
+    }
+    if (status == SABOT_OK) { run_script(&run, &script.script, &err); }
     progress_clear(&run);
-    const char *const name = !arguments.path ? "(-e)" : strcmp(arguments.path, "-") == 0 ? "(stdin)" : arguments.path;
-    const int code = status == SABOT_OK ? 0 : console_error(&err, name, sql, size);
-    session_script_clear(&script);
-    session_free(run.session);
-    free(text);
-    return code;
+    return console_script_close(&script, &err);
 }

@@ -50,6 +50,13 @@ struct connection {
     struct env_socket *socket;
 };
 
+/* A path that means the same to a process with another current folder; `target` has ENV_PATH_MAX bytes. */
+static sabot_status path_for_all(struct env *env, const char *path, char *target, struct sabot_error *err) {
+    if (!store_is_remote(path)) { return env_absolute(env, path, target, err); }
+    if (snprintf(target, ENV_PATH_MAX, "%s", path) < ENV_PATH_MAX) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long", path);
+}
+
 /* --- requests */
 
 struct request {
@@ -112,9 +119,9 @@ static bool is_named(const struct served_job *job, const char *name) {
     if (!description.checkpoint_dir) { return false; }
     char folder[ENV_PATH_MAX], wanted[ENV_PATH_MAX];
     struct env *env = env_real();
-    if (env_absolute(env, name, wanted, NULL) != SABOT_OK) { return false; }
     return strcmp(description.checkpoint_dir, name) == 0 ||
-           (env_absolute(env, description.checkpoint_dir, folder, NULL) == SABOT_OK && strcmp(folder, wanted) == 0);
+           (path_for_all(env, name, wanted, NULL) == SABOT_OK &&
+            path_for_all(env, description.checkpoint_dir, folder, NULL) == SABOT_OK && strcmp(folder, wanted) == 0);
 }
 
 static sabot_status job_take(struct job_server *server, const char *name, struct served_job **out,
@@ -151,7 +158,6 @@ static void job_sample(struct job_server *server, struct served_job *job) {
     job_totals(job->job, &totals);
     job->before = job->last;
     job->last = (struct sample){now_ns, totals.events};
-    job_totals_clear(&totals);
 }
 
 static void jobs_sample(struct job_server *server) {
@@ -168,7 +174,6 @@ static void list_totals(const struct job_server *server, const struct served_job
     const double rate = passed_ns > 0 ? (double)(totals.events - job->before.rows) * 1e9 / (double)passed_ns : 0;
     text_format(answer, "\t%lld\t%.0f\t", (long long)totals.events, rate);
     if (totals.watermark_ms != WATERMARK_NONE) { text_format(answer, "%lld", (long long)totals.watermark_ms); }
-    job_totals_clear(&totals);
 }
 
 static void list_jobs(struct job_server *server, struct text *answer) {
@@ -213,11 +218,7 @@ static sabot_status savepoint_path(struct job_server *server, const struct serve
                           "'execution.checkpointing.savepoint-dir'", description.name);
     }
     char folder[ENV_PATH_MAX];
-    if (store_is_remote(dir)) {
-        snprintf(folder, sizeof folder, "%s", dir);
-    } else {
-        SABOT_TRY(env_absolute(server->env, dir, folder, err));
-    }
+    SABOT_TRY(path_for_all(server->env, dir, folder, err));
     const int size = snprintf(target, ENV_PATH_MAX, "%.4000s/savepoint-%s-%08x", folder, job->id,
                               (unsigned)env_random(server->env));
     return size < ENV_PATH_MAX ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_USAGE, "the path %.100s... is too long", dir);
@@ -261,8 +262,7 @@ static sabot_status request_do(struct job_server *server, const struct request *
 
 static sabot_status checkpoint_path(const char *dir, int64_t id, char path[ENV_PATH_MAX], struct sabot_error *err) {
     char folder[ENV_PATH_MAX];
-    if (store_is_remote(dir)) { return storage_path(dir, id, path, err); }
-    SABOT_TRY(env_absolute(env_real(), dir, folder, err));
+    SABOT_TRY(path_for_all(env_real(), dir, folder, err));
     return storage_path(folder, id, path, err);
 }
 
@@ -460,23 +460,30 @@ static sabot_status answer_check(const char *text, struct sabot_error *err) {
     return SABOT_FAIL(err, (sabot_status)number, "%s", body + 1);
 }
 
+/* Adds what the socket gives: all there is, or, of an answer that is no error, so many lines behind "ok" (lines >= 0).
+ */
+static sabot_status answer_read(struct env_socket *socket, int lines, struct text *answer, struct sabot_error *err) {
+    for (size_t got = 1; got > 0;) {
+        char *target = text_reserve(answer, 4096);
+        if (!target) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer"); }
+        SABOT_TRY(env_socket_read(socket, target, 4096, -1, &got, err));
+        answer->size += got;
+        if (lines < 0 || answer->size < 3 || memcmp(answer->data, "ok\n", 3) != 0) { continue; }
+        int left = lines;
+        for (size_t i = 3; i < answer->size; i++) { left -= answer->data[i] == '\n'; }
+        if (left <= 0) { break; }
+    }
+    return SABOT_OK;
+}
+
 static sabot_status exchange_texts(struct env *env, const char *path, const struct text *request, struct text *answer,
                                    struct sabot_error *err) {
     struct env_socket *socket;
     SABOT_TRY(env_socket_connect(env, path, &socket, err));
     sabot_status status = env_socket_write(socket, text_string(request), request->size, err);
     struct text whole = {0};
-    for (size_t got = 1; status == SABOT_OK && got > 0;) {
-        char *target = text_reserve(&whole, 4096);
-        if (!target) {
-            status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer");
-            break;
-        }
-        status = env_socket_read(socket, target, 4096, -1, &got, err);
-        whole.size += got;
-    }
+    if (status == SABOT_OK) { status = answer_read(socket, -1, &whole, err); }
     env_socket_close(socket);
-    text_append(&whole, "", 1);
     if (status == SABOT_OK) { status = answer_check(text_string(&whole), err); }
     if (status == SABOT_OK) { text_add(answer, strchr(text_string(&whole), '\n') + 1); }
     text_clear(&whole);
@@ -572,7 +579,7 @@ static sabot_status visit_search(struct env *env, const char *path, void *arg, s
 /* The only running job of that name. */
 static sabot_status job_find(struct env *env, const char *job, struct search *out, struct sabot_error *err) {
     char folder[ENV_PATH_MAX];
-    SABOT_TRY(env_absolute(env, job, folder, err));
+    SABOT_TRY(path_for_all(env, job, folder, err));
     *out = (struct search){.job = job, .folder = folder};
     SABOT_TRY(processes_visit(env, visit_search, out, err));
     out->folder = NULL;
@@ -584,22 +591,6 @@ static sabot_status job_find(struct env *env, const char *job, struct search *ou
                           "lists", out->n, job);
     }
     return SABOT_OK;
-}
-
-/* "ok", the path, each with a newline; or an error up to the end. */
-static sabot_status held_read(struct env_socket *socket, struct text *answer, struct sabot_error *err) {
-    for (size_t got = 1, lines = 0; got > 0 && lines < 2;) {
-        char *target = text_reserve(answer, 4096);
-        if (!target) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer"); }
-        SABOT_TRY(env_socket_read(socket, target, 4096, -1, &got, err));
-        answer->size += got;
-        lines = 0;
-        for (size_t i = 0; i < answer->size && strncmp(answer->data, "ok\n", 3) == 0; i++) {
-            lines += answer->data[i] == '\n';
-        }
-    }
-    text_append(answer, "", 1);
-    return answer->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer") : SABOT_OK;
 }
 
 sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PATH_MAX], struct env_socket **held,
@@ -614,7 +605,7 @@ sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PAT
     text_format(&text, "checkpoint\njob=%s\n\n", search.id);
     sabot_status status = env_socket_write(socket, text_string(&text), text.size, err);
     text.size = 0;
-    if (status == SABOT_OK) { status = held_read(socket, &text, err); }
+    if (status == SABOT_OK) { status = answer_read(socket, 1, &text, err); }
     if (status == SABOT_OK) { status = answer_check(text_string(&text), err); }
     if (status == SABOT_OK) { snprintf(path, ENV_PATH_MAX, "%.*s", (int)strcspn(text.data + 3, "\n"), text.data + 3); }
     text_clear(&text);
@@ -631,10 +622,8 @@ sabot_status job_server_ask(struct env *env, const struct job_request *asked, st
     static const char *const verbs[] = {
         [JOB_VERB_SAVEPOINT] = "savepoint", [JOB_VERB_STOP] = "stop", [JOB_VERB_CANCEL] = "cancel"};
     char dir[ENV_PATH_MAX] = "", path[ENV_PATH_MAX] = "";
-    if (asked->dir && !store_is_remote(asked->dir)) { SABOT_TRY(env_absolute(env, asked->dir, dir, err)); }
-    if (asked->dir && store_is_remote(asked->dir)) { snprintf(dir, sizeof dir, "%s", asked->dir); }
-    if (asked->path && !store_is_remote(asked->path)) { SABOT_TRY(env_absolute(env, asked->path, path, err)); }
-    if (asked->path && store_is_remote(asked->path)) { snprintf(path, sizeof path, "%s", asked->path); }
+    if (asked->dir) { SABOT_TRY(path_for_all(env, asked->dir, dir, err)); }
+    if (asked->path) { SABOT_TRY(path_for_all(env, asked->path, path, err)); }
     struct search search;
     SABOT_TRY(job_find(env, asked->job, &search, err));
     struct text request = {0};

@@ -55,7 +55,6 @@ enum job_column {
     JOB_COLUMN_ROWS,          /* that the sources have read */
     JOB_COLUMN_RATE,          /* of them in a second, over the last 5 to 10 s */
     JOB_COLUMN_WATERMARK,     /* ms, the least of its sinks'; "": none */
-    JOB_COLUMNS
 };
 sabot_status job_server_list(struct env *env, struct text *answer, struct sabot_error *err);
 /* The text of a column. "" where the process is of a version that has no such column. */

@@ -17,15 +17,19 @@ void job_totals(const struct job *job, struct job_totals *out) {
         out->rows_written += VALUE(rows_in);
         if (VALUE(watermark_ms) < out->watermark_ms) { out->watermark_ms = VALUE(watermark_ms); }
 #undef VALUE
-        if (metrics->latency && histogram_count(metrics->latency) > 0) {
-            if (!out->latency) { out->latency = histogram_new(); }
-            if (out->latency) { histogram_merge(out->latency, metrics->latency); }
-        }
     }
     if (out->watermark_ms == INT64_MAX) { out->watermark_ms = INT64_MIN; }
 }
 
-void job_totals_clear(struct job_totals *totals) {
-    histogram_free(totals->latency);
-    totals->latency = NULL;
+struct histogram *job_latency(const struct job *job) {
+    struct histogram *latency = NULL;
+    for (int32_t i = 0; i < job_n_metrics(job); i++) {
+        struct job_op_metrics at;
+        job_metrics(job, i, &at);
+        const struct histogram *recorded = at.is_sink ? at.metrics->latency : NULL;
+        if (!recorded || histogram_count(recorded) == 0) { continue; }
+        if (!latency) { latency = histogram_new(); }
+        if (latency) { histogram_merge(latency, recorded); }
+    }
+    return latency;
 }

@@ -9,9 +9,9 @@ struct job_totals {
     int64_t rows_written;  /* rows into the sinks */
     int64_t rows_late, rows_malformed;
     int64_t watermark_ms;  /* least of the sinks', INT64_MIN: none */
-    struct histogram *latency; /* of all sinks; NULL where nothing was recorded */
 };
 void job_totals(const struct job *job, struct job_totals *out);
-void job_totals_clear(struct job_totals *totals);
+/* Of all sinks; the caller frees it. NULL where nothing was recorded. */
+struct histogram *job_latency(const struct job *job);
 
 #endif

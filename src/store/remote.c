@@ -148,10 +148,10 @@ struct room {
 
 /* Charged before it is there. */
 static sabot_status room_make(struct store *store, struct room *room, size_t capacity, struct sabot_error *err) {
-    if (store->pool) { SABOT_TRY(memory_charge(store->pool, (int64_t)(capacity - room->capacity), err)); }
+    SABOT_TRY(memory_charge(store->pool, (int64_t)(capacity - room->capacity), err));
     char *data = realloc(room->data, capacity);
     if (!data) {
-        if (store->pool) { memory_charge(store->pool, -(int64_t)(capacity - room->capacity), NULL); }
+        memory_charge(store->pool, -(int64_t)(capacity - room->capacity), NULL);
         return no_memory(err);
     }
     *room = (struct room){data, capacity};
@@ -172,7 +172,7 @@ static sabot_status room_grow(struct store *store, struct room *room, size_t lea
 }
 
 static void room_free(struct store *store, struct room *room) {
-    if (store->pool) { memory_charge(store->pool, -(int64_t)room->capacity, NULL); }
+    memory_charge(store->pool, -(int64_t)room->capacity, NULL);
     free(room->data);
 }
 

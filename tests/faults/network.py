@@ -4,8 +4,9 @@ the output whole. No row is lost, none comes twice, nothing hangs."""
 import collections, os, pathlib, random, select, socket, struct, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SABOT = os.environ.get("SABOT", str(ROOT / "build" / "sabot"))
+import joined
+from joined import ROOT, SABOT
+
 SERVER = ROOT / "tools" / "components" / "s3" / "s3"
 ROWS, RATE = 30_011, 60_000  # a prime: each number below it is a k
 HANG = 90  # seconds
@@ -78,13 +79,7 @@ class Proxy:
 
 
 def run(name, endpoint, restored, seed):
-    def table(name, column):
-        return (f"CREATE TABLE {name} (id BIGINT, {column}) WITH ('connector' = 'datagen', 'rows-per-second' = '{RATE}', "
-                f"'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '{ROWS}');\n")
-
-    sql = (table("e", "twice AS id * 2") + table("f", f"k AS CAST(id * 7919 % {ROWS} AS BIGINT)") +
-           f"CREATE TABLE o (id BIGINT, twice BIGINT) WITH ('connector' = 'filesystem', 'path' = 's3://test/{name}/out', "
-           "'format' = 'csv');\nINSERT INTO o SELECT e.id, e.twice FROM e JOIN f ON e.id = f.k;")
+    sql = joined.script(f"s3://test/{name}/out", ROWS, RATE, "twice BIGINT", "id * 2")
     settings = ["--set", "store.timeout=1s", "--set", f"store.retries={seed % 3}"] if seed is not None else []
     process = subprocess.Popen([SABOT, "run", "-e", sql, "-p", "2", "--checkpoint-dir", f"s3://test/{name}/checkpoints",
                                 "--checkpoint-interval", "50ms", *settings,
@@ -101,10 +96,7 @@ def run(name, endpoint, restored, seed):
 
 
 def wrong(folder):
-    lines = [line for path in (folder / "out").glob("[!.]*") for line in path.read_text().split("\n") if line]
-    if collections.Counter(lines) == collections.Counter(f"{n},{2 * n}" for n in range(1, ROWS)):
-        return ""
-    return f"{len(lines)} rows, {len(set(lines))} of them different, instead of {ROWS - 1}"
+    return joined.wrong(folder, ROWS, lambda n: 2 * n)
 
 
 def seed_run(seed, url, data):

@@ -1,38 +1,27 @@
 """Faults of the maps that hold state larger than memory: a job of the `sabot` command, as the sweep's own state is small."""
-import os, pathlib, shutil, subprocess
+import os, shutil, subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SABOT = os.environ.get("SABOT", str(ROOT / "build" / "sabot"))
+import joined
+from joined import SABOT
+
 ROWS = 100_003  # a prime: each number below it is a k
 MEMORY = "20mb"
 CRASHED = -9
 
 
-def script(folder):
-    def table(name, column):
-        return (f"CREATE TABLE {name} (id BIGINT, {column}) WITH ('connector' = 'datagen', 'rows-per-second' = '1000000000', "
-                f"'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '{ROWS}');\n")
-    return (table("e", "name AS 'the name of event number ' || CAST(id AS VARCHAR)") +
-            table("f", f"k AS CAST(id * 7919 % {ROWS} AS BIGINT)") +
-            f"CREATE TABLE o (id BIGINT, name STRING) WITH ('connector' = 'filesystem', 'path' = '{folder}/out', 'format' = "
-            "'csv');\nINSERT INTO o SELECT e.id, e.name FROM e JOIN f ON e.id = f.k;")
-
-
 def run(folder, fault=None):
     checkpoints = folder / "checkpoints"
     start = ["--from", checkpoints] if list(checkpoints.glob("chk-*/MANIFEST")) else []
-    done = subprocess.run([SABOT, "run", "-e", script(folder), "--memory", MEMORY, "-p", "2", "--checkpoint-dir", checkpoints,
+    sql = joined.script(folder / "out", ROWS, 1_000_000_000, "name STRING",
+                        "'the name of event number ' || CAST(id AS VARCHAR)")
+    done = subprocess.run([SABOT, "run", "-e", sql, "--memory", MEMORY, "-p", "2", "--checkpoint-dir", checkpoints,
                            "--checkpoint-interval", "30ms", *start], capture_output=True, text=True, timeout=120,
                           env={**os.environ, **({"SABOT_FAULT_AT": fault} if fault else {})})
     return done.returncode, done.stderr
 
 
 def wrong(folder):
-    """Each row once; or what is not so."""
-    lines = [line for path in (folder / "out").glob("[!.]*") for line in path.read_text().split("\n") if line]
-    if sorted(lines) == sorted(f"{n},the name of event number {n}" for n in range(1, ROWS)):
-        return ""
-    return f"{len(lines)} rows, {len(set(lines))} of them different, instead of {ROWS - 1}"
+    return joined.wrong(folder, ROWS, lambda n: f"the name of event number {n}")
 
 
 def point(folder, fault):

@@ -22,6 +22,7 @@ struct marked {
     struct pg_client client;
     struct text table; /* of marks, as SQL */
     int64_t token;
+    char token_text[24];
     int64_t retries;
 };
 
@@ -31,23 +32,16 @@ static bool stopping(const struct marked *self) { return self->target.stop && at
 
 /* ---- the mark ---- */
 
-static sabot_status is_true(struct marked *self, const char *sql, const char *what, bool *yes,
-                            struct sabot_error *err) {
-    const char *name = text_string(&self->table);
-    PGresult *result;
-    SABOT_TRY(pg_query(&self->client, sql, &name, 1, what, &result, err));
-    *yes = self->client.libpq->PQgetvalue(result, 0, 0)[0] == 't';
-    self->client.libpq->PQclear(result);
-    return SABOT_OK;
-}
-
 /* Two that make the table at once would meet in the catalogue: one after the other. */
 static sabot_status table_make(struct marked *self, struct sabot_error *err) {
-    bool there;
-    SABOT_TRY(is_true(self, "SELECT count(*) = 2 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname IN "
-                      "('pid', 'started') AND NOT attisdropped", "look for the table of marks", &there, err));
-    if (there) { return SABOT_OK; }
     const char *name = text_string(&self->table);
+    PGresult *result;
+    SABOT_TRY(pg_query(&self->client, "SELECT count(*) = 2 FROM pg_attribute WHERE attrelid = to_regclass($1) AND "
+                       "attname IN ('pid', 'started') AND NOT attisdropped", &name, 1, "look for the table of marks",
+                       &result, err));
+    const bool there = self->client.libpq->PQgetvalue(result, 0, 0)[0] == 't';
+    self->client.libpq->PQclear(result);
+    if (there) { return SABOT_OK; }
     struct text sql = {0};
     text_format(&sql, "BEGIN; SELECT pg_advisory_xact_lock(7236412001); CREATE TABLE IF NOT EXISTS %s (id text PRIMARY "
                 "KEY, epoch bigint NOT NULL, checkpoint bigint NOT NULL, token bigint NOT NULL, written timestamptz "
@@ -142,9 +136,7 @@ static sabot_status mark_hold(struct marked *self, const char *format, const cha
 #define SESSION_NAME "pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
 
 static sabot_status mark_take(struct marked *self, struct sabot_error *err) {
-    char token[24];
-    snprintf(token, sizeof token, "%" PRId64, self->token);
-    const char *const values[] = {self->target.id, token};
+    const char *const values[] = {self->target.id, self->token_text};
     struct mark mark;
     SABOT_TRY(mark_hold(self, "UPDATE @ SET token = $2::bigint, (pid, started) = (SELECT " SESSION_NAME ") WHERE id = "
                         "$1 RETURNING epoch, token", values, 2, "take over the mark", &mark, err));
@@ -154,9 +146,7 @@ static sabot_status mark_take(struct marked *self, struct sabot_error *err) {
 
 /* Behind a new connection: whose the mark is, and what it says. */
 static sabot_status mark_again(struct marked *self, struct mark *mark, struct sabot_error *err) {
-    char token[24];
-    snprintf(token, sizeof token, "%" PRId64, self->token);
-    const char *const values[] = {self->target.id, token};
+    const char *const values[] = {self->target.id, self->token_text};
     SABOT_TRY(mark_hold(self, "UPDATE @ SET (pid, started) = (SELECT " SESSION_NAME ") WHERE id = $1 AND token = "
                         "$2::bigint RETURNING epoch, token", values, 2, "take up the mark", mark, err));
     if (mark->there) { return SABOT_OK; }
@@ -171,11 +161,10 @@ static sabot_status fenced(const struct marked *self, struct sabot_error *err) {
 }
 
 static sabot_status mark_set(struct marked *self, const struct epoch *epoch, struct sabot_error *err) {
-    char number[24], checkpoint[24], token[24];
+    char number[24], checkpoint[24];
     snprintf(number, sizeof number, "%" PRId64, epoch->number);
     snprintf(checkpoint, sizeof checkpoint, "%" PRId64, epoch->checkpoint_id);
-    snprintf(token, sizeof token, "%" PRId64, self->token);
-    const char *const values[] = {self->target.id, number, checkpoint, token};
+    const char *const values[] = {self->target.id, number, checkpoint, self->token_text};
     struct mark mark;
     SABOT_TRY(mark_query(self, "INSERT INTO @ AS m (id, epoch, checkpoint, token, pid, started) SELECT $1, $2::bigint, "
                          "$3::bigint, $4::bigint, " SESSION_NAME " ON CONFLICT (id) DO UPDATE SET epoch = "
@@ -196,6 +185,7 @@ static sabot_status marked_connect(struct marked *self, struct sabot_error *err)
 static sabot_status marked_open(struct epochs_target *target, struct sabot_error *err) {
     struct marked *self = (struct marked *)target;
     self->token = (int64_t)(env_random(target->context->env) >> 1 | 1);
+    snprintf(self->token_text, sizeof self->token_text, "%" PRId64, self->token);
     const char *name = option_text(target->context->table, postgres_options, "sink.checkpoint-table");
     SABOT_TRY(pg_table_add(&self->table, name, err));
     SABOT_TRY(marked_connect(self, err));

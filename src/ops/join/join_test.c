@@ -374,7 +374,6 @@ static void in_batch_mode_the_smaller_side_goes_first(void **state) {
         fleet_open(fleet, cases[i].members);
         const struct op *op = fleet->members[0]->op;
         const struct row rows[3] = {{.key = 7, .number = 1}, {.key = 7, .number = 2}, {.key = 7, .number = 3}};
-        const bool waits_wanted = cases[i].members == 1;
         bool waits = false;
         for (int32_t side = 0; side < 2; side++) {
             for (int32_t n = 2; n < 4; n++) {
@@ -384,7 +383,7 @@ static void in_batch_mode_the_smaller_side_goes_first(void **state) {
                     assert_int_equal(op->type->next_input(op, &waits), -1);
                 } else if (cases[i].members == 1) { /* a key's rows are all with one member */
                     assert_int_equal(op->type->next_input(op, &waits), of_sides[1] <= of_sides[0]);
-                    assert_int_equal(waits, waits_wanted);
+                    assert_true(waits);
                 } else {
                     assert_in_range(op->type->next_input(op, &waits), 0, 1);
                     assert_false(waits);
