@@ -140,7 +140,6 @@ static void helper_end(struct coordinator *coordinator, struct checkpoint *check
     env_mutex_unlock(coordinator->mutex);
 }
 
-/* Once per checkpoint, before its first file: on a helper, because it may take a while. */
 /* Somebody else has made the folder. Who holds the lease goes on with the next number: the processes that it replaced
  * end, but until then they may be one number ahead again and again. Under `claims`. */
 static void claim_lost(struct checkpoint *checkpoint) {
@@ -157,6 +156,7 @@ static void claim_lost(struct checkpoint *checkpoint) {
     if (fenced) { checkpoint->refused = err; }
 }
 
+/* Once per checkpoint, before its first file: on a helper, because it may take a while. */
 static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     env_mutex_lock(coordinator->claims);

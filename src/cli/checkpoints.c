@@ -30,8 +30,8 @@ static int64_t rows_of(const struct manifest *manifest) {
 
 /* Calls begin(), where it is not NULL, once the folder is found, and visit() for each folder in it that is, or was to
  * become, a checkpoint or savepoint. */
-static sabot_status folders_visit(const char *dir, void (*begin)(void), void (*visit)(const char *path, void *arg), void *arg,
-                                  struct sabot_error *err) {
+static sabot_status folders_visit(const char *dir, void (*begin)(void), void (*visit)(const char *path, void *arg),
+                                  void *arg, struct sabot_error *err) {
     struct store *store = console_store(err);
     if (!store) { return SABOT_ERR_MEMORY; }
     struct env_stat found;

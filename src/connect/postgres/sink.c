@@ -132,7 +132,11 @@ static sabot_status target_check(struct sink *sink, struct sabot_error *err) {
 /* Tells of what failed meanwhile. */
 static sabot_status postgres_write(struct sink *sink, struct batch *batch, bool *full, struct sabot_error *err) {
     bool done;
-    SABOT_TRY(epochs_done(sink->epochs, &done, err));
+    const sabot_status failed = epochs_done(sink->epochs, &done, err);
+    if (failed != SABOT_OK) {
+        batch_unref(batch);
+        return failed;
+    }
     *full = epochs_full(sink->epochs);
     if (*full) { return SABOT_OK; }
     const struct connector_table *table = sink->context.table;
