@@ -60,7 +60,6 @@ int32_t capture_head(enum state_form form) { return form == STATE_FORM_DELTA ? 4
 sabot_status capture_schema(const struct state_table *table, enum state_form form, struct schema **out,
                             struct sabot_error *err) {
     const struct schema *schema = table->schema;
-    const char *slot = table->backend->restore ? CAPTURE_TABLE_SLOT : CAPTURE_SLOT;
     const int32_t head = capture_head(form);
     struct field *fields = malloc((size_t)(schema->n_fields + head) * sizeof *fields);
     if (!fields) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a schema"); }
@@ -68,7 +67,9 @@ sabot_status capture_schema(const struct state_table *table, enum state_form for
     if (form == STATE_FORM_DELTA) { fields[n++] = (struct field){"change", type_not_null(type_of(TYPE_INT8))}; }
     fields[n++] = (struct field){"key_group", type_not_null(type_of(TYPE_INT32))};
     fields[n++] = (struct field){"namespace", type_not_null(type_of(TYPE_INT64))};
-    if (form != STATE_FORM_ROWS) { fields[n++] = (struct field){slot, type_not_null(type_of(TYPE_INT32))}; }
+    if (form != STATE_FORM_ROWS) {
+        fields[n++] = (struct field){table->backend->slot_column, type_not_null(type_of(TYPE_INT32))};
+    }
     assert(n == head);
     for (int32_t i = 0; i < schema->n_fields; i++) { fields[n++] = schema->fields[i]; }
     const sabot_status status = schema_new(fields, n, out, err);

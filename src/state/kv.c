@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/env_local.h"
+#include "state/capture.h"
 #include "state/kv_below.h"
 #include "state/kv_hot.h"
 #include "state/rocks.h"
@@ -411,6 +412,22 @@ static sabot_status state_restore_rows(struct state_table *base, int64_t namespa
     return rows_put((struct kv_state *)base, namespace_, rows, 2, at, n, err);
 }
 
+static sabot_status state_freeze(struct state_table *base, struct sabot_error *err) {
+    struct kv_table *table = ((struct kv_state *)base)->table;
+    return table->backend->freeze(table, base->capture, err);
+}
+static bool state_copy(struct state_table *base, int32_t slots) {
+    struct kv_table *table = ((struct kv_state *)base)->table;
+    return table->backend->copy(table, slots);
+}
+static void state_thaw(struct state_table *base) {
+    struct kv_table *table = ((struct kv_state *)base)->table;
+    table->backend->thaw(table);
+}
+
+static const struct state_backend adopted_slots = {
+    .name = "key-value", .slot_column = CAPTURE_SLOT, .close = state_close, .restore = state_restore_rows,
+    .freeze = state_freeze, .copy = state_copy, .thaw = state_thaw};
 static const struct state_backend adopted_keyed = {
     .name = "key-value", .close = state_close, .snapshot = state_snapshot_rows, .restore = state_restore_rows};
 static const struct state_backend adopted_list = {
@@ -461,7 +478,8 @@ static sabot_status state_open(struct kv_store *store, const struct kv_spec *spe
     self->store = store;
     self->kind = kind;
     self->given = spec->value;
-    self->state.backend = spec->broadcast ? &adopted_list : &adopted_keyed;
+    self->state.backend = spec->broadcast ? &adopted_list
+                          : store->backend->slot_column ? &adopted_slots : &adopted_keyed;
     self->state.context = state_tables_context(store->tables);
     struct schema *schema;
     sabot_status status = kv_schema(spec, NULL, 0, &schema, err);

@@ -44,6 +44,7 @@ struct kv_keys {
     const int64_t *times_ms; /* put only: when the values were written (a restore); NULL = now */
 };
 
+struct capture; /* capture.h */
 struct kv_table {
     const struct kv_backend *backend;
     struct kv_spec spec;
@@ -94,6 +95,12 @@ struct kv_backend {
     sabot_status (*sweep)(struct kv_table *table, int32_t entries, struct sabot_error *err);
     /* Writes what is only in memory to the store below. */
     sabot_status (*flush)(struct kv_table *table, struct sabot_error *err);
+    /* A snapshot of all entries into `capture` while the table goes on changing, in the form that it says: as freeze,
+     * copy and thaw of state_backend.h. Where slot_column is NULL there are none, and a snapshot is a scan. */
+    const char *slot_column;
+    sabot_status (*freeze)(struct kv_table *table, struct capture *capture, struct sabot_error *err);
+    bool (*copy)(struct kv_table *table, int32_t slots);
+    void (*thaw)(struct kv_table *table);
 };
 
 extern const struct kv_backend kv_memory, kv_rocksdb, kv_tonbo;

@@ -1,5 +1,6 @@
 /* Every kind of key-value state on every backend against a plain model: random operations, flushes, snapshots, restores
- * at another parallelism, with and without TTL, and with every n-th call of the backend failing. A seed that fails is
+ * at another parallelism, with and without TTL, and with every n-th call of the backend failing. Between the operations
+ * pieces of incremental snapshots are taken, and what their chains give is compared with the whole. A seed that fails is
  * run again by build/tests/state.kv_conformance_test SEED. With `tonbo` before the seed: the experimental backend,
  * whose library is not built by default (tests/tonbo). */
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 #include "state/kv.h"
 #include "state/rocks.h"
 #include "state/tonbo.h"
+#include "tests/util/chain_check.h"
 #include "tests/util/random.h"
 
 #define KEYS 12
@@ -49,6 +51,8 @@ struct member {
     struct state_tables *tables;
     struct kv_store *store;
     struct kv_state *state;
+    struct chain_check *check;
+    bool is_frozen;
 };
 
 struct fixture {
@@ -65,6 +69,7 @@ struct fixture {
 };
 
 static uint64_t random_state, only_seed;
+static int64_t n_cases, n_failures, n_chains;
 static int64_t started_ns;
 
 static uint64_t next_random(void) { return xorshift64(&random_state); }
@@ -180,12 +185,15 @@ static void members_open(struct fixture *fixture, int32_t parallelism, struct st
         if (kv_store_new(&options, &member->store, &err) != SABOT_OK) { fail_here(fixture, "store", &err); }
         kv_store_set_time(member->store, fixture->now_ms, fixture->now_ms);
         if (state_open(fixture, member, &err) != SABOT_OK) { fail_here(fixture, "open", &err); }
+        member->is_frozen = false;
+        member->check = c->faults_every ? NULL : chain_check_new(&fixture->pool, member->tables);
     }
     fixture->faults.every = c->faults_every;
 }
 
 static void members_close(struct fixture *fixture) {
     for (int32_t m = 0; m < fixture->parallelism; m++) {
+        chain_check_free(fixture->members[m].check);
         state_tables_free(fixture->members[m].tables);
         kv_store_free(fixture->members[m].store);
         char dir[256];
@@ -204,18 +212,36 @@ static void members_close(struct fixture *fixture) {
         EXPECT(strstr(err.message, "it") && strlen(err.message) > 20);                                                 \
     }
 
+/* Goes on with an incremental snapshot, gives it up, or begins one. */
+static void chain_step(struct member *member) {
+    if (!member->check) { return; }
+    if (!member->is_frozen) {
+        if (below(2)) { return; }
+        chain_check_freeze(member->check, below(8) == 0);
+        member->is_frozen = true;
+        n_chains++;
+    } else if (below(16) == 0) {
+        chain_check_thaw(member->check);
+        member->is_frozen = false;
+    } else {
+        member->is_frozen = !chain_check_copy(member->check, below(3) ? 1 + below(8) : INT32_MAX);
+    }
+}
+
+static void chains_end(struct fixture *fixture) {
+    for (int32_t m = 0; m < fixture->parallelism; m++) {
+        struct member *member = &fixture->members[m];
+        while (member->is_frozen) { member->is_frozen = !chain_check_copy(member->check, 3); }
+    }
+}
+
 static void snapshot_and_restore(struct fixture *fixture) {
+    chains_end(fixture);
     struct state_snapshot *snapshots[PARALLELISM_MAX];
     int32_t n[PARALLELISM_MAX];
     const int32_t before = fixture->parallelism;
     for (int32_t m = 0; m < before; m++) {
         RETRY(state_tables_snapshot(fixture->members[m].tables, &snapshots[m], &n[m], &err));
-        for (int32_t s = 0; s < n[m]; s++) { /* sorted by key group */
-            const struct batch *rows = snapshots[m][s].rows;
-            if (!rows || snapshots[m][s].kind != STATE_KEYED) { continue; }
-            const int32_t *groups = rows->columns[0]->values;
-            for (int32_t i = 1; i < rows->rows; i++) { EXPECT(groups[i - 1] <= groups[i]); }
-        }
     }
     members_close(fixture);
     members_open(fixture, 1 + below(PARALLELISM_MAX), snapshots, n, before);
@@ -535,7 +561,6 @@ static void step(struct fixture *fixture) {
     }
 }
 
-static int64_t n_cases, n_failures;
 
 static void run(const struct config *config) {
     if (only_seed && config->seed != only_seed) { return; }
@@ -548,7 +573,11 @@ static void run(const struct config *config) {
     members_open(fixture, 1 + below(3), NULL, NULL, 0);
     const char first = config->backend[0];
     const int32_t steps = first == 'm' ? STEPS : first == 'r' ? STEPS / 2 : STEPS / 3;
-    for (int32_t i = 0; i < steps; i++) { step(fixture); }
+    for (int32_t i = 0; i < steps; i++) {
+        for (int32_t m = 0; m < fixture->parallelism; m++) { chain_step(&fixture->members[m]); }
+        step(fixture);
+    }
+    chains_end(fixture);
     if (config->kind != LIST) { check_scan(fixture); }
     if (config->trace) { EXPECT(fixture->lines > steps / 4 && strstr(fixture->text, " us")); }
     members_close(fixture);
@@ -561,7 +590,7 @@ static void run(const struct config *config) {
 /* Every kind, every type, each TTL: the same cases for each backend. */
 static void run_all(const char *backend, bool trace, int64_t faults_every, uint64_t first_seed) {
     uint64_t seed = first_seed;
-    n_cases = n_failures = 0;
+    n_cases = n_failures = n_chains = 0;
     for (enum kind kind = 0; kind < KINDS; kind++) {
         for (int32_t types = 0; types < 12; types++) {
             struct config config = {.backend = backend, .trace = trace, .faults_every = faults_every, .kind = kind,
@@ -580,9 +609,9 @@ static void run_all(const char *backend, bool trace, int64_t faults_every, uint6
         }
     }
     if (!only_seed) {
-        print_message("%s%s: %lld cases, %lld calls failed\n", trace ? "trace:" : "", backend, (long long)n_cases,
-                      (long long)n_failures);
-        assert_true(n_cases >= 60);
+        print_message("%s%s: %lld cases, %lld calls failed, %lld incremental snapshots\n", trace ? "trace:" : "",
+                      backend, (long long)n_cases, (long long)n_failures, (long long)n_chains);
+        assert_true(n_cases >= 60 && (faults_every || n_chains > 500));
         assert_int_equal(n_failures > 0, faults_every > 0);
     }
 }

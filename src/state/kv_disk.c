@@ -77,7 +77,7 @@ static sabot_status disk_open(const struct kv_open *open, struct kv_table **out,
                                   {"used", type_not_null(type_of(TYPE_INT8))}};
     struct schema *schema;
     sabot_status status = kv_schema(spec, extra, 2, &schema, err);
-    if (status == SABOT_OK) { status = kv_hot_init(&self->hot, context, spec, schema, err); }
+    if (status == SABOT_OK) { status = kv_hot_init(&self->hot, context, spec, schema, false, err); }
     if (status != SABOT_OK) {
         disk_close(&self->table);
         return status;

@@ -95,6 +95,18 @@ static sabot_status faulty_flush(struct kv_table *table, struct sabot_error *err
     CALL("flush", true, flush(inner, err));
 }
 
+static sabot_status faulty_freeze(struct kv_table *table, struct capture *capture, struct sabot_error *err) {
+    CALL("freeze", false, freeze(inner, capture, err));
+}
+static bool faulty_copy(struct kv_table *table, int32_t slots) {
+    struct kv_table *inner = faulty_of(table)->inner;
+    return inner->backend->copy(inner, slots);
+}
+static void faulty_thaw(struct kv_table *table) {
+    struct kv_table *inner = faulty_of(table)->inner;
+    inner->backend->thaw(inner);
+}
+
 static const struct kv_backend kv_faulty = {
     .name = "faulty",
     .open = faulty_open,
@@ -107,4 +119,7 @@ static const struct kv_backend kv_faulty = {
     .clear = faulty_clear,
     .sweep = faulty_sweep,
     .flush = faulty_flush,
+    .freeze = faulty_freeze,
+    .copy = faulty_copy,
+    .thaw = faulty_thaw,
 };

@@ -21,7 +21,7 @@ sabot_status kv_schema(const struct kv_spec *spec, const struct field *extra, in
 }
 
 sabot_status kv_hot_init(struct kv_hot *hot, const struct state_context *context, const struct kv_spec *spec,
-                         struct schema *schema, struct sabot_error *err) {
+                         struct schema *schema, bool snapshots, struct sabot_error *err) {
     hot->schema = schema;
     hot->n_keys = spec->has_sub_key ? 2 : 1;
     hot->key_sizes[0] = kv_size(spec->key);
@@ -29,6 +29,7 @@ sabot_status kv_hot_init(struct kv_hot *hot, const struct state_context *context
     hot->value_is_view = spec->value == KV_BYTES;
     struct state_context own = *context;
     own.backend = "memory";
+    own.snapshots &= snapshots;
     SABOT_TRY(state_tables_new(&own, &hot->tables, err));
     SABOT_TRY(state_table_open(hot->tables,
                                &(struct state_spec){.name = spec->name, .kind = STATE_KEYED, .schema = schema,
@@ -49,6 +50,7 @@ sabot_status kv_hot_init(struct kv_hot *hot, const struct state_context *context
 }
 
 void kv_hot_clear(struct kv_hot *hot) {
+    if (hot->table) { hot->table->capture = NULL; } /* somebody else's */
     if (hot->batch) {
         hot->batch->hashes = NULL;
         batch_unref(hot->batch);
@@ -93,6 +95,20 @@ sabot_status kv_hot_set(struct kv_hot *hot, int64_t namespace_, const int32_t *s
     const uint64_t *words = values;
     for (int32_t i = 0; i < n; i++) { target[slots[i]] = words[i]; }
     return SABOT_OK;
+}
+
+sabot_status kv_hot_freeze(struct kv_hot *hot, struct capture *capture, struct sabot_error *err) {
+    hot->table->capture = capture;
+    const sabot_status status = hot->table->backend->freeze(hot->table, err);
+    if (status != SABOT_OK) { hot->table->capture = NULL; }
+    return status;
+}
+
+bool kv_hot_copy(struct kv_hot *hot, int32_t slots) { return hot->table->backend->copy(hot->table, slots); }
+
+void kv_hot_thaw(struct kv_hot *hot) {
+    hot->table->backend->thaw(hot->table);
+    hot->table->capture = NULL;
 }
 
 uint64_t kv_key_hash(enum kv_type type, const void *key) {

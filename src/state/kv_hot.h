@@ -18,9 +18,9 @@ struct kv_hot {
     uint64_t hashes[KV_ROWS_MAX];
 };
 
-/* schema: key, [second key], value, ...; its reference is taken over on every path. */
+/* schema: key, [second key], value, ...; its reference is taken over on every path. snapshots: freeze will be called. */
 sabot_status kv_hot_init(struct kv_hot *hot, const struct state_context *context, const struct kv_spec *spec,
-                         struct schema *schema, struct sabot_error *err);
+                         struct schema *schema, bool snapshots, struct sabot_error *err);
 void kv_hot_clear(struct kv_hot *hot);
 /* Points the batch at the keys and hashes them; then these may be called. */
 void kv_hot_keys(struct kv_hot *hot, const struct kv_keys *keys);
@@ -33,6 +33,14 @@ static inline void *kv_hot_values(const struct kv_hot *hot, int64_t namespace_, 
 /* Sets the values at slots. */
 sabot_status kv_hot_set(struct kv_hot *hot, int64_t namespace_, const int32_t *slots, int32_t n, const void *values,
                         struct sabot_error *err);
+/* Values at slots that were found, not inserted, are about to be written: a snapshot may want what stands there. */
+static inline void kv_hot_touch(struct kv_hot *hot, int64_t namespace_, const int32_t *slots, int32_t n) {
+    state_touch(hot->table, namespace_, slots, n);
+}
+/* A snapshot (capture.h) of the columns that the capture's table has, which are the first of these. */
+sabot_status kv_hot_freeze(struct kv_hot *hot, struct capture *capture, struct sabot_error *err);
+bool kv_hot_copy(struct kv_hot *hot, int32_t slots);
+void kv_hot_thaw(struct kv_hot *hot);
 /* The hash of a key alone, which decides its key group. */
 uint64_t kv_key_hash(enum kv_type type, const void *key);
 

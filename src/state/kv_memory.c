@@ -2,6 +2,7 @@
  * whose head stands in a second table by the key alone. */
 #include <stdlib.h>
 
+#include "state/capture.h"
 #include "state/kv_hot.h"
 
 #define SWEEP_PER_CALL 2 /* slots that a call looks at for what is expired, beside one per key */
@@ -35,11 +36,11 @@ static sabot_status memory_open(const struct kv_open *open, struct kv_table **ou
                                   {"previous", type_not_null(type_of(TYPE_INT32))}};
     struct schema *schema;
     sabot_status status = kv_schema(spec, extra, spec->has_sub_key ? 2 : 0, &schema, err);
-    if (status == SABOT_OK) { status = kv_hot_init(&self->hot, open->context, spec, schema, err); }
+    if (status == SABOT_OK) { status = kv_hot_init(&self->hot, open->context, spec, schema, true, err); }
     if (status == SABOT_OK && spec->has_sub_key) {
         const struct kv_spec heads = {.name = spec->name, .key = spec->key, .value = KV_INT64};
         status = kv_schema(&heads, NULL, 0, &schema, err);
-        if (status == SABOT_OK) { status = kv_hot_init(&self->heads, open->context, &heads, schema, err); }
+        if (status == SABOT_OK) { status = kv_hot_init(&self->heads, open->context, &heads, schema, false, err); }
     }
     if (status != SABOT_OK) {
         memory_close(&self->table);
@@ -132,6 +133,11 @@ static sabot_status slot_remove(struct kv_memory *self, int64_t namespace_, int3
 }
 
 /* --- TTL */
+static void time_set(struct kv_memory *self, int64_t namespace_, int32_t slot, int64_t time_ms) {
+    kv_hot_touch(&self->hot, namespace_, &slot, 1);
+    ((int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot] = time_ms;
+}
+
 static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct sabot_error *err) {
     struct kv_memory *self = memory_of(table);
     const int64_t now_ms = kv_now_ms(table), ttl_ms = table->spec.ttl.ttl_ms;
@@ -151,10 +157,9 @@ static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct
             continue;
         }
         entries--;
-        int64_t *times = kv_hot_values(&self->hot, self->sweep_namespace, 1);
-        int64_t *time_ms = &times[self->sweep_slot];
-        if (*time_ms == KV_TIME_UNKNOWN) { *time_ms = now_ms; }
-        if (kv_expired(ttl_ms, *time_ms, now_ms)) {
+        const int64_t time_ms = ((const int64_t *)kv_hot_values(&self->hot, self->sweep_namespace, 1))[self->sweep_slot];
+        if (time_ms == KV_TIME_UNKNOWN) { time_set(self, self->sweep_namespace, self->sweep_slot, now_ms); }
+        if (kv_expired(ttl_ms, time_ms, now_ms)) {
             SABOT_TRY(slot_remove(self, self->sweep_namespace, self->sweep_slot, err));
         } else {
             self->sweep_slot++;
@@ -163,19 +168,17 @@ static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct
     return SABOT_OK;
 }
 
-/* Removes those of the keys that are expired; then slots must be looked up again. */
-static sabot_status keys_expire(struct kv_memory *self, const struct kv_keys *keys, int32_t *slots, bool *any,
+/* Removes those of the keys that are expired. */
+static sabot_status keys_expire(struct kv_memory *self, const struct kv_keys *keys, int32_t *slots,
                                 struct sabot_error *err) {
     const struct kv_spec *spec = &self->table.spec;
     const int64_t now_ms = kv_now_ms(&self->table);
-    *any = false;
     for (int32_t i = 0; i < keys->n; i++) {
         if (slots[i] < 0) { continue; }
-        int64_t *times = kv_hot_values(&self->hot, keys->namespace_, 1);
-        if (times[slots[i]] == KV_TIME_UNKNOWN) { times[slots[i]] = now_ms; }
-        if (kv_expired(spec->ttl.ttl_ms, times[slots[i]], now_ms)) {
+        const int64_t time_ms = ((const int64_t *)kv_hot_values(&self->hot, keys->namespace_, 1))[slots[i]];
+        if (time_ms == KV_TIME_UNKNOWN) { time_set(self, keys->namespace_, slots[i], now_ms); }
+        if (kv_expired(spec->ttl.ttl_ms, time_ms, now_ms)) {
             SABOT_TRY(slot_remove(self, keys->namespace_, slots[i], err));
-            *any = true;
             kv_hot_keys(&self->hot, keys);
             kv_hot_find(&self->hot, keys, slots);
         }
@@ -202,12 +205,11 @@ static sabot_status memory_get(struct kv_table *table, const struct kv_keys *key
     kv_hot_keys(&self->hot, keys);
     kv_hot_find(&self->hot, keys, slots);
     if (ages) {
-        bool any;
-        SABOT_TRY(keys_expire(self, keys, slots, &any, err));
-        int64_t *times = kv_hot_values(&self->hot, keys->namespace_, 1);
+        SABOT_TRY(keys_expire(self, keys, slots, err));
+        const int64_t *times = kv_hot_values(&self->hot, keys->namespace_, 1);
         const int64_t now_ms = kv_now_ms(table);
         for (int32_t i = 0; table->spec.ttl.on_read && i < keys->n; i++) {
-            if (slots[i] >= 0) { times[slots[i]] = now_ms; }
+            if (slots[i] >= 0 && times[slots[i]] != now_ms) { time_set(self, keys->namespace_, slots[i], now_ms); }
         }
     }
     if (self->hot.value_is_view) {
@@ -373,6 +375,13 @@ static sabot_status memory_flush(struct kv_table *table, struct sabot_error *err
     return SABOT_OK;
 }
 
+/* --- snapshots: the table's own; chains are made anew at a restore */
+static sabot_status memory_freeze(struct kv_table *table, struct capture *capture, struct sabot_error *err) {
+    return kv_hot_freeze(&memory_of(table)->hot, capture, err);
+}
+static bool memory_copy(struct kv_table *table, int32_t slots) { return kv_hot_copy(&memory_of(table)->hot, slots); }
+static void memory_thaw(struct kv_table *table) { kv_hot_thaw(&memory_of(table)->hot); }
+
 const struct kv_backend kv_memory = {
     .name = "memory",
     .open = memory_open,
@@ -385,4 +394,8 @@ const struct kv_backend kv_memory = {
     .clear = memory_clear,
     .sweep = memory_sweep,
     .flush = memory_flush,
+    .slot_column = CAPTURE_SLOT,
+    .freeze = memory_freeze,
+    .copy = memory_copy,
+    .thaw = memory_thaw,
 };

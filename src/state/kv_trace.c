@@ -119,6 +119,18 @@ static sabot_status trace_flush(struct kv_table *table, struct sabot_error *err)
     CALL("flush", NULL, -1, flush(inner, err));
 }
 
+static sabot_status trace_freeze(struct kv_table *table, struct capture *capture, struct sabot_error *err) {
+    CALL("freeze", NULL, -1, freeze(inner, capture, err));
+}
+static bool trace_copy(struct kv_table *table, int32_t slots) {
+    struct kv_table *inner = trace_of(table)->inner;
+    return inner->backend->copy(inner, slots);
+}
+static void trace_thaw(struct kv_table *table) {
+    struct kv_table *inner = trace_of(table)->inner;
+    inner->backend->thaw(inner);
+}
+
 static const struct kv_backend kv_trace = {
     .name = "trace",
     .open = trace_open,
@@ -131,4 +143,7 @@ static const struct kv_backend kv_trace = {
     .clear = trace_clear,
     .sweep = trace_sweep,
     .flush = trace_flush,
+    .freeze = trace_freeze,
+    .copy = trace_copy,
+    .thaw = trace_thaw,
 };

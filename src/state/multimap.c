@@ -760,6 +760,7 @@ const struct state_backend state_multimap_memory = {
     .name = "memory",
     .close = map_close,
     .touch = map_touch_table,
+    .slot_column = CAPTURE_TABLE_SLOT,
     .freeze = map_freeze,
     .copy = map_copy,
     .thaw = map_thaw,

@@ -270,7 +270,7 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
                                const struct multimap_spec *multimap, struct state_table **out,
                                struct sabot_error *err) {
     if (*out) { /* adopted: made already */
-        assert((*out)->backend->snapshot);
+        assert((*out)->backend->snapshot || (*out)->backend->freeze);
     } else if (multimap) {
         SABOT_TRY(state_multimap_make(&tables->context, multimap, out, err));
     } else if (spec->kind == STATE_KEYED) {

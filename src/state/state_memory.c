@@ -980,6 +980,7 @@ static sabot_status memory_open(const struct state_context *context, const struc
 
 const struct state_backend state_memory = {
     .name = "memory",
+    .slot_column = CAPTURE_SLOT,
     .open = memory_open,
     .close = memory_close,
     .find_or_insert = memory_find_or_insert,
