@@ -1,7 +1,7 @@
 /* Every kind of key-value state on every backend against a plain model: random operations, flushes, snapshots, restores
  * at another parallelism, with and without TTL, and with every n-th call of the backend failing. Between the operations
- * pieces of incremental snapshots are taken, and what their chains give is compared with the whole. A seed that fails is
- * run again by build/tests/state.kv_conformance_test SEED. With `tonbo` before the seed: the experimental backend,
+ * pieces of incremental snapshots are taken, and what their chains give is compared with the whole. A seed that fails
+ * is run again by build/tests/state.kv_conformance_test SEED. With `tonbo` before the seed: the experimental backend,
  * whose library is not built by default (tests/tonbo). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -18,7 +18,8 @@ struct kv_hot {
     uint64_t hashes[KV_ROWS_MAX];
 };
 
-/* schema: key, [second key], value, ...; its reference is taken over on every path. snapshots: freeze will be called. */
+/* schema: key, [second key], value, ...; its reference is taken over on every path. snapshots: freeze will be
+ * called. */
 sabot_status kv_hot_init(struct kv_hot *hot, const struct state_context *context, const struct kv_spec *spec,
                          struct schema *schema, bool snapshots, struct sabot_error *err);
 void kv_hot_clear(struct kv_hot *hot);

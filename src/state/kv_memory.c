@@ -157,7 +157,7 @@ static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct
             continue;
         }
         entries--;
-        const int64_t time_ms = ((const int64_t *)kv_hot_values(&self->hot, self->sweep_namespace, 1))[self->sweep_slot];
+        const int64_t *times = kv_hot_values(&self->hot, self->sweep_namespace, 1), time_ms = times[self->sweep_slot];
         if (time_ms == KV_TIME_UNKNOWN) { time_set(self, self->sweep_namespace, self->sweep_slot, now_ms); }
         if (kv_expired(ttl_ms, time_ms, now_ms)) {
             SABOT_TRY(slot_remove(self, self->sweep_namespace, self->sweep_slot, err));

@@ -55,8 +55,8 @@ struct state_backend {
     sabot_status (*freeze)(struct state_table *table, struct sabot_error *err);
     bool (*copy)(struct state_table *table, int32_t n);
     void (*thaw)(struct state_table *table);
-    /* Adopted tables only, where they have no freeze: *out: all rows in one flat batch of table->snapshot's schema (an adopted
-     * list: of table->schema), copied at the barrier; NULL = no rows. */
+    /* Adopted tables only, where they have no freeze: *out: all rows in one flat batch of table->snapshot's schema (an
+     * adopted list: of table->schema), copied at the barrier; NULL = no rows. */
     sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
     /* While a restore fills a table with keys, instead of find_or_insert: rows at[0..n) of a batch with cached hashes,
      * whose columns from first_column on are the table's. They are found after index() only, which comes once. Where a
@@ -72,8 +72,8 @@ struct state_backend {
 extern const struct state_backend state_memory;
 
 /* Makes a table of another kind (kv.c) part of the operator's state: in its snapshots, restored when this returns, and
- * closed with the tables. Its backend needs close, restore, and snapshot or else freeze, copy and thaw; for a list (which
- * finds what was restored in table->list) close and snapshot. Taken over on every path. */
+ * closed with the tables. Its backend needs close, restore, and snapshot or else freeze, copy and thaw; for a list
+ * (which finds what was restored in table->list) close and snapshot. Taken over on every path. */
 sabot_status state_table_adopt(struct state_tables *tables, const struct state_spec *spec, struct state_table *table,
                                struct sabot_error *err);
 const struct state_context *state_tables_context(const struct state_tables *tables);
