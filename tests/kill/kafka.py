@@ -268,7 +268,8 @@ class Job:
         self.rows += ROWS
 
     def sql(self):
-        servers = f"'properties.bootstrap.servers' = '{self.address}'"
+        servers = (f"'properties.bootstrap.servers' = '{self.address}', "
+                   f"'properties.default.api.timeout.ms' = '{30000 * SLOW:.0f}'")
         once = f"{servers}, 'sink.delivery-guarantee' = 'exactly-once'"
         tables = {
             "lines": f"'connector' = 'kafka', 'topic' = '{self.name}-lines', {once}, 'format' = 'json', "
