@@ -1,4 +1,5 @@
 /* Functions that write bytes and numbers as text and back: base64, hexadecimal, character sets, URLs, digests. */
+#include "base/encode.h"
 #include "expr/signature.h"
 
 #include <openssl/evp.h>
@@ -77,53 +78,16 @@ static sabot_status unhex_kernel(struct kernel_call *call, struct sabot_error *e
 
 /* ---- base64 ------------------------------------------------------------------------------------------------------ */
 
-static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 static sabot_status to_base64_kernel(struct kernel_call *call, struct sabot_error *err) {
     FOR_ROWS(call, row, {
         const struct slice text = arg_string(call, 0, row);
-        const size_t size = (text.size + 2) / 3 * 4;
+        const size_t size = base64_size(text.size);
         char *bytes = NULL;
         SABOT_TRY(reserve_string(call, size, &bytes, err));
-        char *at = bytes;
-        for (size_t i = 0; i < text.size; i += 3, at += 4) {
-            const size_t n = text.size - i < 3 ? text.size - i : 3;
-            uint32_t word = 0;
-            for (size_t k = 0; k < 3; k++) { word = word << 8 | (k < n ? (unsigned char)text.data[i + k] : 0u); }
-            for (size_t k = 0; k < 4; k++) { at[k] = k <= n ? base64_digits[word >> (18 - 6 * k) & 63] : '='; }
-        }
+        base64_encode(text.data, text.size, bytes);
         put_reserved(call, row, bytes, size);
     })
     return SABOT_OK;
-}
-
-static int base64_value(char c) {
-    if (c >= 'A' && c <= 'Z') { return c - 'A'; }
-    if (c >= 'a' && c <= 'z') { return c - 'a' + 26; }
-    if (c >= '0' && c <= '9') { return c - '0' + 52; }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Padding may be missing; anything else that is odd is refused, as java.util.Base64 does. */
-static bool base64_decode(struct slice text, char *bytes, size_t *used) {
-    size_t n = text.size;
-    *used = 0;
-    while (n > 0 && text.size % 4 == 0 && text.size - n < 2 && text.data[n - 1] == '=') { n--; }
-    if (n % 4 == 1) { return false; }
-    uint32_t word = 0;
-    for (size_t i = 0; i < n; i++) {
-        const int value = base64_value(text.data[i]);
-        if (value < 0) { return false; }
-        word = word << 6 | (uint32_t)value;
-        if (i % 4 == 3) {
-            bytes[(*used)++] = (char)(word >> 16);
-            bytes[(*used)++] = (char)(word >> 8);
-            bytes[(*used)++] = (char)word;
-        }
-    }
-    if (n % 4 >= 2) { bytes[(*used)++] = (char)(n % 4 == 2 ? word >> 4 : word >> 10); }
-    if (n % 4 == 3) { bytes[(*used)++] = (char)(word >> 2); }
-    return true;
 }
 
 static sabot_status from_base64_kernel(struct kernel_call *call, struct sabot_error *err) {
@@ -132,7 +96,7 @@ static sabot_status from_base64_kernel(struct kernel_call *call, struct sabot_er
         char *bytes = NULL;
         size_t used = 0;
         SABOT_TRY(reserve_string(call, text.size / 4 * 3 + 3, &bytes, err));
-        if (!base64_decode(text, bytes, &used)) {
+        if (!base64_decode(text.data, text.size, BASE64_STRICT, bytes, &used)) {
             return SABOT_FAIL(err, SABOT_ERR_DATA, "FROM_BASE64: '%.*s' is no base64", shown(text), text.data);
         }
         put_reserved(call, row, bytes, used);

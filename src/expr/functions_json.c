@@ -5,8 +5,7 @@
  *   e, x  ERROR ON EMPTY, ERROR ON ERROR          a, A  EMPTY ARRAY ON EMPTY, ON ERROR
  *   o, O  EMPTY OBJECT ON EMPTY, ON ERROR         w, c  WITH WRAPPER, WITH CONDITIONAL WRAPPER
  *   t, u  TRUE, UNKNOWN ON ERROR (JSON_EXISTS)    NULL, and FALSE of JSON_EXISTS, without a letter */
-#include "expr/json_path.h"
-#include "expr/signature.h"
+#include "expr/functions_json.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -89,8 +88,18 @@ static bool path_parse(struct slice text, struct json_steps *steps) {
 
 static void reader_free(void *scratch) { json_path_reader_free(scratch); }
 
-static sabot_status no_memory(struct sabot_error *err) {
+sabot_status json_no_memory(struct sabot_error *err) {
     return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text");
+}
+
+sabot_status json_find(struct kernel_call *call, struct slice text, const struct json_steps *steps,
+                       enum json_text form, struct json_hit *hit, struct sabot_error *err) {
+    if (!call->scratch) {
+        call->scratch = json_path_reader_new();
+        call->scratch_free = reader_free;
+        if (!call->scratch) { return json_no_memory(err); }
+    }
+    return json_path_find(call->scratch, text.data, text.size, steps, form, hit) ? SABOT_OK : json_no_memory(err);
 }
 
 struct json_bound {
@@ -110,11 +119,6 @@ static sabot_status find(struct kernel_call *call, int32_t row, enum json_text f
     struct json_steps own;
     const struct json_bound *bound = call->expr->bound;
     const struct json_steps *steps = bound && bound->steps ? bound->steps : &root;
-    if (!call->scratch) {
-        call->scratch = json_path_reader_new();
-        call->scratch_free = reader_free;
-        if (!call->scratch) { return no_memory(err); }
-    }
     if (bound && !bound->steps) {
         const struct slice path = arg_string(call, 1, row);
         if (!path_parse(path, &own)) {
@@ -124,8 +128,7 @@ static sabot_status find(struct kernel_call *call, int32_t row, enum json_text f
         steps = &own;
     }
     *lax = steps->lax;
-    const struct slice text = arg_string(call, 0, row);
-    return json_path_find(call->scratch, text.data, text.size, steps, form, hit) ? SABOT_OK : no_memory(err);
+    return json_find(call, arg_string(call, 0, row), steps, form, hit, err);
 }
 
 enum outcome { OUTCOME_ERROR, OUTCOME_EMPTY, OUTCOME_VALUE };

@@ -3,8 +3,7 @@
  * JSON_OBJECT and JSON_ARRAY get a text of letters before their arguments (sql/bind_json.c): n NULL ON NULL or a ABSENT
  * ON NULL, then one letter per value: j it is JSON already (a nested call), v any other. */
 #include "base/encode.h"
-#include "expr/json_path.h"
-#include "expr/signature.h"
+#include "expr/functions_json.h"
 
 #include <stdlib.h>
 
@@ -94,7 +93,7 @@ static sabot_status add_value(const struct column *column, int64_t row, struct t
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 
 static sabot_status put_text(struct kernel_call *call, int32_t row, struct text *text, struct sabot_error *err) {
-    if (text->failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text"); }
+    if (text->failed) { return json_no_memory(err); }
     const sabot_status status = put_string(call, row, text_string(text), text->size, err);
     text->size = 0;
     return status;
@@ -160,23 +159,14 @@ static sabot_status entries_kernel(struct kernel_call *call, struct sabot_error 
     return status;
 }
 
-static void reader_free(void *scratch) { json_path_reader_free(scratch); }
-
 /* What is no JSON string stays as it is. */
 static sabot_status unquote_kernel(struct kernel_call *call, struct sabot_error *err) {
     static const struct json_steps root = {.n = 0};
-    if (!call->scratch) {
-        call->scratch = json_path_reader_new();
-        call->scratch_free = reader_free;
-    }
     FOR_ROWS(call, row, {
         const struct slice text = arg_string(call, 0, row);
         struct json_hit hit = {.kind = JSON_HIT_ERROR};
         const bool quoted = text.size > 1 && text.data[0] == '"' && text.data[text.size - 1] == '"';
-        if (quoted && (!call->scratch ||
-                       !json_path_find(call->scratch, text.data, text.size, &root, JSON_TEXT_PLAIN, &hit))) {
-            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a JSON text");
-        }
+        if (quoted) { SABOT_TRY(json_find(call, text, &root, JSON_TEXT_PLAIN, &hit, err)); }
         const bool found = hit.kind == JSON_HIT_SCALAR;
         SABOT_TRY(put_string(call, row, found ? hit.text : text.data, found ? hit.size : text.size, err));
     })

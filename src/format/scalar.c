@@ -5,6 +5,7 @@
 
 #include "arrow/calendar.h"
 #include "arrow/print.h"
+#include "base/encode.h"
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -203,31 +204,6 @@ bool utf8_is_valid(const char *text, size_t size) {
     return true;
 }
 
-bool base64_decode(const char *text, size_t size, char *target, size_t *target_size) {
-    while (size > 0 && text[size - 1] == '=') { size--; }
-    uint32_t bits = 0;
-    int n_bits = 0;
-    char *at = target;
-    for (size_t i = 0; i < size; i++) {
-        const char c = text[i];
-        const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                          : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                          : c >= '0' && c <= '9' ? c - '0' + 52
-                          : c == '+' || c == '-' ? 62
-                          : c == '/' || c == '_' ? 63
-                                                 : -1;
-        if (value < 0) { return false; }
-        bits = bits << 6 | (uint32_t)value;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            *at++ = (char)(bits >> n_bits);
-        }
-    }
-    *target_size = (size_t)(at - target);
-    return size % 4 != 1;
-}
-
 /* --- storing */
 
 bool scalar_store_int(struct vector *vector, int32_t row, int64_t value) {
@@ -265,7 +241,7 @@ static sabot_status bytes_store(struct vector *vector, int32_t row, const char *
     char *target;
     size_t got;
     SABOT_TRY(vector_reserve(vector, size / 4 * 3 + 3, &target, err));
-    if (!base64_decode(text, size, target, &got) || got > UINT32_MAX) {
+    if (!base64_decode(text, size, BASE64_LENIENT, target, &got) || got > UINT32_MAX) {
         *reason = "not base64";
         return SABOT_OK;
     }

@@ -19,8 +19,6 @@ enum decimal_result { DECIMAL_BAD, DECIMAL_OK, DECIMAL_TOO_LARGE };
 /* Unscaled value, rounded half up to the scale. */
 enum decimal_result decimal_parse(const char *text, size_t size, struct type type, __int128 *out);
 bool utf8_is_valid(const char *text, size_t size);
-/* Decodes base64 (padding optional) into target, which has room for size / 4 * 3 + 3 bytes. */
-bool base64_decode(const char *text, size_t size, char *target, size_t *target_size);
 
 /* Stores `text` (without blanks around it) as row `row` of a vector that is not nested; strings may borrow from
  * `block`. *reason: NULL, or why the text is no such value (static). */

@@ -1,6 +1,8 @@
 /* Rewriting of bound expressions when the columns under them change. */
 #include "plan/plan.h"
 
+#include "expr/function.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -80,6 +82,29 @@ sabot_status expr_remap(struct plan_arena *plans, const struct expr *expr, const
     }
     *out = copy;
     return SABOT_OK;
+}
+
+bool expr_is_call_of(const struct expr *expr, const char *name, int32_t n_args) {
+    return expr->kind == EXPR_CALL && expr->n_args == n_args && expr->function &&
+           strcmp(expr->function->name, name) == 0;
+}
+
+sabot_status expr_sides_of(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
+                           struct expr_sides *out, struct sabot_error *err) {
+    bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
+    if (!used) { return PLAN_NO_MEMORY(err); }
+    expr_columns(expr, used, n);
+    *out = (struct expr_sides){false, false};
+    for (int32_t i = 0; i < n; i++) { *(i < n_left ? &out->left : &out->right) |= used[i]; }
+    return SABOT_OK;
+}
+
+sabot_status expr_for_right(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
+                            struct expr **out, struct sabot_error *err) {
+    int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
+    if (!map) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) { map[i] = i - n_left; }
+    return expr_remap(plans, expr, map, out, err);
 }
 
 static int32_t count_conjuncts(const struct expr *condition) {

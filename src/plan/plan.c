@@ -524,6 +524,36 @@ sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input,
     return expr_column(&plans->arena, i, input->schema->fields[i].type, span, out, err);
 }
 
+sabot_status plan_first_items(struct plan_arena *plans, const struct plan *input, int32_t n, int32_t more,
+                              struct plan_items *out, struct sabot_error *err) {
+    const size_t most = (size_t)n + (size_t)more + 1;
+    out->n = n;
+    out->exprs = arena_alloc(&plans->arena, most * sizeof *out->exprs);
+    out->names = arena_alloc(&plans->arena, most * sizeof *out->names);
+    if (!out->exprs || !out->names) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) {
+        out->names[i] = input->schema->fields[i].name;
+        SABOT_TRY(plan_column_ref(plans, input, i, input->span, &out->exprs[i], err));
+    }
+    return SABOT_OK;
+}
+
+sabot_status plan_first_columns(struct plan_arena *plans, int32_t n, const int32_t **out, struct sabot_error *err) {
+    int32_t *columns = arena_alloc(&plans->arena, ((size_t)n + 1) * sizeof *columns);
+    if (!columns) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) { columns[i] = i; }
+    *out = columns;
+    return SABOT_OK;
+}
+
+sabot_status plan_repeat_rows(struct plan_arena *plans, struct plan *input, struct plan **out,
+                              struct sabot_error *err) {
+    const int32_t n = input->schema->n_fields - 1;
+    struct unnest_options options = {.column = n, .n_passed = n, .repeats = true};
+    SABOT_TRY(plan_first_columns(plans, n, &options.passed, err));
+    return plan_unnest(plans, input, &options, NULL, input->span, out, err);
+}
+
 sabot_status plan_with_inputs(struct plan_arena *plans, const struct plan *node, struct plan *const *inputs,
                               struct plan **out, struct sabot_error *err) {
     struct plan *copy = ARENA_NEW(&plans->arena, struct plan);

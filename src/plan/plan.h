@@ -292,6 +292,19 @@ int32_t plan_unnest_width(const struct plan *input, const struct unnest_options 
 /* A reference to column i of a node. */
 sabot_status plan_column_ref(struct plan_arena *plans, const struct plan *input, int32_t i, struct source_span span,
                              struct expr **out, struct sabot_error *err);
+/* References to the first n columns of a node and their names, with room for `more` behind them. */
+struct plan_items {
+    struct expr **exprs;
+    const char **names;
+    int32_t n;
+};
+sabot_status plan_first_items(struct plan_arena *plans, const struct plan *input, int32_t n, int32_t more,
+                              struct plan_items *out, struct sabot_error *err);
+/* 0, 1, .. n - 1. */
+sabot_status plan_first_columns(struct plan_arena *plans, int32_t n, const int32_t **out, struct sabot_error *err);
+/* The rows without their last column, each as often as it says. */
+sabot_status plan_repeat_rows(struct plan_arena *plans, struct plan *input, struct plan **out,
+                              struct sabot_error *err);
 /* The same node over other inputs of the same columns (a rule has rewritten them). */
 sabot_status plan_with_inputs(struct plan_arena *plans, const struct plan *node, struct plan *const *inputs,
                               struct plan **out, struct sabot_error *err);
@@ -325,6 +338,16 @@ sabot_status expr_remap(struct plan_arena *plans, const struct expr *expr, const
 /* The operands of an AND (flattened), or the expression alone. */
 sabot_status expr_conjuncts(struct plan_arena *plans, struct expr *condition, struct expr ***out, int32_t *n,
                             struct sabot_error *err);
+bool expr_is_call_of(const struct expr *expr, const char *name, int32_t n_args);
+/* Which sides of a join's columns [0, n_left) [n_left, n) an expression reads. */
+struct expr_sides {
+    bool left, right;
+};
+sabot_status expr_sides_of(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
+                           struct expr_sides *out, struct sabot_error *err);
+/* An expression that reads the right side only, over that side's own columns. */
+sabot_status expr_for_right(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
+                            struct expr **out, struct sabot_error *err);
 /* AND of n >= 1 conditions. */
 sabot_status expr_conjunction(struct plan_arena *plans, struct expr *const *conditions, int32_t n, struct expr **out,
                               struct sabot_error *err);

@@ -40,16 +40,6 @@ static sabot_status cannot_take(const struct plan *plan, const struct plan *inpu
                      ") gives such rows", what, name_of(cause), cause->span.line, cause->span.column);
 }
 
-static sabot_status first_columns(struct plan_arena *plans, int32_t n, const int32_t **out, struct sabot_error *err) {
-    int32_t *key = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *key);
-    if (!key) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        key[i] = i;
-    }
-    *out = key;
-    return SABOT_OK;
-}
-
 /* The column that an expression passes on, perhaps in a wider type: different values stay different. -1: none. */
 static int32_t passed_column(const struct expr *expr) {
     while (expr->kind == EXPR_CAST && !expr->try_cast) {
@@ -108,7 +98,7 @@ static sabot_status aggregate_changes(struct plan_arena *plans, const struct pla
     changes->deletes = input->changes.updating;
     changes->cause = plan;
     changes->n_key = plan->aggregate.n_keys;
-    return first_columns(plans, plan->aggregate.n_keys, &changes->key, err);
+    return plan_first_columns(plans, plan->aggregate.n_keys, &changes->key, err);
 }
 
 /* A group of a window is one row, which may come again. Which window it is, its end tells. */
@@ -191,11 +181,10 @@ static sabot_status settled(struct plan_arena *plans, struct plan *input, struct
     if (!count) { return PLAN_NO_MEMORY(err); }
     *count = (struct aggregate_call){.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1,
                                      .type = type_not_null(type_of(TYPE_INT64))};
-    SABOT_TRY(first_columns(plans, n, &columns, err));
+    SABOT_TRY(plan_first_columns(plans, n, &columns, err));
     SABOT_TRY(plan_aggregate(plans, input, columns, n, count, names, 1, false, input->span, out, err));
     (*out)->aggregate.settles = true;
-    const struct unnest_options options = {.column = n, .passed = columns, .n_passed = n, .repeats = true};
-    return plan_unnest(plans, *out, &options, NULL, input->span, out, err);
+    return plan_repeat_rows(plans, *out, out, err);
 }
 
 /* ORDER BY .. LIMIT over unbounded input: the first rows so far, a changelog (Flink's SortLimit). */

@@ -4,55 +4,22 @@
  * the join, in types that both sides share. The rest of the condition is judged by the join on the pairs it finds. */
 #include "plan/rules.h"
 
-#include "expr/function.h"
-
-#include <string.h>
-
 /* An equality of the two sides. */
 struct equality {
     struct expr *left, *right; /* over the columns of their side */
 };
 
-/* Which sides the expression reads. */
-static sabot_status sides_of(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n, bool *left,
-                             bool *right, struct sabot_error *err) {
-    bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
-    if (!used) { return PLAN_NO_MEMORY(err); }
-    expr_columns(expr, used, n);
-    *left = *right = false;
-    for (int32_t i = 0; i < n; i++) {
-        *(i < n_left ? left : right) |= used[i];
-    }
-    return SABOT_OK;
-}
-
-static bool is_call_of(const struct expr *expr, const char *name) {
-    return expr->kind == EXPR_CALL && expr->n_args == 2 && expr->function && strcmp(expr->function->name, name) == 0;
-}
-
-/* The expression over the right side's own columns. */
-static sabot_status for_right(struct plan_arena *plans, const struct expr *expr, int32_t n_left, int32_t n,
-                              struct expr **out, struct sabot_error *err) {
-    int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
-    if (!map) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        map[i] = i - n_left;
-    }
-    return expr_remap(plans, expr, map, out, err);
-}
-
 static sabot_status equality_of(struct plan_arena *plans, struct expr *condition, int32_t n_left, int32_t n,
                                 struct equality *out, bool *is_one, struct sabot_error *err) {
     *is_one = false;
-    if (!is_call_of(condition, "=") || !expr_is_deterministic(condition)) { return SABOT_OK; }
-    bool left[2] = {false}, right[2] = {false};
-    for (int i = 0; i < 2; i++) {
-        SABOT_TRY(sides_of(plans, condition->args[i], n_left, n, &left[i], &right[i], err));
-    }
-    const int of_left = left[0] ? 0 : 1;
-    if (!left[of_left] || right[of_left] || left[1 - of_left] || !right[1 - of_left]) { return SABOT_OK; }
+    if (!expr_is_call_of(condition, "=", 2) || !expr_is_deterministic(condition)) { return SABOT_OK; }
+    struct expr_sides reads[2];
+    for (int i = 0; i < 2; i++) { SABOT_TRY(expr_sides_of(plans, condition->args[i], n_left, n, &reads[i], err)); }
+    const int of_left = reads[0].left ? 0 : 1;
+    const struct expr_sides one = reads[of_left], other = reads[1 - of_left];
+    if (!one.left || one.right || other.left || !other.right) { return SABOT_OK; }
     out->left = condition->args[of_left];
-    SABOT_TRY(for_right(plans, condition->args[1 - of_left], n_left, n, &out->right, err));
+    SABOT_TRY(expr_for_right(plans, condition->args[1 - of_left], n_left, n, &out->right, err));
     if (out->left->type.kind >= TYPE_ARRAY || out->right->type.kind >= TYPE_ARRAY) { return SABOT_OK; }
     if (!type_same(out->left->type, out->right->type)) {
         const struct type types[] = {out->left->type, out->right->type};
@@ -74,46 +41,38 @@ static sabot_status equality_of(struct plan_arena *plans, struct expr *condition
 /* One side: its columns, then the keys that must be computed. */
 struct side {
     struct plan *plan;
-    struct expr **exprs;
-    const char **names;
-    int32_t n;
+    struct plan_items items;
     int32_t *keys;
 };
 
 static sabot_status side_new(struct plan_arena *plans, struct plan *plan, int32_t n_keys, struct side *out,
                              struct sabot_error *err) {
-    const size_t most = (size_t)plan->schema->n_fields + (size_t)n_keys + 1;
     out->plan = plan;
-    out->n = plan->schema->n_fields;
-    out->exprs = arena_alloc(&plans->arena, most * sizeof *out->exprs);
-    out->names = arena_alloc(&plans->arena, most * sizeof *out->names);
-    out->keys = arena_alloc(&plans->arena, most * sizeof *out->keys);
-    if (!out->exprs || !out->names || !out->keys) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < out->n; i++) {
-        out->names[i] = plan->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(plans, plan, i, plan->span, &out->exprs[i], err));
-    }
-    return SABOT_OK;
+    out->keys = arena_alloc(&plans->arena, (size_t)(n_keys + 1) * sizeof *out->keys);
+    if (!out->keys) { return PLAN_NO_MEMORY(err); }
+    return plan_first_items(plans, plan, plan->schema->n_fields, n_keys, &out->items, err);
 }
 
 static sabot_status side_key(struct plan_arena *plans, struct side *side, int32_t key, struct expr *expr,
                              struct sabot_error *err) {
+    struct plan_items *items = &side->items;
     int32_t at = 0;
-    while (at < side->n && !expr_equal(side->exprs[at], expr)) {
+    while (at < items->n && !expr_equal(items->exprs[at], expr)) {
         at++;
     }
-    if (at == side->n) {
-        side->exprs[side->n] = expr;
-        side->names[side->n] = arena_format(&plans->arena, "$key%d", key);
-        if (!side->names[side->n++]) { return PLAN_NO_MEMORY(err); }
+    if (at == items->n) {
+        items->exprs[items->n] = expr;
+        items->names[items->n] = arena_format(&plans->arena, "$key%d", key);
+        if (!items->names[items->n++]) { return PLAN_NO_MEMORY(err); }
     }
     side->keys[key] = at;
     return SABOT_OK;
 }
 
 static sabot_status side_build(struct plan_arena *plans, struct side *side, struct sabot_error *err) {
-    if (side->n == side->plan->schema->n_fields) { return SABOT_OK; }
-    return plan_project(plans, side->plan, side->exprs, side->names, side->n, &side->plan, err);
+    const struct plan_items *items = &side->items;
+    if (items->n == side->plan->schema->n_fields) { return SABOT_OK; }
+    return plan_project(plans, side->plan, items->exprs, items->names, items->n, &side->plan, err);
 }
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
@@ -171,7 +130,7 @@ static bool is_moved_rowtime(const struct expr *expr, const struct side *left, c
         *column = expr->index;
         return plan->columns[of_left ? expr->index : expr->index - n_left].time == TIME_ROWTIME;
     }
-    const bool plus = is_call_of(expr, "+"), minus = is_call_of(expr, "-");
+    const bool plus = expr_is_call_of(expr, "+", 2), minus = expr_is_call_of(expr, "-", 2);
     const struct expr *by = plus || minus ? expr->args[1] : NULL;
     if (!by || by->kind != EXPR_LITERAL || by->type.kind != TYPE_INTERVAL_DAY || !by->value) { return false; }
     const int64_t ms = *(const int64_t *)by->value;
@@ -189,9 +148,9 @@ static void find_interval_join(struct expr *const *conditions, int32_t n, const 
     bool found[2] = {false, false};
     for (int32_t i = 0; i < n; i++) {
         const struct expr *condition = conditions[i];
-        const bool less = is_call_of(condition, "<") || is_call_of(condition, "<=");
-        const bool more = is_call_of(condition, ">") || is_call_of(condition, ">=");
-        const bool equal = is_call_of(condition, "=");
+        const bool less = expr_is_call_of(condition, "<", 2) || expr_is_call_of(condition, "<=", 2);
+        const bool more = expr_is_call_of(condition, ">", 2) || expr_is_call_of(condition, ">=", 2);
+        const bool equal = expr_is_call_of(condition, "=", 2);
         if (!less && !more && !equal) { continue; }
         int32_t column[2] = {-1, -1};
         int64_t offset[2] = {0, 0};
@@ -277,7 +236,7 @@ sabot_status rule_joins(struct plan_arena *plans, struct plan *plan, struct plan
     }
     SABOT_TRY(side_build(plans, &left, err));
     SABOT_TRY(side_build(plans, &right, err));
-    const int32_t more_left = left.n - n_left;
+    const int32_t more_left = left.items.n - n_left;
     if (n_rest > 0) {
         int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
         if (!map) { return PLAN_NO_MEMORY(err); }

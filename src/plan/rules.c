@@ -196,25 +196,18 @@ static sabot_status place(struct plan_arena *plans, const struct plan *join, str
     const enum plan_join_kind kind = join->join.kind;
     const bool inner = kind == PLAN_JOIN_INNER || kind == PLAN_JOIN_CROSS || kind == PLAN_JOIN_SEMI;
     const bool anti = kind == PLAN_JOIN_ANTI;
-    bool *used = arena_alloc(&plans->arena, (size_t)n + 1);
-    int32_t *map = arena_alloc(&plans->arena, (size_t)(n + 1) * sizeof *map);
-    if (!used || !map) { return PLAN_NO_MEMORY(err); }
-    bool of_left = true, of_right = true;
-    expr_columns(condition, used, n);
-    for (int32_t i = 0; i < n; i++) {
-        map[i] = i - n_left;
-        if (used[i]) { *(i < n_left ? &of_right : &of_left) = false; }
-    }
+    struct expr_sides reads;
+    SABOT_TRY(expr_sides_of(plans, condition, n_left, n, &reads, err));
     /* A condition above drops rows of the side that is kept; one in ON only keeps them from matching. */
     const bool left_may = inner || (anti && of_above) || kind == (of_above ? PLAN_JOIN_LEFT : PLAN_JOIN_RIGHT);
     const bool right_may = inner || anti || kind == (of_above ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
     if (!expr_is_deterministic(condition)) {
         struct conditions *stays = of_above ? above : on;
         stays->items[stays->n++] = condition;
-    } else if (of_left && left_may) {
+    } else if (!reads.right && left_may) {
         left->items[left->n++] = condition;
-    } else if (of_right && right_may) {
-        return expr_remap(plans, condition, map, &right->items[right->n++], err);
+    } else if (!reads.left && right_may) {
+        return expr_for_right(plans, condition, n_left, n, &right->items[right->n++], err);
     } else {
         struct conditions *stays = of_above && !inner ? above : on;
         stays->items[stays->n++] = condition;

@@ -630,7 +630,7 @@ static sabot_status bind_cast(const struct expr_scope *in, const struct sql_expr
 
 /* ---- calls ------------------------------------------------------------------------------------------------------- */
 
-static bool is_any_of(const char *name, const char *const *names) {
+bool is_any_of(const char *name, const char *const *names) {
     for (size_t i = 0; names[i]; i++) {
         if (strcasecmp(name, names[i]) == 0) { return true; }
     }
@@ -668,6 +668,7 @@ static const char *const json_aggregates[] = {"JSON_OBJECTAGG", "JSON_ARRAYAGG",
 /* Made of sums. */
 static const char *const deviations[] = {"VAR_POP",  "VAR_SAMP", "STDDEV_POP", "STDDEV_SAMP",
                                          "VARIANCE", "STDDEV",   NULL};
+static const char *const grouping_functions[] = {"GROUPING", "GROUPING_ID", "GROUP_ID", NULL};
 static const char *const over_only[] = {"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "CUME_DIST",
                                         "PERCENT_RANK", NULL};
 
@@ -818,16 +819,20 @@ static sabot_status bind_list_aggregate(const struct expr_scope *in, const struc
     return SABOT_OK;
 }
 
+static sabot_status check_place(const struct expr_scope *in, const struct sql_expr *aggregate,
+                                struct sabot_error *err) {
+    if (in->grouping && !in->in_aggregate) { return SABOT_OK; }
+    return SQL_FAIL(err, SABOT_ERR_PLAN, aggregate->span, "%s is an aggregate, which can't stand in %s",
+                    name_of(&aggregate->call), in->clause);
+}
+
 static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql_expr *expr, enum aggregate_kind kind,
                                    struct expr **out, struct sabot_error *err) {
     const struct sql_call *of = &expr->call;
     if (in->in_aggregate) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "an aggregate can't stand inside of another aggregate");
     }
-    if (!in->grouping) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s", name_of(of),
-                        in->clause);
-    }
+    SABOT_TRY(check_place(in, expr, err));
     if (of->args.count != 1 && !(kind == AGGREGATE_LISTAGG && of->args.count == 2)) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s takes one argument, not %u%s", name_of(of), of->args.count,
                         of->args.count == 0 && kind == AGGREGATE_COUNT ? "; write COUNT(*)" : "");
@@ -835,9 +840,7 @@ static sabot_status bind_aggregate(const struct expr_scope *in, const struct sql
     if (of->order_by.count) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "ORDER BY in an aggregate can't run yet");
     }
-    struct expr_scope inner = *in;
-    inner.in_aggregate = true;
-    inner.clause = "an aggregate";
+    const struct expr_scope inner = argument_scope(in);
     /* exact: within what an approximation may answer */
     const bool approximate = strcasecmp(name_of(of), "APPROX_COUNT_DISTINCT") == 0;
     struct pending_call pending = {.kind = kind, .distinct = of->distinct || approximate};
@@ -878,17 +881,12 @@ static sabot_status bind_deviation(const struct expr_scope *in, const struct sql
     const bool is_root = strncasecmp(name, "STDDEV", 6) == 0;
     const bool is_sample = !(strlen(name) > 4 && strcasecmp(name + strlen(name) - 4, "_POP") == 0);
     const struct type real = type_not_null(type_of(TYPE_FLOAT64));
-    if (in->in_aggregate || !in->grouping) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s", name,
-                        in->clause);
-    }
+    SABOT_TRY(check_place(in, expr, err));
     if (of->args.count != 1 || of->distinct || of->order_by.count) {
         return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, expr->span, "%s takes one argument, without DISTINCT and ORDER BY",
                         name);
     }
-    struct expr_scope inner = *in;
-    inner.in_aggregate = true;
-    inner.clause = "an aggregate";
+    const struct expr_scope inner = argument_scope(in);
     struct pending_call sum = {.kind = AGGREGATE_SUM};
     if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &sum.filter, err)); }
     struct expr *value = NULL, *total = NULL, *squares = NULL, *count = NULL, *spread = NULL, *one = NULL, *zero = NULL;
@@ -1007,21 +1005,6 @@ static sabot_status bind_scalar_call(const struct expr_scope *in, const struct s
     return call(in, name, args, (int32_t)of->args.count, expr->span, out, err);
 }
 
-/* JSON_OBJECTAGG and JSON_ARRAYAGG. */
-static sabot_status bind_json_aggregate_call(const struct expr_scope *in, const struct sql_expr *expr,
-                                             struct expr **out, struct sabot_error *err) {
-    struct pending_call pending = {.kind = AGGREGATE_LISTAGG};
-    if (in->in_aggregate || !in->grouping) {
-        return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "%s is an aggregate, which can't stand in %s",
-                        name_of(&expr->call), in->clause);
-    }
-    struct expr_scope inner = *in;
-    inner.in_aggregate = true;
-    inner.clause = "an aggregate";
-    if (expr->call.filter) { SABOT_TRY(bind_condition(&inner, expr->call.filter, &pending.filter, err)); }
-    return bind_json_aggregate(in, expr, &pending, out, err);
-}
-
 static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                               struct sabot_error *err) {
     const struct sql_call *of = &expr->call;
@@ -1041,9 +1024,10 @@ static sabot_status bind_call(const struct expr_scope *in, const struct sql_expr
         return bind_deviation(in, expr, out, err);
     }
     if (!is_user && of->name.count == 1 && is_any_of(name_of(of), json_aggregates)) {
-        return bind_json_aggregate_call(in, expr, out, err);
+        SABOT_TRY(check_place(in, expr, err));
+        return bind_json_aggregate(in, expr, out, err);
     }
-    if (!is_user && of->name.count == 1 && is_grouping_function(name_of(of))) {
+    if (!is_user && of->name.count == 1 && is_any_of(name_of(of), grouping_functions)) {
         return bind_grouping_function(in, expr, out, err);
     }
     SABOT_TRY(bind_window_property(in, expr, &is_property, out, err));

@@ -235,22 +235,17 @@ static sabot_status project_keys(struct binder *binder, const struct keys *keys,
                                  struct sabot_error *err) {
     struct plan *input = scope->plan;
     const int32_t n = input->schema->n_fields;
-    struct expr **exprs = arena_alloc(arena_of(binder), (size_t)(n + keys->n + 1) * sizeof *exprs);
-    const char **names = arena_alloc(arena_of(binder), (size_t)(n + keys->n + 1) * sizeof *names);
-    int32_t width = n;
-    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        names[i] = input->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(binder->plans, input, i, input->span, &exprs[i], err));
-    }
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, input, n, keys->n, &items, err));
     for (int32_t i = 0; i < keys->n; i++) {
         columns[i] = keys->exprs[i]->index;
         if (expr_is_column(keys->exprs[i])) { continue; }
-        names[width] = bind_column_name(binder, input, keys->exprs[i], "$key", i);
-        exprs[width] = keys->exprs[i];
-        columns[i] = width++;
+        items.names[items.n] = bind_column_name(binder, input, keys->exprs[i], "$key", i);
+        items.exprs[items.n] = keys->exprs[i];
+        columns[i] = items.n++;
     }
-    return width == n ? SABOT_OK : plan_project(binder->plans, input, exprs, names, width, &scope->plan, err);
+    if (items.n == n) { return SABOT_OK; }
+    return plan_project(binder->plans, input, items.exprs, items.names, items.n, &scope->plan, err);
 }
 
 /* Puts an EXPAND over the scope's plan, whose columns keep their places: behind them stand the keys that some set
@@ -337,8 +332,7 @@ sabot_status bind_group_keys(struct binder *binder, const struct sql_select *sel
             for (int32_t s = 0; s < sets.n && at < 64; s++) { sets.items[s] |= UINT64_C(1) << at; }
         }
     }
-    grouping->sets = (struct grouping_sets){.written = *keys, .keys = keys->exprs, .sets = sets.items,
-                                            .n_sets = sets.n};
+    grouping->sets = (struct grouping_sets){.written = *keys, .sets = sets.items, .n_sets = sets.n};
     if (sets.n == 1) { return SABOT_OK; }
     const struct sql_span span = groups->items[0].span;
     if (sets.n == 0) { return SQL_FAIL(err, SABOT_ERR_PLAN, span, "GROUPING SETS needs a set"); }
@@ -350,11 +344,6 @@ sabot_status bind_group_keys(struct binder *binder, const struct sql_select *sel
 }
 
 /* ---- GROUPING ---------------------------------------------------------------------------------------------------- */
-
-bool is_grouping_function(const char *name) {
-    return strcasecmp(name, "GROUPING") == 0 || strcasecmp(name, "GROUPING_ID") == 0 ||
-           strcasecmp(name, "GROUP_ID") == 0;
-}
 
 /* The keys that the arguments name. */
 static sabot_status grouping_arguments(const struct expr_scope *in, const struct sql_call *of, int32_t *keys,

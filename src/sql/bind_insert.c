@@ -125,14 +125,8 @@ static sabot_status add_partition(struct binder *binder, const struct sql_insert
                                   struct sql_path *columns, struct plan **out, struct sabot_error *err) {
     const int32_t n = input->schema->n_fields, more = (int32_t)insert->partition_values.count;
     struct arena *arena = &binder->plans->arena;
-    struct expr **exprs = arena_alloc(arena, ((size_t)n + (size_t)more) * sizeof *exprs);
-    const char **names = arena_alloc(arena, ((size_t)n + (size_t)more) * sizeof *names);
-    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        SABOT_TRY(plan_column_ref(binder->plans, input, i, input->span, &exprs[i], err));
-        names[i] = input->schema->fields[i].name;
-    }
-    int32_t at = n;
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, input, n, more, &items, err));
     const struct expr_scope in = {.binder = binder, .clause = "PARTITION"};
     for (int32_t i = 0; i < more; i++) {
         if (!insert->partition_values.items[i]) { continue; } /* dynamic: the query gives it */
@@ -142,10 +136,10 @@ static sabot_status add_partition(struct binder *binder, const struct sql_insert
         if (!columns->items) { return PLAN_NO_MEMORY(err); }
         name = &columns->items[columns->count++];
         *name = (struct sql_name){.text = key, .span = insert->partition.items[i].key_span};
-        SABOT_TRY(bind_expr(&in, insert->partition_values.items[i], &exprs[at], err));
-        names[at++] = key;
+        SABOT_TRY(bind_expr(&in, insert->partition_values.items[i], &items.exprs[items.n], err));
+        items.names[items.n++] = key;
     }
-    return plan_project(binder->plans, input, exprs, names, at, out, err);
+    return plan_project(binder->plans, input, items.exprs, items.names, items.n, out, err);
 }
 
 /* Without a column list the query's columns are the written ones that PARTITION does not give. */

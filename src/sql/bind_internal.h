@@ -103,6 +103,14 @@ struct expr_scope {
     const char *clause;         /* "WHERE", for messages */
 };
 
+/* The scope of an aggregate's argument and filter. */
+static inline struct expr_scope argument_scope(const struct expr_scope *in) {
+    struct expr_scope inner = *in;
+    inner.in_aggregate = true;
+    inner.clause = "an aggregate";
+    return inner;
+}
+
 static inline struct source_span span_of(struct sql_span span) {
     return (struct source_span){.line = span.line, .column = span.column, .length = span.length};
 }
@@ -112,6 +120,8 @@ sabot_status bind_expr(const struct expr_scope *in, const struct sql_expr *expr,
 /* As above; the value must be BOOLEAN. */
 sabot_status bind_condition(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                             struct sabot_error *err);
+/* Whether the name is in a list that ends in NULL; case does not matter. */
+bool is_any_of(const char *name, const char *const *names);
 /* Whether an aggregate call (not OVER) stands in the expression, outside of subqueries. */
 bool has_aggregate(const struct sql_expr *expr);
 /* A constant of type INTERVAL DAY..SECOND, in milliseconds. */
@@ -185,7 +195,6 @@ sabot_status bind_overs(struct binder *binder, const struct sql_select *select, 
 sabot_status bind_group_keys(struct binder *binder, const struct sql_select *select, struct scope *scope,
                        struct grouping *grouping, struct keys *keys, struct sabot_error *err);
 /* GROUPING(a, ..), GROUPING_ID(a, ..), GROUP_ID(). */
-bool is_grouping_function(const char *name);
 sabot_status bind_grouping_function(const struct expr_scope *in, const struct sql_expr *call, struct expr **out,
                                     struct sabot_error *err);
 /* A name for an expression's column, by which state is found again. */
@@ -207,13 +216,13 @@ sabot_status bind_unnest_join(struct binder *binder, const struct sql_table *joi
                               struct scope *out, struct sabot_error *err);
 
 /* JSON functions (bind_json.c): JSON_VALUE, JSON_QUERY, JSON_EXISTS with clauses; JSON_OBJECT, JSON_ARRAY;
- * JSON_OBJECTAGG, JSON_ARRAYAGG, of which `pending` has the filter. */
+ * JSON_OBJECTAGG, JSON_ARRAYAGG where an aggregate may stand. */
 sabot_status bind_json_path_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                                  struct sabot_error *err);
 sabot_status bind_json_entries_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
                                     struct sabot_error *err);
-sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr,
-                                 struct pending_call *pending, struct expr **out, struct sabot_error *err);
+sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                 struct sabot_error *err);
 /* The column that stands for an aggregate call until the aggregation is built. */
 sabot_status bind_pending(const struct expr_scope *in, struct pending_call pending, struct sql_span span,
                           struct expr **out, struct sabot_error *err);

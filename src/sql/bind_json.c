@@ -131,12 +131,8 @@ sabot_status bind_json_path_call(const struct expr_scope *in, const struct sql_e
 
 /* A nested call whose result is JSON. */
 static bool makes_json(const struct sql_expr *expr) {
-    static const char *const names[] = {"JSON_OBJECT", "JSON_ARRAY", "JSON_OBJECTAGG", "JSON_ARRAYAGG"};
-    if (expr->kind != SQL_EXPR_CALL) { return false; }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcasecmp(names[i], name_of(expr)) == 0) { return true; }
-    }
-    return false;
+    static const char *const names[] = {"JSON_OBJECT", "JSON_ARRAY", "JSON_OBJECTAGG", "JSON_ARRAYAGG", NULL};
+    return expr->kind == SQL_EXPR_CALL && is_any_of(name_of(expr), names);
 }
 
 sabot_status bind_json_entries_call(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
@@ -185,15 +181,15 @@ static sabot_status joined(const struct expr_scope *in, const char *open, struct
     return call_of(in, "CONCAT", parts, 3, span, out, err);
 }
 
-sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr,
-                                 struct pending_call *pending, struct expr **out, struct sabot_error *err) {
+sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
+                                 struct sabot_error *err) {
     const struct sql_call *of = &expr->call;
     const struct source_span span = span_of(expr->span);
     const bool is_object = strcasecmp(name_of(expr), "JSON_OBJECTAGG") == 0;
-    struct expr_scope inner = *in;
+    const struct expr_scope inner = argument_scope(in);
     struct expr *value = NULL, *list = NULL;
-    inner.in_aggregate = true;
-    inner.clause = "an aggregate";
+    struct pending_call pending = {.kind = AGGREGATE_LISTAGG, .separator = string_view_of(",", 1),
+                                   .type = type_of(TYPE_STRING)};
     if (of->args.count != (is_object ? 2u : 1u) || of->distinct || of->order_by.count) {
         return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, is_object ? "%s takes KEY key VALUE value, without DISTINCT"
                                                                    : "%s takes a value, without DISTINCT and ORDER BY",
@@ -208,10 +204,8 @@ sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_e
         SABOT_TRY(text_literal(in, ":", span, &parts[1], err));
         SABOT_TRY(call_of(&inner, "CONCAT", parts, 3, span, &value, err));
     }
-    pending->kind = AGGREGATE_LISTAGG;
-    pending->argument = value;
-    pending->separator = string_view_of(",", 1);
-    pending->type = type_of(TYPE_STRING);
-    SABOT_TRY(bind_pending(in, *pending, expr->span, &list, err));
+    pending.argument = value;
+    if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &pending.filter, err)); }
+    SABOT_TRY(bind_pending(in, pending, expr->span, &list, err));
     return joined(in, is_object ? "{" : "[", list, is_object ? "}" : "]", span, out, err);
 }

@@ -332,17 +332,12 @@ sabot_status bind_overs(struct binder *binder, const struct sql_select *select, 
     }
     struct arena *arena = &binder->plans->arena;
     const int32_t n = scope->plan->schema->n_fields;
-    struct columns columns = {.capacity = n + 4 * OVERS_MAX};
-    columns.exprs = arena_alloc(arena, (size_t)columns.capacity * sizeof *columns.exprs);
-    columns.names = arena_alloc(arena, (size_t)columns.capacity * sizeof *columns.names);
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, scope->plan, n, 4 * OVERS_MAX, &items, err));
+    struct columns columns = {.exprs = items.exprs, .names = items.names, .n = n, .capacity = n + 4 * OVERS_MAX};
     struct over_call *calls = arena_alloc(arena, (size_t)found.n * sizeof *calls);
     struct scope_over *overs = arena_alloc(arena, (size_t)found.n * sizeof *overs);
-    if (!columns.exprs || !columns.names || !calls || !overs) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        columns.names[i] = scope->plan->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(binder->plans, scope->plan, i, span_of(span), &columns.exprs[i], err));
-    }
-    columns.n = n;
+    if (!calls || !overs) { return PLAN_NO_MEMORY(err); }
     const struct expr_scope in = {.binder = binder, .scope = scope, .clause = "OVER"};
     struct bound_window first = {0};
     const struct sql_window *written = NULL, *framed = NULL;

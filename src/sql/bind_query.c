@@ -305,11 +305,8 @@ static sabot_status regroup_all(struct binder *binder, const struct plan *input,
 sabot_status bind_distinct_rows(struct binder *binder, struct plan *input, struct source_span span, struct plan **out,
                            struct sabot_error *err) {
     const int32_t n = input->schema->n_fields;
-    int32_t *keys = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *keys);
-    if (!keys) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        keys[i] = i;
-    }
+    const int32_t *keys = NULL;
+    SABOT_TRY(plan_first_columns(binder->plans, n, &keys, err));
     return plan_aggregate(binder->plans, input, keys, n, NULL, NULL, 0, true, span, out, err);
 }
 
@@ -494,34 +491,27 @@ static sabot_status cast_columns(struct binder *binder, struct plan *input, cons
 static sabot_status mark_side(struct binder *binder, struct plan *input, const char *const *names, int side,
                               struct plan **out, struct sabot_error *err) {
     const int32_t n = input->schema->n_fields, one = 1;
-    struct expr **exprs = arena_alloc(arena_of(binder), ((size_t)n + 2) * sizeof *exprs);
     const struct type type = type_of(TYPE_INT32);
-    if (!exprs) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        SABOT_TRY(plan_column_ref(binder->plans, input, i, input->span, &exprs[i], err));
-    }
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, input, n, 2, &items, err));
     for (int32_t i = 0; i < 2; i++) {
-        SABOT_TRY(expr_literal(arena_of(binder), type, i == side ? &one : NULL, input->span, &exprs[n + i], err));
+        SABOT_TRY(expr_literal(arena_of(binder), type, i == side ? &one : NULL, input->span, &items.exprs[n + i], err));
     }
-    return plan_project(binder->plans, input, exprs, names, n + 2, out, err);
+    return plan_project(binder->plans, input, items.exprs, names, n + 2, out, err);
 }
 
 /* ALL: each row as often as it stands on both sides, or oftener on the left than on the right. */
 static sabot_status repeat_rows(struct binder *binder, struct plan *counted, int32_t n, enum sql_set_op op,
                                 const char **names, struct expr **exprs, struct plan **out, struct sabot_error *err) {
     struct expr *counts[2] = {NULL, NULL};
-    int32_t *passed = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *passed);
-    if (!passed) { return PLAN_NO_MEMORY(err); }
     for (int32_t i = 0; i < 2; i++) {
         SABOT_TRY(plan_column_ref(binder->plans, counted, n + i, counted->span, &counts[i], err));
     }
-    for (int32_t i = 0; i < n; i++) { passed[i] = i; }
     names[n] = "$times";
     SABOT_TRY(expr_call(arena_of(binder), op == SQL_SET_EXCEPT ? "-" : "LEAST", counts, 2, counted->span, &exprs[n],
                         err));
     SABOT_TRY(plan_project(binder->plans, counted, exprs, names, n + 1, &counted, err));
-    const struct unnest_options options = {.column = n, .passed = passed, .n_passed = n, .repeats = true};
-    return plan_unnest(binder->plans, counted, &options, NULL, counted->span, out, err);
+    return plan_repeat_rows(binder->plans, counted, out, err);
 }
 
 /* INTERSECT and EXCEPT: each different row once (NULL equals NULL), where it stands on the left and on the right, or
@@ -533,13 +523,13 @@ static sabot_status rows_of_both(struct binder *binder, struct plan *const *inpu
     struct arena *arena = arena_of(binder);
     const int32_t n = inputs[0]->schema->n_fields;
     const char **names = arena_alloc(arena, ((size_t)n + 2) * sizeof *names);
-    int32_t *keys = arena_alloc(arena, ((size_t)n + 1) * sizeof *keys);
+    const int32_t *keys = NULL;
     struct aggregate_call *calls = arena_alloc(arena, 2 * sizeof *calls);
     struct expr **exprs = arena_alloc(arena, ((size_t)n + 1) * sizeof *exprs);
     struct plan *marked[2] = {NULL, NULL}, *all = NULL, *counted = NULL;
-    if (!names || !keys || !calls || !exprs) { return PLAN_NO_MEMORY(err); }
+    if (!names || !calls || !exprs) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(plan_first_columns(binder->plans, n, &keys, err));
     if (n > 0) { memcpy(names, column_names, (size_t)n * sizeof *names); }
-    for (int32_t i = 0; i < n; i++) { keys[i] = i; }
     for (int32_t i = 0; i < 2; i++) {
         names[n + i] = call_names[i];
         calls[i] = (struct aggregate_call){

@@ -19,42 +19,21 @@ struct apart {
 
 /* ---- taking apart ------------------------------------------------------------------------------------------------ */
 
-/* Whether all columns of the expression are of [first, end). */
-static sabot_status reads_within(struct binder *binder, const struct expr *expr, int32_t first, int32_t end, int32_t n,
-                                 bool *out, struct sabot_error *err) {
-    bool *used = arena_alloc(arena_of(binder), (size_t)n + 1);
-    if (!used) { return PLAN_NO_MEMORY(err); }
-    expr_columns(expr, used, n);
-    *out = true;
-    for (int32_t i = 0; i < n; i++) { *out = *out && (!used[i] || (i >= first && i < end)); }
-    return SABOT_OK;
-}
-
-static sabot_status moved_inside(struct binder *binder, const struct expr *expr, int32_t n_outer, int32_t n,
-                                 struct expr **out, struct sabot_error *err) {
-    int32_t *map = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *map);
-    if (!map) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) { map[i] = i - n_outer; }
-    return expr_remap(binder->plans, expr, map, out, err);
-}
-
 /* outer = inner, in either order. */
 static sabot_status add_correlation(struct binder *binder, const struct expr *condition, int32_t n_outer, int32_t n,
                                     struct apart *apart, bool *fits, struct sabot_error *err) {
     *fits = false;
-    if (condition->kind != EXPR_CALL || !condition->function || strcmp(condition->function->name, "=") != 0) {
-        return SABOT_OK;
+    if (!expr_is_call_of(condition, "=", 2)) { return SABOT_OK; }
+    struct expr_sides reads[2];
+    for (int32_t i = 0; i < 2; i++) {
+        SABOT_TRY(expr_sides_of(binder->plans, condition->args[i], n_outer, n, &reads[i], err));
     }
-    for (int32_t i = 0; i < 2 && !*fits; i++) {
-        bool of_outer = false, of_inner = false;
-        SABOT_TRY(reads_within(binder, condition->args[i], 0, n_outer, n, &of_outer, err));
-        SABOT_TRY(reads_within(binder, condition->args[1 - i], n_outer, n, n, &of_inner, err));
-        *fits = of_outer && of_inner;
-        if (!*fits) { continue; }
-        apart->outer.exprs[apart->outer.n++] = condition->args[i];
-        SABOT_TRY(moved_inside(binder, condition->args[1 - i], n_outer, n, &apart->keys.exprs[apart->keys.n++], err));
-    }
-    return SABOT_OK;
+    const int32_t outer = reads[0].right || reads[1].left ? 1 : 0;
+    *fits = !reads[outer].right && !reads[1 - outer].left;
+    if (!*fits) { return SABOT_OK; }
+    apart->outer.exprs[apart->outer.n++] = condition->args[outer];
+    return expr_for_right(binder->plans, condition->args[1 - outer], n_outer, n,
+                          &apart->keys.exprs[apart->keys.n++], err);
 }
 
 /* FROM and WHERE of a subquery, without what it says of the query around. */
@@ -76,11 +55,12 @@ static sabot_status take_apart(struct binder *binder, const struct scope *outer,
     const struct expr_scope in = {.binder = binder, .scope = &both, .clause = "WHERE"};
     for (int32_t i = 0; i < n; i++) {
         struct expr *bound = NULL;
-        bool inside = false, fits = false;
+        struct expr_sides reads;
+        bool fits = false;
         SABOT_TRY(bind_condition(&in, list[i], &bound, err));
-        SABOT_TRY(reads_within(binder, bound, n_outer, n_both, n_both, &inside, err));
-        if (inside) {
-            SABOT_TRY(moved_inside(binder, bound, n_outer, n_both, &bound, err));
+        SABOT_TRY(expr_sides_of(binder->plans, bound, n_outer, n_both, &reads, err));
+        if (!reads.left) {
+            SABOT_TRY(expr_for_right(binder->plans, bound, n_outer, n_both, &bound, err));
             SABOT_TRY(bind_conjoin(binder, &own, bound, err));
             continue;
         }
@@ -115,18 +95,13 @@ static sabot_status join_keys(struct binder *binder, struct plan *left, const st
 static sabot_status keep_value(struct binder *binder, struct plan *joined, struct expr *value, struct scope *scope,
                                int32_t *column, struct sabot_error *err) {
     const int32_t n = scope->plan->schema->n_fields;
-    struct expr **exprs = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *exprs);
-    const char **names = arena_alloc(arena_of(binder), (size_t)(n + 1) * sizeof *names);
-    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n; i++) {
-        names[i] = joined->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(binder->plans, joined, i, joined->span, &exprs[i], err));
-    }
-    names[n] = arena_format(arena_of(binder), "$value%d", n);
-    if (!names[n]) { return PLAN_NO_MEMORY(err); }
-    exprs[n] = value;
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, joined, n, 1, &items, err));
+    items.names[n] = arena_format(arena_of(binder), "$value%d", n);
+    if (!items.names[n]) { return PLAN_NO_MEMORY(err); }
+    items.exprs[n] = value;
     *column = n;
-    return plan_project(binder->plans, joined, exprs, names, n + 1, &scope->plan, err);
+    return plan_project(binder->plans, joined, items.exprs, items.names, n + 1, &scope->plan, err);
 }
 
 static sabot_status call_of(struct binder *binder, const char *name, struct expr *a, struct expr *b,

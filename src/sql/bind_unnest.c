@@ -30,20 +30,15 @@ static sabot_status names_of(struct binder *binder, const struct sql_table *tabl
 static sabot_status with_array(struct binder *binder, struct plan *input, struct expr *array, struct plan **out,
                                int32_t *column, struct sabot_error *err) {
     const int32_t n = input->schema->n_fields;
-    struct expr **exprs = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *exprs);
-    const char **names = arena_alloc(arena_of(binder), ((size_t)n + 1) * sizeof *names);
-    if (!exprs || !names) { return PLAN_NO_MEMORY(err); }
+    struct plan_items items;
     *out = input;
     *column = array->index;
     if (expr_is_column(array)) { return SABOT_OK; }
-    for (int32_t i = 0; i < n; i++) {
-        names[i] = input->schema->fields[i].name;
-        SABOT_TRY(plan_column_ref(binder->plans, input, i, input->span, &exprs[i], err));
-    }
-    names[n] = "$array";
-    exprs[n] = array;
+    SABOT_TRY(plan_first_items(binder->plans, input, n, 1, &items, err));
+    items.names[n] = "$array";
+    items.exprs[n] = array;
     *column = n;
-    return plan_project(binder->plans, input, exprs, names, n + 1, out, err);
+    return plan_project(binder->plans, input, items.exprs, items.names, n + 1, out, err);
 }
 
 static sabot_status add_table(struct binder *binder, const struct scope *left, const struct sql_table *table,
@@ -84,12 +79,10 @@ sabot_status bind_unnest(struct binder *binder, const struct scope *left, const 
     struct unnest_options options = {.n_passed = n_passed, .keeps_empty = keeps_empty, .by_fields = of_rows,
                                      .with_ordinality = table->unnest.with_ordinality};
     SABOT_TRY(with_array(binder, input, array, &input, &options.column, err));
-    int32_t *passed = arena_alloc(arena_of(binder), ((size_t)n_passed + 1) * sizeof *passed);
     const size_t width = (size_t)plan_unnest_width(input, &options) + 1;
     const char **names = arena_alloc(arena_of(binder), width * sizeof *names);
-    if (!passed || !names) { return PLAN_NO_MEMORY(err); }
-    for (int32_t i = 0; i < n_passed; i++) { passed[i] = i; }
-    options.passed = passed;
+    if (!names) { return PLAN_NO_MEMORY(err); }
+    SABOT_TRY(plan_first_columns(binder->plans, n_passed, &options.passed, err));
     SABOT_TRY(names_of(binder, table, input, &options, names, err));
     struct plan *plan = NULL;
     SABOT_TRY(plan_unnest(binder->plans, input, &options, names, span_of(table->span), &plan, err));

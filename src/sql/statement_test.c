@@ -196,7 +196,8 @@ static void what_can_not_run_yet_is_refused_with_a_sentence(void **state) {
 
 /* SELECT item, item .. FROM t end: the answer has `said`. */
 static void check_many(const char *item, int n, const char *end, const char *said) {
-    static const char table[] = "CREATE TABLE t (g INT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\n";
+    static const char table[] =
+        "CREATE TABLE t (g INT, v INT) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\n";
     struct text sql = {0}, answer = {0};
     text_add(&sql, "SELECT g");
     for (int i = 0; i < n; i++) { text_format(&sql, ", %s", item); }
