@@ -60,6 +60,8 @@ sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot
 #define CACHE_BYTES_MAX ((size_t)8 * 1024 * 1024) /* per thread */
 #define CACHE_BYTES_MIN ((size_t)256 * 1024)
 #define CACHE_LIMIT_SHARE 128 /* of a memory limit: what the lists keep is charged to nobody */
+#define SHARED_BLOCKS_MAX 128 /* per class, for all threads */
+#define SHARED_FACTOR 2       /* their bytes: so many times those of a thread */
 #define ALIGNMENT ((size_t)64)
 
 static size_t size_rounded(size_t size, int *class_index) {
@@ -82,10 +84,53 @@ struct block_cache {
     size_t bytes;
 };
 
+static _Atomic size_t cache_bytes_max = CACHE_BYTES_MAX;
+
+static bool cache_put(struct block_cache *cache, void *block, size_t size, int class_index, int32_t blocks_max,
+                      size_t bytes_max) {
+    if (cache->count[class_index] >= blocks_max || cache->bytes + size > bytes_max) { return false; }
+    struct cached_block *cached = block;
+    cached->next = cache->first[class_index];
+    cache->first[class_index] = cached;
+    cache->count[class_index]++;
+    cache->bytes += size;
+    return true;
+}
+
+static void *cache_get(struct block_cache *cache, size_t size, int class_index) {
+    struct cached_block *block = cache->first[class_index];
+    if (!block) { return NULL; }
+    cache->first[class_index] = block->next;
+    cache->count[class_index]--;
+    cache->bytes -= size;
+    return block;
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /* Reuse would hide a use after free from the sanitizers. */
 static struct block_cache *cache_of_thread(void) { return NULL; }
+static bool shared_put(void *block, size_t size, int class_index, size_t bytes_max) {
+    (void)cache_put;
+    (void)block;
+    (void)size;
+    (void)class_index;
+    (void)bytes_max;
+    return false;
+}
+static void *shared_get(size_t size, int class_index) {
+    (void)cache_get;
+    (void)size;
+    (void)class_index;
+    return NULL;
+}
 #else
+/* Blocks that one thread takes and another gives back, as a snapshot's do between a task and its helpers: without a
+ * list for all threads the first would ask the system for fresh pages each time. */
+static struct {
+    mtx_t mutex;
+    struct block_cache cache;
+    _Atomic int32_t count[CLASSES]; /* as in the cache, to be looked at without the mutex */
+} shared;
 static tss_t cache_key;
 static once_flag cache_once = ONCE_FLAG_INIT;
 static bool cache_usable;
@@ -105,7 +150,10 @@ static void cache_free(void *value) {
 }
 
 /* Only for its destructor: a thread's list must go when the thread ends, also a thread that is not ours. */
-static void cache_key_make(void) { cache_usable = tss_create(&cache_key, cache_free) == thrd_success; }
+static void cache_key_make(void) {
+    cache_usable = mtx_init(&shared.mutex, mtx_plain) == thrd_success &&
+                   tss_create(&cache_key, cache_free) == thrd_success;
+}
 
 static struct block_cache *cache_of_thread(void) {
     if (thread_cache) { return thread_cache; }
@@ -119,9 +167,24 @@ static struct block_cache *cache_of_thread(void) {
     thread_cache = cache;
     return cache;
 }
-#endif
 
-static _Atomic size_t cache_bytes_max = CACHE_BYTES_MAX;
+static bool shared_put(void *block, size_t size, int class_index, size_t bytes_max) {
+    mtx_lock(&shared.mutex);
+    const bool kept = cache_put(&shared.cache, block, size, class_index, SHARED_BLOCKS_MAX, bytes_max * SHARED_FACTOR);
+    atomic_store_explicit(&shared.count[class_index], shared.cache.count[class_index], memory_order_relaxed);
+    mtx_unlock(&shared.mutex);
+    return kept;
+}
+
+static void *shared_get(size_t size, int class_index) {
+    if (atomic_load_explicit(&shared.count[class_index], memory_order_relaxed) == 0) { return NULL; }
+    mtx_lock(&shared.mutex);
+    void *block = cache_get(&shared.cache, size, class_index);
+    atomic_store_explicit(&shared.count[class_index], shared.cache.count[class_index], memory_order_relaxed);
+    mtx_unlock(&shared.mutex);
+    return block;
+}
+#endif
 
 void memory_lists_fit(int64_t limit) {
     const size_t share = limit > 0 ? (size_t)limit / CACHE_LIMIT_SHARE : 0;
@@ -132,14 +195,9 @@ void memory_lists_fit(int64_t limit) {
 static void *block_take(size_t size, int class_index) {
     if (large_is(size)) { return large_new(size); }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
-    if (cache && cache->first[class_index]) {
-        struct cached_block *block = cache->first[class_index];
-        cache->first[class_index] = block->next;
-        cache->count[class_index]--;
-        cache->bytes -= size;
-        return block;
-    }
-    return aligned_alloc(ALIGNMENT, size);
+    void *block = cache ? cache_get(cache, size, class_index) : NULL;
+    if (!block && cache) { block = shared_get(size, class_index); }
+    return block ? block : aligned_alloc(ALIGNMENT, size);
 }
 
 static void block_give(void *block, size_t size, int class_index) {
@@ -149,15 +207,9 @@ static void block_give(void *block, size_t size, int class_index) {
     }
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
     const size_t bytes_max = atomic_load_explicit(&cache_bytes_max, memory_order_relaxed);
-    if (!cache || cache->count[class_index] >= CACHE_BLOCKS_MAX || cache->bytes + size > bytes_max) {
-        free(block);
-        return;
-    }
-    struct cached_block *cached = block;
-    cached->next = cache->first[class_index];
-    cache->first[class_index] = cached;
-    cache->count[class_index]++;
-    cache->bytes += size;
+    const bool kept = cache && (cache_put(cache, block, size, class_index, CACHE_BLOCKS_MAX, bytes_max) ||
+                                shared_put(block, size, class_index, bytes_max));
+    if (!kept) { free(block); }
 }
 
 sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, struct sabot_error *err) {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -165,8 +166,56 @@ static void what_is_refused_to_one_thread_takes_nothing_from_another(void **stat
     assert_int_equal(pool.used, 1);
 }
 
+/* As a task's chunks that its helpers give back: no block is in two hands, whoever gave it back, and none is lost. */
+#define HANDED_BLOCKS 200 /* more than a thread keeps for itself */
+#define HANDED_ROUNDS 40
+#define HANDED_BYTES ((size_t)20000)
+struct handing {
+    struct memory_pool *pool;
+    void *blocks[HANDED_BLOCKS];
+    uint8_t mark;
+};
+
+static void give_back(void *arg) {
+    struct handing *handing = arg;
+    for (int i = 0; i < HANDED_BLOCKS; i++) { memory_free(handing->pool, handing->blocks[i], HANDED_BYTES); }
+    void *own[HANDED_BLOCKS];
+    for (int i = 0; i < HANDED_BLOCKS; i++) {
+        if (memory_alloc(handing->pool, HANDED_BYTES, &own[i], NULL) != SABOT_OK) { abort(); }
+        memset(own[i], handing->mark + i, HANDED_BYTES);
+    }
+    for (int i = 0; i < HANDED_BLOCKS; i++) {
+        const uint8_t *bytes = own[i];
+        if (bytes[0] != (uint8_t)(handing->mark + i) || bytes[HANDED_BYTES - 1] != bytes[0]) { abort(); }
+        memory_free(handing->pool, own[i], HANDED_BYTES);
+    }
+}
+
+static void blocks_that_other_threads_give_back_are_in_one_hand(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    for (int round = 0; round < HANDED_ROUNDS; round++) {
+        struct handing handing[2] = {{.pool = &pool, .mark = 1}, {.pool = &pool, .mark = 100}};
+        struct env_thread *threads[2];
+        for (int t = 0; t < 2; t++) {
+            for (int i = 0; i < HANDED_BLOCKS; i++) {
+                assert_int_equal(memory_alloc(&pool, HANDED_BYTES, &handing[t].blocks[i], NULL), SABOT_OK);
+                memset(handing[t].blocks[i], t + 7, HANDED_BYTES);
+            }
+        }
+        for (int t = 0; t < 2; t++) {
+            for (int i = 0; i < HANDED_BLOCKS; i++) { assert_int_equal(*(uint8_t *)handing[t].blocks[i], t + 7); }
+            assert_int_equal(env_thread_start(env_real(), "giver", give_back, &handing[t], &threads[t], NULL), SABOT_OK);
+        }
+        for (int t = 0; t < 2; t++) { env_thread_join(threads[t]); }
+        assert_int_equal(pool.used, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_that_other_threads_give_back_are_in_one_hand),
         cmocka_unit_test(charges_count_in_every_pool_up_to_the_root),
         cmocka_unit_test(blocks_are_aligned_and_given_back),
         cmocka_unit_test(large_blocks_grow_and_shrink),

@@ -34,8 +34,4 @@ int64_t spill_bytes(const struct spill *spill); /* of all blocks */
 /* Drops pages if too many are resident. Cheap where there is no block. */
 void spill_relax(struct spill *spill);
 
-/* memory.c: the lists of freed blocks, which are charged to nobody, keep little where the process may use little (the
- * limit of the job that began last). */
-void memory_lists_fit(int64_t limit);
-
 #endif

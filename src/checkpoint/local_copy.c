@@ -35,7 +35,7 @@ static bool folder_of(const struct store *store, const char *dir, size_t size, c
 }
 
 /* "s3://b/d/chk-7/x.arrow" -> "<folder of s3://b/d>/chk-7/x.arrow". Savepoints have no copies. */
-static bool path_of(const struct store *store, const char *path, char target[STORAGE_PATH_MAX], size_t *folder_size) {
+static bool path_of(const struct store *store, const char *path, char target[STORAGE_PATH_MAX]) {
     const char *name = strrchr(path, '/'), *folder = name;
     while (folder && folder > path && folder[-1] != '/') { folder--; }
     if (!name || folder == path || !(storage_id_of(folder, (size_t)(name - folder)) >= 0 ||
@@ -45,21 +45,19 @@ static bool path_of(const struct store *store, const char *path, char target[STO
     if (!folder_of(store, path, (size_t)(folder - path), target)) { return false; }
     const size_t used = strlen(target);
     const int length = snprintf(target + used, STORAGE_PATH_MAX - used, "/%s", folder);
-    *folder_size = used + 1 + (size_t)(name - folder);
     return length > 0 && used + (size_t)length < STORAGE_PATH_MAX;
 }
 
 struct local_copy *local_copy_begin(struct store *store, const char *path) {
     struct local_copy *copy = calloc(1, sizeof *copy);
-    size_t folder_size;
-    if (!copy || !path_of(store, path, copy->path, &folder_size)) {
+    if (!copy || !path_of(store, path, copy->path)) {
         free(copy);
         return NULL;
     }
     copy->store = store;
     struct sabot_error err = {0};
     char folder[STORAGE_PATH_MAX];
-    snprintf(folder, sizeof folder, "%.*s", (int)folder_size, copy->path);
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(copy->path, '/') - copy->path), copy->path);
     sabot_status status = store_make_dirs(store, folder, &err);
     if (status == SABOT_OK) { status = store_create(store, copy->path, STORE_AT_FINISH, &copy->file, &err); }
     if (status == SABOT_OK) { return copy; }
@@ -89,9 +87,8 @@ void local_copy_end(struct local_copy *copy, bool whole) {
 
 struct store_file *local_copy_open(struct store *store, const char *path, const struct manifest_file *item) {
     char local[STORAGE_PATH_MAX];
-    size_t folder_size;
     struct store_file *file = NULL;
-    if (!path_of(store, path, local, &folder_size)) { return NULL; }
+    if (!path_of(store, path, local)) { return NULL; }
     struct sabot_error err = {0};
     bool is_there = false;
     struct env_stat found;
@@ -108,37 +105,25 @@ struct store_file *local_copy_open(struct store *store, const char *path, const 
 
 void local_copy_damaged(struct store *store, const char *path, const struct sabot_error *why) {
     char local[STORAGE_PATH_MAX];
-    size_t folder_size;
-    if (!path_of(store, path, local, &folder_size)) { return; }
+    if (!path_of(store, path, local)) { return; }
     complain(store, "is damaged, and the remote file is used", local, why);
     struct sabot_error err = {0};
     if (store_remove(store, local, &err) != SABOT_OK) { complain(store, "stays", local, &err); }
 }
 
-static sabot_status prune(struct store *store, const char *folder, const char *within, int64_t newest,
-                          const struct manifest *kept, int32_t n_kept, struct sabot_error *err) {
-    const bool is_shared = within[0] != '\0';
-    char path[2 * STORAGE_PATH_MAX];
-    snprintf(path, sizeof path, "%s%s", folder, within);
-    struct store_entry *entries;
-    size_t n;
-    bool is_there;
-    struct env_stat found;
-    SABOT_TRY(store_look(store, path, &is_there, &found, err));
-    if (!is_there) { return SABOT_OK; }
-    SABOT_TRY(store_list(store, path, &entries, &n, err));
+static sabot_status prune(struct store *store, const char *folder, int64_t newest, const struct manifest *kept,
+                          int32_t n_kept, struct sabot_error *err) {
+    int64_t *ids;
+    int32_t n;
+    SABOT_TRY(storage_list(store, folder, &ids, &n, err));
     sabot_status status = SABOT_OK;
-    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
-        const char *name = entries[i].name;
-        const int64_t id = is_shared ? storage_shared_id(name) : storage_id_of(name, strlen(name));
-        const bool stays = id < 0 || (is_shared ? id > newest || storage_needs(kept, n_kept, name) : id >= newest);
-        if (stays) { continue; }
-        char target[3 * STORAGE_PATH_MAX];
-        snprintf(target, sizeof target, "%s/%s", path, name);
-        status = store_remove_tree(store, target, err);
+    for (int32_t i = 0; i < n && ids[i] < newest && status == SABOT_OK; i++) {
+        char target[STORAGE_PATH_MAX];
+        status = storage_path(folder, ids[i], target, err);
+        if (status == SABOT_OK) { status = store_remove_tree(store, target, err); }
     }
-    store_entries_free(entries, n);
-    return status;
+    free(ids);
+    return status == SABOT_OK ? storage_sweep(store, folder, newest, kept, n_kept, err) : status;
 }
 
 void local_copy_prune(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
@@ -146,7 +131,7 @@ void local_copy_prune(struct store *store, const char *dir, int64_t newest, cons
     char folder[STORAGE_PATH_MAX];
     struct sabot_error err = {0};
     if (!folder_of(store, dir, strlen(dir), folder)) { return; }
-    sabot_status status = prune(store, folder, "", newest, kept, n_kept, &err);
-    if (status == SABOT_OK) { status = prune(store, folder, "/" STORAGE_SHARED, newest, kept, n_kept, &err); }
-    if (status != SABOT_OK) { complain(store, "of an older checkpoint stays", folder, &err); }
+    if (prune(store, folder, newest, kept, n_kept, &err) != SABOT_OK) {
+        complain(store, "of an older checkpoint stays", folder, &err);
+    }
 }

@@ -1,6 +1,8 @@
 /* The manifest as text: JSON, and a last line with the checksum of all before it. */
 #include "checkpoint/manifest.h"
 
+#include "base/encode.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,19 +79,7 @@ sabot_status manifest_add_file(struct manifest *manifest, const struct manifest_
 
 /* --- writing */
 
-static void add_string(struct text *target, const char *string) {
-    text_add(target, "\"");
-    for (const unsigned char *at = (const unsigned char *)string; *at; at++) {
-        if (*at == '"' || *at == '\\') {
-            text_format(target, "\\%c", *at);
-        } else if (*at < 0x20) {
-            text_format(target, "\\u%04x", *at);
-        } else {
-            text_append(target, (const char *)at, 1);
-        }
-    }
-    text_add(target, "\"");
-}
+static void add_string(struct text *target, const char *string) { text_add_json(target, string, strlen(string)); }
 
 static void checksum_of(const char *data, size_t size, char target[CHECKSUM_SIZE]) {
     const XXH128_hash_t hash = XXH3_128bits(data, size);
@@ -176,12 +166,15 @@ static sabot_status read_string(struct reader *reader, char target[STRING_SIZE_M
         char c = *reader->at++;
         if (c == '\\' && reader->at < reader->end) {
             c = *reader->at++;
-            if (c == 'u') { /* written for control characters only */
+            const char *named = strchr("b\bf\fn\nr\rt\t", c); /* a letter, and what it stands for */
+            if (c == 'u') {
                 char digits[5] = {0};
                 if (reader->end - reader->at < 4) { return damaged(reader, "a text ends early", err); }
                 memcpy(digits, reader->at, 4);
                 reader->at += 4;
                 c = (char)strtol(digits, NULL, 16);
+            } else if (c >= 'b' && named) {
+                c = named[1];
             } else if (c != '"' && c != '\\') {
                 return damaged(reader, "a text has an unknown escape", err);
             }

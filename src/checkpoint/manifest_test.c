@@ -69,8 +69,22 @@ static void a_byte_that_is_another_makes_it_no_manifest(void **state) {
     text_clear(&text);
 }
 
+static void names_come_back_whatever_characters_they_have(void **state) {
+    (void)state;
+    static const char name[] = "a \"b\" \\ \n\r\t\b\f\x01 \xc3\xa9 nrtbf";
+    struct manifest manifest;
+    struct text text = {0};
+    const struct manifest written = {.job = (char *)(uintptr_t)name, .checkpoint_id = 7, .max_parallelism = 4};
+    assert_int_equal(manifest_print(&written, &text, NULL), SABOT_OK);
+    assert_int_equal(manifest_parse(text.data, text.size, "m", &manifest, NULL), SABOT_OK);
+    assert_string_equal(manifest.job, name);
+    manifest_clear(&manifest);
+    text_clear(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_come_back_whatever_characters_they_have),
         cmocka_unit_test(this_version_is_read_and_members_that_are_not_known_are_passed_over),
         cmocka_unit_test(other_versions_are_refused_with_what_to_do),
         cmocka_unit_test(a_byte_that_is_another_makes_it_no_manifest),

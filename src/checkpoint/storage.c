@@ -332,7 +332,7 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};
-    const bool has_copies = store_setting(store, LOCAL_COPY_SETTING) != NULL;
+    const bool has_copies = store_is_remote(path) && store_setting(store, LOCAL_COPY_SETTING);
     struct env_stat found;
     SABOT_TRY(store_stat(store, path, &found, err));
     char manifest_path[STORAGE_PATH_MAX];
@@ -393,7 +393,7 @@ sabot_status storage_checksum_compare(const XXH3_state_t *hash, int64_t size, co
                       "from another checkpoint", path, checksum, item->checksum);
 }
 
-bool storage_needs(const struct manifest *kept, int32_t n_kept, const char *name) {
+static bool needs(const struct manifest *kept, int32_t n_kept, const char *name) {
     for (int32_t m = 0; m < n_kept; m++) {
         for (int32_t f = 0; f < kept[m].n_files; f++) {
             if (kept[m].files[f].shared && strcmp(kept[m].files[f].file, name) == 0) { return true; }
@@ -414,7 +414,7 @@ sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest,
     sabot_status status = SABOT_OK;
     for (size_t i = 0; i < n && status == SABOT_OK; i++) {
         const int64_t id = storage_shared_id(entries[i].name);
-        if (id < 0 || id > newest || storage_needs(kept, n_kept, entries[i].name)) {
+        if (id < 0 || id > newest || needs(kept, n_kept, entries[i].name)) {
             continue;
         }
         status = path_join(shared, entries[i].name, target, err);

@@ -61,8 +61,6 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
  * none to go back to. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
-/* Whether one of the manifests names the shared file. */
-bool storage_needs(const struct manifest *kept, int32_t n_kept, const char *name);
 /* Removes shared files of checkpoints up to `newest` that none of the given manifests needs. */
 sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
                            int32_t n_kept, struct sabot_error *err);

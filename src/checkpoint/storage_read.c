@@ -191,10 +191,14 @@ sabot_status storage_read_table(struct store *store, const char *path, struct me
     if (status == SABOT_OK) {
         struct sabot_error reading = {0}, whole = {0};
         status = table_read(store, &source, pool, item, take, arg, &reading);
-        /* a damaged file may fail in many ways: its checksum is what says so */
-        const sabot_status checked = source_finish(&source, target, item, &whole);
-        if (status == SABOT_OK || checked == SABOT_ERR_CORRUPT) { reading = whole; }
-        status = reading.status;
+        if (status != SABOT_ERR_CANCELLED) { /* whose taker had enough: the rest is not read */
+            /* a damaged file may fail in many ways: its checksum is what says so */
+            const sabot_status checked = source_finish(&source, target, item, &whole);
+            if (status == SABOT_OK || checked == SABOT_ERR_CORRUPT) {
+                reading = whole;
+                status = checked;
+            }
+        }
         if (status != SABOT_OK) { error_context(&reading, "read %s", target); }
         if (status != SABOT_OK && err && err->status == SABOT_OK) { *err = reading; }
     }

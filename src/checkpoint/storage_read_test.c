@@ -121,6 +121,32 @@ static void who_gives_up_ends_it_with_its_own_error(void **state) {
     }
 }
 
+static sabot_status take_one(void *arg, struct batch *batch, struct sabot_error *err) {
+    (void)err;
+    ++*(int *)arg;
+    batch_unref(batch);
+    return SABOT_ERR_CANCELLED;
+}
+
+/* Damage behind what was taken is not looked for: nobody reads a large file for a look at its columns. */
+static void who_has_enough_is_told_so_and_the_rest_is_not_read(void **state) {
+    (void)state;
+    char path[512], *data;
+    size_t size;
+    struct sabot_error err = {0};
+    snprintf(path, sizeof path, "%s/%s", dir, item.file);
+    ok(env_read_file(env_real(), path, &data, &size, &err), &err);
+    data[size / 2] ^= 1;
+    ok(env_write_file(env_real(), path, data, size, &err), &err);
+    int calls = 0;
+    assert_int_equal(storage_read_table(store, dir, &pool, &item, take_one, &calls, &err), SABOT_ERR_CANCELLED);
+    assert_int_equal(err.status, SABOT_OK);
+    assert_int_equal(calls, 1);
+    data[size / 2] ^= 1;
+    ok(env_write_file(env_real(), path, data, size, &err), &err);
+    free(data);
+}
+
 static sabot_status drop(void *arg, struct batch *batch, struct sabot_error *err) {
     (void)arg;
     (void)err;
@@ -156,6 +182,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_rows_come_in_order),
         cmocka_unit_test(who_gives_up_ends_it_with_its_own_error),
+        cmocka_unit_test(who_has_enough_is_told_so_and_the_rest_is_not_read),
         cmocka_unit_test(damage_anywhere_is_an_error_that_names_the_file),
     };
     return cmocka_run_group_tests(tests, file_make, file_drop);

@@ -124,12 +124,10 @@ static void place_leave(struct place *place) {
 static sabot_status take_columns(void *arg, struct batch *rows, struct sabot_error *err) {
     (void)err;
     struct text *text = arg;
-    for (int32_t i = 0; i < rows->schema->n_fields && text->size == 0; i = rows->schema->n_fields) {
-        for (int32_t c = 0; c < rows->schema->n_fields; c++) {
-            char type[128];
-            type_print(rows->schema->fields[c].type, type, sizeof type);
-            text_format(text, "%s%s %s", c ? ", " : "", rows->schema->fields[c].name, type);
-        }
+    for (int32_t c = 0; c < rows->schema->n_fields; c++) {
+        char type[128];
+        type_print(rows->schema->fields[c].type, type, sizeof type);
+        text_format(text, "%s%s %s", c ? ", " : "", rows->schema->fields[c].name, type);
     }
     batch_unref(rows);
     return SABOT_ERR_CANCELLED; /* enough */

@@ -51,7 +51,7 @@ static bool savepoint_is_bounded(const struct connector_table *table) {
 static sabot_status take_schema(void *arg, struct batch *rows, struct sabot_error *err) {
     (void)err;
     struct schema **out = arg;
-    if (!*out) { *out = schema_ref(rows->schema); }
+    *out = schema_ref(rows->schema);
     batch_unref(rows);
     return SABOT_ERR_CANCELLED; /* enough */
 }

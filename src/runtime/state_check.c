@@ -98,7 +98,7 @@ static int32_t table_of(const struct check *check, const char *uid, const char *
 static sabot_status take_schema(void *arg, struct batch *rows, struct sabot_error *err) {
     (void)err;
     struct schema **out = arg;
-    if (!*out) { *out = schema_ref(rows->schema); }
+    *out = schema_ref(rows->schema);
     batch_unref(rows);
     return SABOT_ERR_CANCELLED; /* enough */
 }
