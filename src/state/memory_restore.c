@@ -6,7 +6,9 @@
 
 #include "state/memory_impl.h"
 
-#define SLOTS_SORTED (1 << 18) /* slots that are put into the index in the order of their homes */
+#define SLOTS_SORTED (1 << 22) /* slots that are put into the index in the order of their homes; fewer with a limit */
+#define SLOTS_SORTED_MIN (1 << 12)
+#define SORT_LIMIT_SHARE 64    /* of a memory limit may be used for that */
 #define BUCKETS_LOG 11
 #define LOOK_AHEAD 16
 
@@ -81,7 +83,7 @@ struct indexing {
     struct memory_table *table;
     struct pane *pane;
     struct key_view views[STATE_COLUMNS_MAX]; /* of the pane's own keys */
-    int32_t *order;                           /* slots of a stretch, by home */
+    struct entry *order;                      /* of a stretch, by home: all that an entry needs */
     int32_t *orphans;                         /* slots whose key stands in a later one too */
     int32_t n_orphans, orphans_capacity;
 };
@@ -108,20 +110,14 @@ static uint64_t slot_word(const struct memory_table *table, const struct pane *p
     }
 }
 
-static sabot_status slot_index(struct indexing *indexing, int32_t slot, struct sabot_error *err) {
-    struct memory_table *table = indexing->table;
-    struct pane *pane = indexing->pane;
-    const uint64_t hash = pane->hashes[slot];
-    if (table->word_is_key && pane->validity[0] && !bit_is_set(pane->validity[0], slot)) {
-        if (pane->null_slot >= 0) { SABOT_TRY(orphan_add(indexing, pane->null_slot, err)); }
-        pane->null_slot = slot;
-        return SABOT_OK;
-    }
-    const uint64_t word = slot_word(table, pane, slot);
+static sabot_status entry_place(struct indexing *indexing, const struct entry *entry, struct sabot_error *err) {
+    const struct memory_table *table = indexing->table;
+    const struct pane *pane = indexing->pane;
+    const int32_t slot = (int32_t)entry->slot1 - 1;
     const uint32_t mask = pane->capacity - 1;
-    uint32_t at = (uint32_t)hash & mask;
+    uint32_t at = entry->tag & mask;
     for (; pane->index[at].slot1; at = (at + 1) & mask) {
-        if (pane->index[at].word != word) { continue; }
+        if (pane->index[at].word != entry->word) { continue; }
         const int32_t found = (int32_t)pane->index[at].slot1 - 1;
         if (!table->word_is_key && !key_equal(table, pane, found, indexing->views, slot)) { continue; }
         /* what was written by hand may have a key twice: the last one counts */
@@ -129,36 +125,62 @@ static sabot_status slot_index(struct indexing *indexing, int32_t slot, struct s
         if (found > slot) { return SABOT_OK; }
         break;
     }
-    pane->index[at] = (struct entry){.word = word, .slot1 = (uint32_t)slot + 1, .tag = (uint32_t)hash};
+    pane->index[at] = *entry;
     return SABOT_OK;
 }
 
-/* Slots first..first+n into indexing->order, by the highest bits of their homes. */
-static void stretch_sort(struct indexing *indexing, int32_t first, int32_t n) {
+static bool slot_is_null(const struct indexing *indexing, int32_t slot) {
+    const struct pane *pane = indexing->pane;
+    return indexing->table->word_is_key && pane->validity[0] && !bit_is_set(pane->validity[0], slot);
+}
+
+/* The NULL key has no entry. */
+static sabot_status nulls_place(struct indexing *indexing, int32_t first, int32_t n, struct sabot_error *err) {
+    struct pane *pane = indexing->pane;
+    if (!indexing->table->word_is_key || !pane->validity[0]) { return SABOT_OK; }
+    for (int32_t slot = first; slot < first + n; slot++) {
+        if (!slot_is_null(indexing, slot)) { continue; }
+        if (pane->null_slot >= 0) { SABOT_TRY(orphan_add(indexing, pane->null_slot, err)); }
+        pane->null_slot = slot;
+    }
+    return SABOT_OK;
+}
+
+/* The entries of slots first..first+n into indexing->order, by the highest bits of their homes; returns how many. */
+static int32_t stretch_sort(struct indexing *indexing, int32_t first, int32_t n) {
     const struct pane *pane = indexing->pane;
     const uint32_t mask = pane->capacity - 1;
     const int log = __builtin_ctz(pane->capacity), shift = log > BUCKETS_LOG ? log - BUCKETS_LOG : 0;
     int32_t starts[(1 << BUCKETS_LOG) + 1] = {0};
-    for (int32_t i = 0; i < n; i++) { starts[(((uint32_t)pane->hashes[first + i] & mask) >> shift) + 1]++; }
-    for (int32_t b = 0; b < 1 << BUCKETS_LOG; b++) { starts[b + 1] += starts[b]; }
-    for (int32_t i = 0; i < n; i++) {
-        indexing->order[starts[((uint32_t)pane->hashes[first + i] & mask) >> shift]++] = first + i;
+    int32_t n_entries = 0;
+    for (int32_t slot = first; slot < first + n; slot++) {
+        const bool has_entry = !slot_is_null(indexing, slot);
+        starts[(((uint32_t)pane->hashes[slot] & mask) >> shift) + 1] += has_entry;
+        n_entries += has_entry;
     }
+    for (int32_t b = 0; b < 1 << BUCKETS_LOG; b++) { starts[b + 1] += starts[b]; }
+    for (int32_t slot = first; slot < first + n; slot++) {
+        if (slot_is_null(indexing, slot)) { continue; }
+        const uint32_t tag = (uint32_t)pane->hashes[slot];
+        indexing->order[starts[(tag & mask) >> shift]++] = (struct entry){
+            .word = slot_word(indexing->table, pane, slot), .slot1 = (uint32_t)slot + 1, .tag = tag};
+    }
+    return n_entries;
 }
 
-static sabot_status slots_index(struct indexing *indexing, struct sabot_error *err) {
+static sabot_status slots_index(struct indexing *indexing, int32_t stretch, struct sabot_error *err) {
     struct pane *pane = indexing->pane;
     const uint32_t mask = pane->capacity - 1;
-    for (int32_t first = 0; first < pane->count; first += SLOTS_SORTED) {
-        const int32_t left = pane->count - first, n = left < SLOTS_SORTED ? left : SLOTS_SORTED;
-        stretch_sort(indexing, first, n);
-        for (int32_t i = 0; i < n; i++) {
+    for (int32_t first = 0; first < pane->count; first += stretch) {
+        const int32_t left = pane->count - first, n = left < stretch ? left : stretch;
+        SABOT_TRY(nulls_place(indexing, first, n, err));
+        const int32_t n_entries = stretch_sort(indexing, first, n);
+        for (int32_t i = 0; i < n_entries; i++) {
             if (i % 256 == 0) { memory_relax(indexing->table->pool); }
-            if (i + LOOK_AHEAD < n) {
-                const int32_t ahead = indexing->order[i + LOOK_AHEAD];
-                __builtin_prefetch(&pane->index[(uint32_t)pane->hashes[ahead] & mask], 1);
+            if (i + LOOK_AHEAD < n_entries) {
+                __builtin_prefetch(&pane->index[indexing->order[i + LOOK_AHEAD].tag & mask], 1);
             }
-            SABOT_TRY(slot_index(indexing, indexing->order[i], err));
+            SABOT_TRY(entry_place(indexing, &indexing->order[i], err));
         }
     }
     return SABOT_OK;
@@ -178,7 +200,10 @@ static void orphans_remove(struct indexing *indexing) {
 
 static sabot_status pane_index(struct memory_table *table, struct pane *pane, struct sabot_error *err) {
     struct indexing indexing = {.table = table, .pane = pane};
-    const int32_t stretch = pane->count < SLOTS_SORTED ? pane->count : SLOTS_SORTED;
+    const int64_t share = memory_limit(table->pool) / SORT_LIMIT_SHARE / (int64_t)sizeof *indexing.order;
+    int32_t stretch = share < SLOTS_SORTED ? (int32_t)share : SLOTS_SORTED;
+    stretch = stretch < SLOTS_SORTED_MIN ? SLOTS_SORTED_MIN : stretch;
+    stretch = pane->count < stretch ? pane->count : stretch;
     SABOT_TRY(pane_empty_index(table, pane, pane->count, err));
     for (int32_t k = 0; k < table->n_keys; k++) {
         indexing.views[k] = (struct key_view){.values = pane->columns[k], .validity = pane->validity[k]};
@@ -187,7 +212,7 @@ static sabot_status pane_index(struct memory_table *table, struct pane *pane, st
     void *order;
     SABOT_TRY(memory_alloc(table->pool, order_bytes, &order, err));
     indexing.order = order;
-    const sabot_status status = slots_index(&indexing, err);
+    const sabot_status status = slots_index(&indexing, stretch, err);
     if (status == SABOT_OK) { orphans_remove(&indexing); }
     memory_free(table->pool, order, order_bytes);
     free(indexing.orphans);
