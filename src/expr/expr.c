@@ -280,7 +280,7 @@ static void print_operand(const struct expr *expr, const struct schema *input, s
 
 static void print_call(const struct expr *expr, const struct schema *input, struct text *target) {
     const char *name = expr->function->name;
-    const bool is_word = name[0] >= 'A' && name[0] <= 'Z';
+    const bool is_word = (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '$';
     if (strncmp(name, "IS ", 3) == 0 && expr->n_args == 1) {
         print_operand(expr->args[0], input, target);
         text_format(target, " %s", name);

@@ -21,7 +21,9 @@ const struct function *function_find(const char *name) {
     return NULL;
 }
 
-const struct function *function_at(size_t i) { return i < FUNCTIONS ? &functions[i] : NULL; }
+const struct function *function_at(size_t i) {
+    return i < FUNCTIONS && !(functions[i].flags & FUNCTION_INTERNAL) ? &functions[i] : NULL;
+}
 
 sabot_status expr_fail_at(sabot_status status, struct sabot_error *err, struct source_span span) {
     if (err && err->sql_line == 0 && span.line != 0) {

@@ -15,6 +15,8 @@
                                          (numbers, never strings): it is not narrowed to non-NULL rows, and may compute
                                          physical rows that nobody asked for */
 
+#define FUNCTION_INTERNAL 16u         /* for the binder only: not in function_at, without an example */
+
 /* One call for one batch. Arguments may be constant columns (column->constant: read them at 0).
  *
  * Without FUNCTION_NULL_AWARE the result's validity is already the AND of the arguments', and unless FUNCTION_DENSE is
@@ -86,7 +88,8 @@ sabot_status binding_refuse(const struct function *function, const struct functi
                             struct sabot_error *err);
 /* The built-in function or NULL; names are case-insensitive. */
 const struct function *function_find(const char *name);
-const struct function *function_at(size_t i); /* NULL behind the last: for SHOW FUNCTIONS and the reference page */
+/* NULL behind the last that is not internal: for SHOW FUNCTIONS and the reference page. */
+const struct function *function_at(size_t i);
 
 /* The binds of functions.def. */
 #define X(name, min_args, max_args, bind, flags, category, signature, summary, example, result)                        \

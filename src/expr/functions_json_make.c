@@ -173,6 +173,116 @@ static sabot_status unquote_kernel(struct kernel_call *call, struct sabot_error 
     return SABOT_OK;
 }
 
+/* ---- JSON_OBJECTAGG ---------------------------------------------------------------------------------------------- */
+
+static sabot_status member_kernel(struct kernel_call *call, struct sabot_error *err) {
+    struct text text = {0};
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < call->n_rows && status == SABOT_OK; i++) {
+        const int32_t row = kernel_row(call, i);
+        if (column_is_null(call->args[0], row)) {
+            status = SABOT_FAIL(err, SABOT_ERR_DATA, "a key of JSON_OBJECTAGG is NULL: leave such rows out with FILTER "
+                                "(WHERE key IS NOT NULL), or name them with COALESCE(key, ..)");
+        } else if (column_is_null(call->args[1], row)) {
+            status = put_null(call, row, err);
+        } else {
+            const struct slice key = arg_string(call, 0, row), value = arg_string(call, 1, row);
+            text_add_json(&text, key.data, key.size);
+            text_append(&text, ":", 1);
+            text_append(&text, value.data, value.size);
+            status = put_text(call, row, &text, err);
+        }
+    }
+    text_clear(&text);
+    return status;
+}
+
+/* Behind the JSON string that begins at `at`. */
+static size_t string_end(struct slice json, size_t at) {
+    for (at++; at < json.size && json.data[at] != '"'; at++) { at += json.data[at] == '\\'; }
+    return at + 1;
+}
+
+/* Behind the value that begins at `at`: at the comma that follows, or at the end. */
+static size_t value_end(struct slice json, size_t at) {
+    for (int depth = 0; at < json.size && (depth > 0 || json.data[at] != ',');) {
+        const char c = json.data[at];
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        at = c == '"' ? string_end(json, at) : at + 1;
+    }
+    return at;
+}
+
+static int compare_keys(const void *a, const void *b) {
+    const struct slice *x = a, *y = b;
+    const int order = memcmp(x->data, y->data, x->size < y->size ? x->size : y->size);
+    return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* The keys with their quotes; *keys grows and is the caller's. */
+static sabot_status keys_of(struct slice members, struct slice **keys, size_t *capacity, size_t *n,
+                            struct sabot_error *err) {
+    *n = 0;
+    for (size_t at = 0; at < members.size;) {
+        const size_t end = string_end(members, at);
+        if (*n == *capacity) {
+            const size_t more = *capacity ? *capacity * 2 : 64;
+            struct slice *grown = realloc(*keys, more * sizeof *grown);
+            if (!grown) { return json_no_memory(err); }
+            *keys = grown;
+            *capacity = more;
+        }
+        (*keys)[(*n)++] = (struct slice){members.data + at, end - at};
+        at = value_end(members, end + 1) + 1;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status check_different(struct slice *keys, size_t n, struct sabot_error *err) {
+    if (n > 1) { qsort(keys, n, sizeof *keys, compare_keys); }
+    for (size_t i = 1; i < n; i++) {
+        if (compare_keys(&keys[i - 1], &keys[i]) != 0) { continue; }
+        const int size = keys[i].size > 60 ? 60 : (int)keys[i].size;
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "key %.*s of JSON_OBJECTAGG is there twice: keys of an object must be "
+                          "different", size, keys[i].data);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status members_kernel(struct kernel_call *call, struct sabot_error *err) {
+    struct slice *keys = NULL;
+    size_t capacity = 0, n = 0;
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < call->n_rows && status == SABOT_OK; i++) {
+        const int32_t row = kernel_row(call, i);
+        const bool is_empty = column_is_null(call->args[0], row);
+        const struct slice members = is_empty ? (struct slice){"", 0} : arg_string(call, 0, row);
+        char *text = NULL;
+        status = keys_of(members, &keys, &capacity, &n, err);
+        if (status == SABOT_OK) { status = check_different(keys, n, err); }
+        if (status == SABOT_OK) { status = reserve_string(call, members.size + 2, &text, err); }
+        if (status != SABOT_OK) { break; }
+        text[0] = '{';
+        memcpy(text + 1, members.data, members.size);
+        text[members.size + 1] = '}';
+        put_reserved(call, row, text, members.size + 2);
+    }
+    free(keys);
+    return status;
+}
+
+sabot_status bind_json_member(const struct function *function, struct function_binding *binding,
+                              struct sabot_error *err) {
+    for (int32_t i = 0; i < binding->n_args; i++) {
+        SABOT_TRY(binding_expect(function, binding, i, type_of(TYPE_STRING), err));
+    }
+    const bool is_member = binding->n_args == 2;
+    binding->result = is_member && binding->args[1]->type.nullable ? type_of(TYPE_STRING)
+                                                                   : type_not_null(type_of(TYPE_STRING));
+    binding->kernel = is_member ? member_kernel : members_kernel;
+    return SABOT_OK;
+}
+
 /* ---- binding ----------------------------------------------------------------------------------------------------- */
 
 sabot_status bind_json_text(const struct function *function, struct function_binding *binding,

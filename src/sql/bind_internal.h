@@ -152,6 +152,7 @@ sabot_status bind_conjuncts(struct binder *binder, const struct sql_expr *where,
 /* The columns of the query around, then those of the subquery, whose names are looked for first. */
 sabot_status bind_both_scopes(struct binder *binder, const struct scope *outer, const struct scope *inner,
                               struct sql_span span, struct scope *out, struct sabot_error *err);
+sabot_status bind_true(struct binder *binder, struct source_span span, struct expr **out, struct sabot_error *err);
 sabot_status bind_conjoin(struct binder *binder, struct expr **all, struct expr *more, struct sabot_error *err);
 /* The aggregation of keys and pending calls, and an expression over its input as one over `given`, whose columns from
  * first_column on are those of the aggregation: keys, calls, values (bind_query.c). */

@@ -171,14 +171,26 @@ static sabot_status entry_value(const struct expr_scope *in, const struct sql_ex
     return call_of(in, "COALESCE", either, 2, span, out, err);
 }
 
-static sabot_status joined(const struct expr_scope *in, const char *open, struct expr *list, const char *close,
-                           struct source_span span, struct expr **out, struct sabot_error *err) {
+static sabot_status in_brackets(const struct expr_scope *in, struct expr *list, struct source_span span,
+                                struct expr **out, struct sabot_error *err) {
     struct expr *either[2] = {list, NULL}, *parts[3] = {NULL, NULL, NULL};
     SABOT_TRY(text_literal(in, "", span, &either[1], err));
-    SABOT_TRY(text_literal(in, open, span, &parts[0], err));
+    SABOT_TRY(text_literal(in, "[", span, &parts[0], err));
     SABOT_TRY(call_of(in, "COALESCE", either, 2, span, &parts[1], err));
-    SABOT_TRY(text_literal(in, close, span, &parts[2], err));
+    SABOT_TRY(text_literal(in, "]", span, &parts[2], err));
     return call_of(in, "CONCAT", parts, 3, span, out, err);
+}
+
+/* CASE WHEN filter THEN $JSON_MEMBER(key, value) END: of a row that is left out the key may be NULL. */
+static sabot_status member(const struct expr_scope *in, const struct sql_expr *key, struct expr *value,
+                           struct expr *filter, struct source_span span, struct expr **out, struct sabot_error *err) {
+    struct expr *parts[2] = {NULL, value}, *cases[3] = {filter, NULL, NULL};
+    SABOT_TRY(bind_expr(in, key, &parts[0], err));
+    SABOT_TRY(call_of(in, "$JSON_MEMBER", parts, 2, span, out, err));
+    if (!filter) { return SABOT_OK; }
+    cases[1] = *out;
+    SABOT_TRY(expr_literal(arena_of(in), type_of(TYPE_STRING), NULL, span, &cases[2], err));
+    return expr_case(arena_of(in), cases, 3, span, out, err);
 }
 
 sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_expr *expr, struct expr **out,
@@ -197,15 +209,12 @@ sabot_status bind_json_aggregate(const struct expr_scope *in, const struct sql_e
     }
     const bool absent = of->json && of->json->nulls ? of->json->nulls == SQL_JSON_ABSENT_ON_NULL : !is_object;
     SABOT_TRY(entry_value(&inner, of->args.items[of->args.count - 1], absent, span, &value, err));
+    if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &pending.filter, err)); }
     if (is_object) {
-        struct expr *parts[3] = {NULL, NULL, value};
-        SABOT_TRY(bind_expr(&inner, of->args.items[0], &parts[0], err));
-        SABOT_TRY(call_of(&inner, "JSON_QUOTE", parts, 1, span, &parts[0], err));
-        SABOT_TRY(text_literal(in, ":", span, &parts[1], err));
-        SABOT_TRY(call_of(&inner, "CONCAT", parts, 3, span, &value, err));
+        SABOT_TRY(member(&inner, of->args.items[0], value, pending.filter, span, &value, err));
+        pending.filter = NULL;
     }
     pending.argument = value;
-    if (of->filter) { SABOT_TRY(bind_condition(&inner, of->filter, &pending.filter, err)); }
     SABOT_TRY(bind_pending(in, pending, expr->span, &list, err));
-    return joined(in, is_object ? "{" : "[", list, is_object ? "}" : "]", span, out, err);
+    return is_object ? call_of(in, "$JSON_MEMBERS", &list, 1, span, out, err) : in_brackets(in, list, span, out, err);
 }

@@ -76,6 +76,11 @@ sabot_status bind_conjoin(struct binder *binder, struct expr **all, struct expr 
     return expr_call(arena_of(binder), "AND", both, 2, more->span, all, err);
 }
 
+sabot_status bind_true(struct binder *binder, struct source_span span, struct expr **out, struct sabot_error *err) {
+    const uint8_t value = 1;
+    return expr_literal(arena_of(binder), type_not_null(type_of(TYPE_BOOL)), &value, span, out, err);
+}
+
 /* operand = item, or, for a row, all of its parts. */
 static sabot_status compare(struct binder *binder, const struct subquery *of, struct expr *const *operands,
                             struct expr *const *items, int32_t n, struct expr **out, struct sabot_error *err) {
@@ -167,22 +172,16 @@ static sabot_status bind_correlated(struct binder *binder, const struct scope *o
     return bind_conjoin(binder, condition, equal, err);
 }
 
-/* One row if there is any, so that EXISTS without a condition need not look at each. */
+/* One row if there is any, so that EXISTS without a condition need not look at each; it changes when the first comes
+ * and when the last goes, not with each. */
 static sabot_status any_row(struct binder *binder, struct plan *input, struct sql_span span, struct plan **out,
                             struct sabot_error *err) {
-    static const char *const names[] = {"n"};
-    struct aggregate_call *count = ARENA_NEW(arena_of(binder), struct aggregate_call);
-    if (!count) { return PLAN_NO_MEMORY(err); }
-    *count = (struct aggregate_call){.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1,
-                                     .type = type_not_null(type_of(TYPE_INT64))};
-    struct plan *counted = NULL;
-    const int64_t zero = 0;
-    struct expr *sides[2] = {NULL, NULL}, *more = NULL;
-    SABOT_TRY(plan_aggregate(binder->plans, input, NULL, 0, count, names, 1, false, span_of(span), &counted, err));
-    SABOT_TRY(plan_column_ref(binder->plans, counted, 0, span_of(span), &sides[0], err));
-    SABOT_TRY(expr_literal(arena_of(binder), count->type, &zero, span_of(span), &sides[1], err));
-    SABOT_TRY(expr_call(arena_of(binder), ">", sides, 2, span_of(span), &more, err));
-    return plan_filter(binder->plans, counted, more, out, err);
+    struct plan_items items;
+    SABOT_TRY(plan_first_items(binder->plans, input, 0, 1, &items, err));
+    items.names[0] = "$any";
+    SABOT_TRY(bind_true(binder, span_of(span), &items.exprs[0], err));
+    SABOT_TRY(plan_project(binder->plans, input, items.exprs, items.names, 1, out, err));
+    return bind_distinct_rows(binder, *out, span_of(span), out, err);
 }
 
 static sabot_status apply(struct binder *binder, const struct subquery *of, struct scope *scope,

@@ -116,19 +116,6 @@ static sabot_status is_not_null(struct binder *binder, const struct plan *plan, 
     return call_of(binder, "IS NOT NULL", value, NULL, span, out, err);
 }
 
-static sabot_status more_than(struct binder *binder, const struct plan *plan, int32_t column, int32_t other,
-                              struct source_span span, struct expr **out, struct sabot_error *err) {
-    struct expr *sides[2] = {NULL, NULL};
-    const int64_t zero = 0;
-    SABOT_TRY(plan_column_ref(binder->plans, plan, column, span, &sides[0], err));
-    if (other >= 0) {
-        SABOT_TRY(plan_column_ref(binder->plans, plan, other, span, &sides[1], err));
-    } else {
-        SABOT_TRY(expr_literal(arena_of(binder), type_not_null(type_of(TYPE_INT64)), &zero, span, &sides[1], err));
-    }
-    return call_of(binder, ">", sides[0], sides[1], span, out, err);
-}
-
 /* ---- scalar subqueries ------------------------------------------------------------------------------------------- */
 
 /* Has one row whatever its input: nothing but aggregates of all rows. */
@@ -203,13 +190,12 @@ static sabot_status different(struct binder *binder, const struct apart *apart, 
     return bind_distinct_rows(binder, *out, span, out, err);
 }
 
-/* The keys and COUNT(*), COUNT(item) of their rows; item NULL: COUNT(*) alone. */
-static sabot_status counted(struct binder *binder, const struct apart *apart, struct expr *item,
-                            struct source_span span, struct plan **out, struct sabot_error *err) {
-    struct pending_call calls[2] = {{.kind = AGGREGATE_COUNT_STAR, .type = type_not_null(type_of(TYPE_INT64))},
-                                    {.kind = AGGREGATE_COUNT, .type = type_not_null(type_of(TYPE_INT64))}};
-    calls[1].argument = item;
-    const struct grouping grouping = {.calls = calls, .n_calls = item ? 2 : 1};
+/* The keys, and whether a row of theirs has no item: it changes when that does, as a count would with each row. */
+static sabot_status without_item(struct binder *binder, const struct apart *apart, struct expr *item,
+                                 struct source_span span, struct plan **out, struct sabot_error *err) {
+    struct pending_call call = {.kind = AGGREGATE_MAX, .type = type_of(TYPE_BOOL)};
+    SABOT_TRY(call_of(binder, "IS NULL", item, NULL, span, &call.argument, err));
+    const struct grouping grouping = {.calls = &call, .n_calls = 1};
     return bind_aggregation(binder, apart->inner.plan, &apart->keys, &grouping, span, out, err);
 }
 
@@ -219,24 +205,17 @@ static sabot_status join_exists(struct binder *binder, const struct sql_expr *ex
     const int32_t n = scope->plan->schema->n_fields;
     struct apart apart = {0};
     struct plan *right = NULL, *joined = NULL;
-    struct expr *value = NULL;
+    struct expr *value = NULL, *there = NULL;
     if (subquery_is_plain(expr->query, NULL)) {
         SABOT_TRY(take_apart(binder, scope, expr->query, expr->span, &apart, err));
     } else {
         SABOT_TRY(bind_query(binder, expr->query, &apart.inner.plan, err));
     }
-    if (apart.keys.n > 0) {
-        SABOT_TRY(different(binder, &apart, NULL, 0, span, &right, err));
-    } else {
-        SABOT_TRY(counted(binder, &apart, NULL, span, &right, err));
-    }
+    /* Without keys one row that says so if there is any. */
+    SABOT_TRY(bind_true(binder, span, &there, err));
+    SABOT_TRY(different(binder, &apart, &there, apart.keys.n == 0, span, &right, err));
     SABOT_TRY(join_keys(binder, scope->plan, &apart.outer, right, expr->span, &joined, err));
-    if (apart.keys.n > 0) {
-        SABOT_TRY(is_not_null(binder, joined, n, span, &value, err));
-    } else { /* NULL before the first row of a stream */
-        SABOT_TRY(more_than(binder, joined, n, -1, span, &value, err));
-        SABOT_TRY(call_of(binder, "IS TRUE", value, NULL, span, &value, err));
-    }
+    SABOT_TRY(is_not_null(binder, joined, n, span, &value, err));
     return keep_value(binder, joined, value, scope, column, err);
 }
 
@@ -265,21 +244,19 @@ static sabot_status in_item(struct binder *binder, const struct scope *scope, co
     return SQL_FAIL(err, SABOT_ERR_PLAN, expr->span, "IN compares 1 value with a subquery of %d columns", n_items);
 }
 
-/* Where nothing was equal: FALSE of no rows, NULL if a NULL is compared, else FALSE. At `counts` of joined stand
- * COUNT(*) and COUNT(item). */
-static sabot_status unknown_or_false(struct binder *binder, const struct plan *joined, int32_t counts,
+/* Where nothing was equal: FALSE of no rows, NULL if a NULL is compared, else FALSE. At `without` of joined stands
+ * whether a row had no item, which is NULL of no rows. */
+static sabot_status unknown_or_false(struct binder *binder, const struct plan *joined, int32_t without,
                                      struct expr *found, struct expr *operand, struct source_span span,
                                      struct expr **out, struct sabot_error *err) {
-    struct expr *args[7], *any = NULL, *nulls[2] = {NULL, NULL};
-    const uint8_t truth[2] = {0, 1};
-    const struct type type = type_not_null(type_of(TYPE_BOOL));
-    SABOT_TRY(more_than(binder, joined, counts, -1, span, &any, err));
-    SABOT_TRY(call_of(binder, "IS NOT TRUE", any, NULL, span, &args[0], err));
-    SABOT_TRY(expr_literal(arena_of(binder), type, &truth[0], span, &args[1], err));
+    struct expr *args[7], *nulls[2] = {NULL, NULL};
+    const uint8_t no = 0;
+    SABOT_TRY(plan_column_ref(binder->plans, joined, without, span, &nulls[1], err));
+    SABOT_TRY(call_of(binder, "IS NULL", nulls[1], NULL, span, &args[0], err));
+    SABOT_TRY(expr_literal(arena_of(binder), type_not_null(type_of(TYPE_BOOL)), &no, span, &args[1], err));
     args[2] = found;
-    SABOT_TRY(expr_literal(arena_of(binder), type, &truth[1], span, &args[3], err));
+    SABOT_TRY(bind_true(binder, span, &args[3], err));
     SABOT_TRY(call_of(binder, "IS NULL", operand, NULL, span, &nulls[0], err));
-    SABOT_TRY(more_than(binder, joined, counts, counts + 1, span, &nulls[1], err));
     SABOT_TRY(call_of(binder, "OR", nulls[0], nulls[1], span, &args[4], err));
     SABOT_TRY(expr_literal(arena_of(binder), type_of(TYPE_BOOL), NULL, span, &args[5], err));
     args[6] = args[1];
@@ -305,13 +282,13 @@ static sabot_status join_in(struct binder *binder, const struct sql_expr *expr, 
     outer.exprs[n_keys] = operand;
     SABOT_TRY(join_keys(binder, scope->plan, &outer, right, expr->span, &joined, err));
     const bool nullable = operand->type.nullable || item->type.nullable;
-    const int32_t found = n + n_keys, counts = found + 1 + n_keys;
+    const int32_t found = n + n_keys, without = found + 1 + n_keys;
     if (nullable) {
-        SABOT_TRY(counted(binder, &apart, item, span, &right, err));
+        SABOT_TRY(without_item(binder, &apart, item, span, &right, err));
         SABOT_TRY(join_keys(binder, joined, &apart.outer, right, expr->span, &joined, err));
     }
     SABOT_TRY(is_not_null(binder, joined, found, span, &value, err));
-    if (nullable) { SABOT_TRY(unknown_or_false(binder, joined, counts, value, operand, span, &value, err)); }
+    if (nullable) { SABOT_TRY(unknown_or_false(binder, joined, without, value, operand, span, &value, err)); }
     if (expr->in.negated) { SABOT_TRY(call_of(binder, "NOT", value, NULL, span, &value, err)); }
     return keep_value(binder, joined, value, scope, column, err);
 }
