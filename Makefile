@@ -55,7 +55,8 @@ kill-long: ## the same 10,000 times
 	@$(MAKE) kill CYCLES=10000
 
 sim-long: ## 100,000 seeds of whole jobs in the simulator, with crashes, rescales and unaligned checkpoints
-	@tools/build tests/runtime.sim_test && SABOT_SIM_SEEDS=1-100000 build/tests/runtime.sim_test
+	@tools/build tests/runtime.sim_test tests/engine.sim_test
+	@SABOT_SIM_SEEDS=1-100000 build/tests/engine.sim_test && SABOT_SIM_SEEDS=1-100000 build/tests/runtime.sim_test
 
 faults-long: ## every point of the fault sweep (tests/faults), about 20,000
 	@tools/bootstrap test

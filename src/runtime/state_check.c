@@ -254,10 +254,11 @@ static sabot_status check_in_flight(struct check *check, int32_t at, const struc
     return status;
 }
 
-/* false: it is not a checkpoint, or can't be read. */
-static bool manifest_has_in_flight(struct store *store, const char *path) {
+/* false: it is none, or there are none. */
+static bool manifest_may_have_in_flight(struct store *store, const char *path) {
     struct manifest manifest;
-    if (storage_read_manifest(store, path, &manifest, NULL) != SABOT_OK) { return false; }
+    struct sabot_error err = {0};
+    if (storage_read_manifest(store, path, &manifest, &err) != SABOT_OK) { return err.status != SABOT_ERR_NOT_FOUND; }
     bool found = false;
     for (int32_t i = 0; i < manifest.n_files && !found; i++) {
         found = strncmp(manifest.files[i].state, IN_FLIGHT, sizeof IN_FLIGHT - 1) == 0;
@@ -266,16 +267,16 @@ static bool manifest_has_in_flight(struct store *store, const char *path) {
     return found;
 }
 
-bool state_is_on_exchanges(struct env *env, const struct job_options *options, const char *path) {
+bool state_may_be_on_exchanges(struct env *env, const struct job_options *options, const char *path) {
     struct store *store;
-    if (store_new(env, options->store_settings, options->n_store_settings, &store, NULL) != SABOT_OK) { return false; }
-    bool found = manifest_has_in_flight(store, path);
+    if (store_new(env, options->store_settings, options->n_store_settings, &store, NULL) != SABOT_OK) { return true; }
     int64_t *ids = NULL;
     int32_t n = 0;
-    if (!found && storage_list(store, path, &ids, &n, NULL) != SABOT_OK) { n = 0; }
+    bool found = manifest_may_have_in_flight(store, path) || storage_list(store, path, &ids, &n, NULL) != SABOT_OK;
     for (int32_t i = 0; i < n && !found; i++) { /* any: the newest may turn out to be damaged */
         char checkpoint[STORAGE_PATH_MAX];
-        found = storage_path(path, ids[i], checkpoint, NULL) == SABOT_OK && manifest_has_in_flight(store, checkpoint);
+        found = storage_path(path, ids[i], checkpoint, NULL) == SABOT_OK &&
+                manifest_may_have_in_flight(store, checkpoint);
     }
     free(ids);
     store_free(store);

@@ -32,9 +32,9 @@ sabot_status state_check(struct env *env, const struct job_graph *graph, const s
                          struct restore *restore, struct memory_pool *pool, struct state_report *out,
                          struct sabot_error *err);
 /* Whether a checkpoint at `path` (as in job_options.restore_from) holds rows that stood on an exchange: a job of one
- * task must have the exchanges then, which it would not have otherwise. What can't be read holds none: the start says
- * why. */
-bool state_is_on_exchanges(struct env *env, const struct job_options *options, const char *path);
+ * task must have the exchanges then, which it would not have otherwise. What can't be read may hold some: it may be
+ * readable when the job starts. */
+bool state_may_be_on_exchanges(struct env *env, const struct job_options *options, const char *path);
 /* The first finding that keeps the job from starting; NULL: it can. */
 const struct state_finding *state_report_obstacle(const struct state_report *report);
 void state_report_clear(struct state_report *report);

@@ -148,7 +148,7 @@ static bool keeps_exchanges(const struct statement_context *context) {
     if (!from || !from[0] || settings_int(context->settings, SETTING_parallelism) != 1) { return false; }
     struct job_options job = {0};
     statement_job_options(context->settings, &job);
-    return state_is_on_exchanges(context->env, &job, from);
+    return state_may_be_on_exchanges(context->env, &job, from);
 }
 
 /* Optimised roots -> physical plan, which takes over the arena and the references to tables. */

@@ -19,6 +19,7 @@ STEP_MS = 20          # of event time from row to row
 JOIN_MS = 3000
 ROUND = 50            # cycles of one job
 TOP = 3
+PROBLEMS_MAX = 3      # of a kind, then it is left alone
 STOPS = 0.08          # of the cycles begin with a run that is stopped with a savepoint
 SLOW = float(os.environ.get("SLOW", "1"))  # the machine is so much slower than a quiet one: all patience grows with it
 PATIENCE = 15 * SLOW  # seconds until a run without a checkpoint is killed
@@ -254,7 +255,7 @@ class Job:
         url, local = (f"s3://test/{name}", s3 / "data" / "test" / name) if on_s3 else (str(folder / name), folder / name)
         self.checkpoints, self.checkpoints_here = url + "/checkpoints", local / "checkpoints"
         self.files, self.files_here = url + "/out", local / "out"
-        self.log = open(folder / f"{name}.log", "w+")
+        self.log, self.process = open(folder / f"{name}.log", "w+"), None
         self.input = subprocess.Popen(["kcat", "-P", "-b", address, "-t", name + "-in", "-K", "|", "-X",
                                        "topic.partitioner=murmur2_random", "-X", "linger.ms=1"],
                                       stdin=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
@@ -297,11 +298,15 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
             given += ["--from", self.checkpoints]
         return given
 
+    def start(self, parallelism, options=(), environment=None):
+        self.process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log,
+                                        env={**os.environ, **(environment or {})})
+        return self.process
+
     def run(self, parallelism, options, environment, rng):
         """One run that is killed after some time at the latest; what it ended with: -9 where it died at a point."""
         before = manifests(self.checkpoints_here)
-        process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log,
-                                   env={**os.environ, **environment})
+        process = self.start(parallelism, options, environment)
         if environment or rng.random() < 0.7:  # counted from its first checkpoint, however slow the machine is
             wait_for_manifest(process, self.checkpoints_here, before)
             end = time.monotonic() + (2 * SLOW if environment else rng.uniform(0, 0.3))
@@ -315,7 +320,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
 
     def stop(self, parallelism, options, number):
         """One run that is stopped with a savepoint; the problem."""
-        process = subprocess.Popen(self.command(parallelism, *options), stdout=self.log, stderr=self.log)
+        process = self.start(parallelism, options)
         wait_for_manifest(process, self.checkpoints_here)
         path = self.checkpoints + f"-save{number}"
         problem = stop_with_savepoint(self.sabot, process, self.checkpoints, path)
@@ -326,13 +331,19 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
 
     def read(self, topic):
         """(key, value) of what is committed, in the order of each partition."""
-        done = subprocess.run(["kcat", "-C", "-b", self.address, "-t", f"{self.name}-{topic}", "-o", "beginning", "-e", "-q",
+        done = subprocess.run(["kcat", "-C", "-m", f"{60 * SLOW:.0f}", "-b", self.address, "-t", f"{self.name}-{topic}", "-o", "beginning", "-e", "-q",
                                "-X", "isolation.level=read_committed", "-f", "%k\t%S\t%s\n"],
                               capture_output=True, text=True, timeout=120 * SLOW)
         if done.returncode and "Unknown topic" not in done.stderr:  # it is made when the job first starts
             raise RuntimeError(f"kcat: {done.stderr}")
         return [(key, None if size == "-1" else value) for key, size, value in
                 (line.split("\t", 2) for line in done.stdout.splitlines())]
+
+    def close(self):
+        self.input.kill()
+        if self.process and self.process.poll() is None:  # the test failed meanwhile
+            self.process.kill()
+        self.log.close()
 
     def said(self):
         self.log.flush()
@@ -348,7 +359,7 @@ WITH ('connector' = 'kafka', 'topic' = '{self.name}-in', {servers}, 'format' = '
             subprocess.run(["kcat", "-P", "-b", self.address, "-t", self.name + "-in", "-p", str(partition)], input=last + "\n",
                            text=True, check=True, timeout=60, stderr=subprocess.DEVNULL)
         lines, files, tables = JOBS[self.kind][1](self.rows)
-        process = subprocess.Popen(self.command(parallelism), stdout=self.log, stderr=self.log)
+        process = self.start(parallelism)
         end = time.monotonic() + 180 * SLOW
         while process.poll() is None and (read := len(self.read("lines"))) < sum(lines.values()):
             if time.monotonic() > end:
@@ -430,15 +441,17 @@ def one_round(job, rng, count, kind, tally):
 
 
 def cycles(folder, address, sabot, s3, rng, kind, number, count, tally):
-    """Kills jobs of a kind so many times; the problem."""
-    while count > 0:
+    """Kills jobs of a kind so many times; the problems: a round that fails does not end the others."""
+    problems = []
+    while count > 0 and len(problems) < PROBLEMS_MAX:
         name = f"kill{os.getpid()}-{number}-{count}"
         job = Job(name, kind, folder, address, sabot, s3)
-        problem = one_round(job, rng, min(count, ROUND), kind, tally)
+        try:
+            problem = one_round(job, rng, min(count, ROUND), kind, tally)
+        except Exception as error:  # of the test: it failed too
+            problem = repr(error)
+        job.close()
         tally.compared(kind, min(count, ROUND), problem and f"{name}: {problem}")
+        problems += [problem] if problem else []
         count -= ROUND
-        job.input.kill()
-        job.log.close()
-        if problem:
-            return problem
-    return ""
+    return "; ".join(problems)
