@@ -665,6 +665,28 @@ static sabot_status build_local(struct physical_plan *plan, const struct plan *n
     return status;
 }
 
+/* The EXPAND whose id a column is, below projections; NULL: none. */
+static const struct plan *expand_of_id(const struct plan *plan, int32_t column) {
+    while (plan->kind == PLAN_PROJECT && expr_is_column(plan->project.exprs[column])) {
+        column = plan->project.exprs[column]->index;
+        plan = plan->inputs[0];
+    }
+    return plan->kind == PLAN_EXPAND && column == plan->expand.n_columns ? plan : NULL;
+}
+
+static sabot_status find_copies(struct physical_plan *plan, const struct plan *node,
+                                struct window_aggregate_options *options, struct sabot_error *err) {
+    for (int32_t i = 0; i < options->n_keys && !options->copies; i++) {
+        const struct plan *expand = expand_of_id(node->inputs[0], options->keys[i]);
+        if (!expand) { continue; }
+        struct window_copies *copies = ARENA_NEW(arena_of(plan), struct window_copies);
+        if (!copies) { return PLAN_NO_MEMORY(err); }
+        *copies = (struct window_copies){.key = i, .id = expand->expand.ids[0]};
+        options->copies = copies;
+    }
+    return SABOT_OK;
+}
+
 static sabot_status build_window_aggregate(struct physical_plan *plan, const struct plan *node, int32_t *vertex,
                                            struct sabot_error *err) {
     struct window_aggregate_options *options = ARENA_NEW(arena_of(plan), struct window_aggregate_options);
@@ -679,6 +701,7 @@ static sabot_status build_window_aggregate(struct physical_plan *plan, const str
     options->n_calls = node->window_aggregate.n_calls;
     options->properties = node->window_aggregate.properties;
     options->n_properties = node->window_aggregate.n_properties;
+    SABOT_TRY(find_copies(plan, node, options, err));
     if (options->window.kind == WINDOW_SESSION) {
         for (int32_t i = 0; i < options->n_calls; i++) {
             const enum aggregate_kind kind = options->calls[i].kind;

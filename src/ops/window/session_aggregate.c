@@ -315,8 +315,8 @@ static sabot_status give_late(struct session *self, const char *rule, bool has_t
         if (has_time) {
             closes_ms = to_ms(self, ((const int64_t *)times->values)[column_at(times, row)]) + self->gap_ms;
         }
-        SABOT_TRY(window_late(&self->own, false, self->batch, &row, 1, rule, closes_ms, self->watermark_ms,
-                              &self->progress, err));
+        SABOT_TRY(window_late(&self->own, self->options, self->batch, &row, 1, rule, closes_ms,
+                              self->watermark_ms, &self->progress, err));
     }
     self->n_late = 0;
     return SABOT_OK;

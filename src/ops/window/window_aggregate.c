@@ -70,7 +70,7 @@ static sabot_status window_open(const struct op_context *context, struct op **ou
 /* --- rows */
 static sabot_status give_late(struct window_aggregate *self, const struct batch *batch, const int32_t *rows, int32_t n,
                               const char *rule, int64_t closes_ms, struct sabot_error *err) {
-    return window_late(&self->own, self->options->merges_partials, batch, rows, n, rule, closes_ms,
+    return window_late(&self->own, self->options, batch, rows, n, rule, closes_ms,
                        self->watermark_ms, &self->progress, err);
 }
 

@@ -396,8 +396,8 @@ static sabot_status local_on_batch(struct op *op, int32_t input, struct batch *t
     if (!self->created_ns) { self->created_ns = batch->created_ns; }
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
     if (self->splitter.n_timeless) {
-        SABOT_TRY(window_late(&self->own, false, batch, self->splitter.timeless, self->splitter.n_timeless, "no time",
-                              INT64_MAX, WATERMARK_NONE, NULL, err));
+        SABOT_TRY(window_late(&self->own, self->own.spec->options, batch, self->splitter.timeless,
+                              self->splitter.n_timeless, "no time", INT64_MAX, WATERMARK_NONE, NULL, err));
     }
     for (int32_t i = 0; i < self->splitter.n_runs; i++) {
         const struct slice_run *run = &self->splitter.runs[i];

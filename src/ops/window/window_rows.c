@@ -14,23 +14,30 @@ sabot_status window_check_time(const struct schema *input, int32_t time_column, 
                       input->fields[time_column].name, type);
 }
 
-sabot_status window_late(const struct op_context *context, bool are_partials, const struct batch *batch,
-                         const int32_t *rows, int32_t n, const char *rule, int64_t closes_ms, int64_t watermark_ms,
-                         const struct window_progress *progress, struct sabot_error *err) {
-    int64_t count = n;
-    if (are_partials) {
-        const int64_t *counts = batch->columns[1]->values;
-        count = 0;
-        for (int32_t i = 0; i < n; i++) { count += counts[column_at(batch->columns[1], rows ? rows[i] : i)]; }
-    }
-    if (context->metrics) { metric_add(&context->metrics->rows_late, count); }
-    if (!context->job) { return SABOT_OK; }
+/* Whether a row is not one of those that grouping sets made of it besides. */
+static bool is_first_copy(const struct window_aggregate_options *options, const struct batch *batch, int32_t row) {
+    if (!options->copies) { return true; }
+    const int32_t key = options->copies->key;
+    const struct column *ids = batch->columns[options->merges_partials ? 2 + key : options->keys[key]];
+    return ((const int64_t *)ids->values)[column_at(ids, row)] == options->copies->id;
+}
+
+sabot_status window_late(const struct op_context *context, const struct window_aggregate_options *options,
+                         const struct batch *batch, const int32_t *rows, int32_t n, const char *rule,
+                         int64_t closes_ms, int64_t watermark_ms, const struct window_progress *progress,
+                         struct sabot_error *err) {
+    const struct column *counts = options->merges_partials ? batch->columns[1] : NULL;
+    int64_t count = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t row = rows ? rows[i] : i;
+        if (!is_first_copy(options, batch, row)) { continue; }
+        count += counts ? ((const int64_t *)counts->values)[column_at(counts, row)] : 1;
+        if (!context->job) { continue; }
         const int64_t judge_ms = progress ? window_progress_of(progress, batch, row, watermark_ms) : watermark_ms;
         const int64_t lateness_ms = closes_ms == INT64_MAX ? 0 : judge_ms - (closes_ms - 1);
         SABOT_TRY(job_late(context->job, context, batch, row, rule, judge_ms, lateness_ms, err));
     }
+    if (context->metrics) { metric_add(&context->metrics->rows_late, count); }
     return SABOT_OK;
 }
 

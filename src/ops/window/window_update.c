@@ -556,7 +556,7 @@ static sabot_status add_run(struct window_update *self, const struct batch *batc
 
 static sabot_status give_away(struct window_update *self, const struct batch *batch, const int32_t *rows, int32_t n,
                               int64_t closes, struct sabot_error *err) {
-    return window_late(&self->own, self->options->merges_partials, batch, rows, n, "window", closes,
+    return window_late(&self->own, self->options, batch, rows, n, "window", closes,
                        self->watermark_ms, &self->progress, err);
 }
 
@@ -598,7 +598,7 @@ static sabot_status update_on_batch(struct op *op, int32_t input, struct batch *
     SABOT_TRY(splitter_split(&self->splitter, batch, self->time_column, err));
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
     if (self->splitter.n_timeless) {
-        SABOT_TRY(window_late(&self->own, self->options->merges_partials, batch, self->splitter.timeless,
+        SABOT_TRY(window_late(&self->own, self->options, batch, self->splitter.timeless,
                               self->splitter.n_timeless, "no time", INT64_MAX, self->watermark_ms, NULL, err));
     }
     for (int32_t i = 0; i < self->splitter.n_runs; i++) {
