@@ -125,12 +125,13 @@ static void *shared_get(size_t size, int class_index) {
 }
 #else
 /* Blocks that one thread takes and another gives back, as a snapshot's do between a task and its helpers: without a
- * list for all threads the first would ask the system for fresh pages each time. */
+ * list for all threads the first would ask the system for fresh pages each time. Who finds another thread in it goes to
+ * the system instead: nobody waits. */
 static struct {
-    mtx_t mutex;
+    atomic_flag busy;
     struct block_cache cache;
-    _Atomic int32_t count[CLASSES]; /* as in the cache, to be looked at without the mutex */
-} shared;
+    _Atomic int32_t count[CLASSES]; /* as in the cache, to be looked at without entering */
+} shared = {.busy = ATOMIC_FLAG_INIT};
 static tss_t cache_key;
 static once_flag cache_once = ONCE_FLAG_INIT;
 static bool cache_usable;
@@ -151,8 +152,7 @@ static void cache_free(void *value) {
 
 /* Only for its destructor: a thread's list must go when the thread ends, also a thread that is not ours. */
 static void cache_key_make(void) {
-    cache_usable = mtx_init(&shared.mutex, mtx_plain) == thrd_success &&
-                   tss_create(&cache_key, cache_free) == thrd_success;
+    cache_usable = tss_create(&cache_key, cache_free) == thrd_success;
 }
 
 static struct block_cache *cache_of_thread(void) {
@@ -168,20 +168,28 @@ static struct block_cache *cache_of_thread(void) {
     return cache;
 }
 
-static bool shared_put(void *block, size_t size, int class_index, size_t bytes_max) {
-    mtx_lock(&shared.mutex);
-    const bool kept = cache_put(&shared.cache, block, size, class_index, SHARED_BLOCKS_MAX, bytes_max * SHARED_FACTOR);
+static bool shared_enter(void) {
+    return !atomic_flag_test_and_set_explicit(&shared.busy, memory_order_acquire);
+}
+
+static void shared_leave(int class_index) {
     atomic_store_explicit(&shared.count[class_index], shared.cache.count[class_index], memory_order_relaxed);
-    mtx_unlock(&shared.mutex);
+    atomic_flag_clear_explicit(&shared.busy, memory_order_release);
+}
+
+static bool shared_put(void *block, size_t size, int class_index, size_t bytes_max) {
+    if (!shared_enter()) { return false; }
+    const bool kept = cache_put(&shared.cache, block, size, class_index, SHARED_BLOCKS_MAX, bytes_max * SHARED_FACTOR);
+    shared_leave(class_index);
     return kept;
 }
 
 static void *shared_get(size_t size, int class_index) {
-    if (atomic_load_explicit(&shared.count[class_index], memory_order_relaxed) == 0) { return NULL; }
-    mtx_lock(&shared.mutex);
+    if (atomic_load_explicit(&shared.count[class_index], memory_order_relaxed) == 0 || !shared_enter()) {
+        return NULL;
+    }
     void *block = cache_get(&shared.cache, size, class_index);
-    atomic_store_explicit(&shared.count[class_index], shared.cache.count[class_index], memory_order_relaxed);
-    mtx_unlock(&shared.mutex);
+    shared_leave(class_index);
     return block;
 }
 #endif

@@ -3,8 +3,9 @@
  * Pools form a tree (process -> job -> operator); a charge counts in each pool up to the root and fails with
  * SABOT_ERR_MEMORY when one of them would pass its limit. Thread safe: pools are charged with atomics.
  * Blocks are 64-byte aligned and padded to 64 bytes, so that kernels may read and write whole vectors. Freed blocks of
- * common sizes are kept in small thread-local lists (bounded), because a batch's columns come and go at a fixed size; what
- * these can't hold goes into lists for all threads, because those who free are often others than those who allocate.
+ * common sizes are kept in small thread-local lists (bounded), because a batch's columns come and go at a fixed size;
+ * what these can't hold goes into lists for all threads, because those who free are often others than those who
+ * allocate.
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
@@ -58,8 +59,8 @@ bool memory_is_short(const struct memory_pool *pool);
 bool memory_is_spilled(const struct memory_pool *pool);
 int64_t memory_limit(const struct memory_pool *pool); /* the least, up to the root; INT64_MAX = none */
 
-/* The lists of freed blocks, which are charged to nobody, keep little where the process may use little (the limit of the
- * job that began last). */
+/* The lists of freed blocks, which are charged to nobody, keep little where the process may use little (the limit of
+ * the job that began last). */
 void memory_lists_fit(int64_t limit);
 
 /* A reference-counted block of bytes, immutable once it is shared. */
