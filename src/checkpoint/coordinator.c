@@ -74,6 +74,8 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
         int64_t *ids;
         int32_t n;
         SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
+        /* what the process before had under way when it died */
+        local_copy_forget(options->store, options->dir, last + 1, INT64_MAX);
         /* an id is never used twice, also where its first use is only a torn folder */
         if (n > 0 && ids[n - 1] > last) { last = ids[n - 1]; }
         free(ids);
@@ -102,6 +104,8 @@ static void checkpoint_free(struct checkpoint *checkpoint) {
         if (storage_remove(options->store, checkpoint->path, &err) != SABOT_OK) {
             log_write(options->env, LOG_WARNING, "an aborted checkpoint is left behind: %s", err.message);
         }
+        /* however many fail in a row: the next complete one would be long in coming */
+        if (!checkpoint->savepoint) { local_copy_forget(options->store, options->dir, checkpoint->id, checkpoint->id); }
     }
     manifest_clear(&checkpoint->manifest);
     free(checkpoint->acknowledged);

@@ -135,3 +135,55 @@ void local_copy_prune(struct store *store, const char *dir, int64_t newest, cons
         complain(store, "of an older checkpoint stays", folder, &err);
     }
 }
+
+/* Shared files of the copies in `folder` that checkpoints `first` to `last` wrote. */
+static sabot_status shared_forget(struct store *store, const char *folder, int64_t first, int64_t last,
+                                  struct sabot_error *err) {
+    char shared[STORAGE_PATH_MAX], path[STORAGE_PATH_MAX];
+    SABOT_TRY(storage_shared_path(folder, shared, err));
+    bool is_there = false;
+    struct env_stat found;
+    SABOT_TRY(store_look(store, shared, &is_there, &found, err));
+    if (!is_there) { return SABOT_OK; }
+    struct store_entry *entries;
+    size_t n;
+    SABOT_TRY(store_list(store, shared, &entries, &n, err));
+    sabot_status status = SABOT_OK;
+    for (size_t i = 0; i < n && status == SABOT_OK; i++) {
+        const int64_t id = storage_shared_id(entries[i].name);
+        if (id < first || id > last) { continue; }
+        const int length = snprintf(path, sizeof path, "%s/%s", shared, entries[i].name);
+        if (length > 0 && (size_t)length < sizeof path) { status = store_remove(store, path, err); }
+    }
+    store_entries_free(entries, n);
+    return status;
+}
+
+static sabot_status forget(struct store *store, const char *folder, int64_t first, int64_t last,
+                           struct sabot_error *err) {
+    bool is_there = false;
+    struct env_stat found;
+    SABOT_TRY(store_look(store, folder, &is_there, &found, err));
+    if (!is_there) { return SABOT_OK; }
+    int64_t *ids;
+    int32_t n;
+    SABOT_TRY(storage_list(store, folder, &ids, &n, err));
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
+        char target[STORAGE_PATH_MAX];
+        if (ids[i] < first || ids[i] > last) { continue; }
+        status = storage_path(folder, ids[i], target, err);
+        if (status == SABOT_OK) { status = store_remove_tree(store, target, err); }
+    }
+    free(ids);
+    return status == SABOT_OK ? shared_forget(store, folder, first, last, err) : status;
+}
+
+void local_copy_forget(struct store *store, const char *dir, int64_t first, int64_t last) {
+    char folder[STORAGE_PATH_MAX];
+    struct sabot_error err = {0};
+    if (!folder_of(store, dir, strlen(dir), folder)) { return; }
+    if (forget(store, folder, first, last, &err) != SABOT_OK) {
+        complain(store, "of a checkpoint that was given up stays", folder, &err);
+    }
+}

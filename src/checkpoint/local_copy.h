@@ -26,5 +26,7 @@ void local_copy_damaged(struct store *store, const char *path, const struct sabo
  * may be needed. */
 void local_copy_prune(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
                       int32_t n_kept);
+/* Removes copies of the folder's checkpoints `first` to `last`, which were never complete. */
+void local_copy_forget(struct store *store, const char *dir, int64_t first, int64_t last);
 
 #endif

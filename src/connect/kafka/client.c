@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 
+#define AGAIN_NS INT64_C(50000000)
 #define SYSLOG_WARNING 4 /* librdkafka's levels are syslog's, whose header's names clash with ours */
 
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
@@ -77,11 +78,17 @@ sabot_status kafka_client_fail(struct kafka_client *client, rd_kafka_resp_err_t 
                       what, rd_kafka_err2str(code));
 }
 
-bool kafka_is_passing(rd_kafka_resp_err_t code) {
+static bool is_passing(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
            code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
            code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT || code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+bool kafka_again(struct env *env, rd_kafka_resp_err_t code, int64_t end_ns) {
+    if (!is_passing(code) || env_now_ns(env) >= end_ns) { return false; }
+    env_sleep_ns(env, AGAIN_NS);
+    return true;
 }
 
 sabot_status kafka_client_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, int timeout_ms,

@@ -91,9 +91,9 @@ static sabot_status mark_read(struct kafka_marked *self, struct sabot_error *err
     struct kafka_client reader = {0};
     sabot_status status = reader_open(self, &reader, err);
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    while (status == SABOT_OK && kafka_is_passing(code = mark_ask(self, &reader)) && env_now_ns(env) < end_ns) {
-        env_sleep_ns(env, RETRY_NS);
-    }
+    do {
+        if (status == SABOT_OK) { code = mark_ask(self, &reader); }
+    } while (kafka_again(env, code, end_ns));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         char what[400];
         snprintf(what, sizeof what, "read the mark of transactional id '%s'", self->target.id);

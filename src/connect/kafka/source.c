@@ -23,7 +23,6 @@
 #define OFFSET_UNKNOWN (-1)  /* ask the broker, as 'scan.startup.mode' says */
 #define OFFSET_EARLIEST (-2) /* a partition that came later: from its beginning */
 #define STOP_NONE INT64_MAX
-#define PASSING_PAUSE_NS 100000000 /* until a request is made again that a broker could not answer yet */
 
 static const char *const consumer_defaults[][2] = {
     {"enable.partition.eof", "true"},
@@ -355,7 +354,7 @@ static sabot_status offset_by_request(struct source *source, const struct split 
     struct env *env = source->context.env;
     const int64_t end_ns = env_now_ns(env) + timeout_ms * INT64_C(1000000);
     rd_kafka_resp_err_t code;
-    for (;;) {
+    do {
         if (place->where == WHERE_TIMESTAMP) {
             item->offset = place->timestamp_ms;
             code = rd_kafka_offsets_for_times(source->client.handle, list, timeout_ms);
@@ -363,9 +362,7 @@ static sabot_status offset_by_request(struct source *source, const struct split 
             code = rd_kafka_committed(source->client.handle, list, timeout_ms);
         }
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) { code = item->err; }
-        if (!kafka_is_passing(code) || env_now_ns(env) >= end_ns) { break; }
-        env_sleep_ns(env, PASSING_PAUSE_NS);
-    }
+    } while (kafka_again(env, code, end_ns));
     *out = item->offset;
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -420,12 +417,10 @@ static sabot_status offsets_find(struct source *source, struct split *split, str
     const int timeout_ms = kafka_timeout_ms(source->context.table);
     const int64_t end_ns = env_now_ns(env) + timeout_ms * INT64_C(1000000);
     rd_kafka_resp_err_t code;
-    for (;;) {
+    do {
         code = rd_kafka_query_watermark_offsets(source->client.handle, split->topic->name, split->partition, &low,
                                                 &high, timeout_ms);
-        if (!kafka_is_passing(code) || env_now_ns(env) >= end_ns) { break; }
-        env_sleep_ns(env, PASSING_PAUSE_NS);
-    }
+    } while (kafka_again(env, code, end_ns));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_client_fail(&source->client, code, "find the offsets of a partition", err);
     }
