@@ -208,7 +208,8 @@ static void blocks_that_other_threads_give_back_are_in_one_hand(void **state) {
             for (int i = 0; i < HANDED_BLOCKS; i++) {
                 assert_int_equal(*(uint8_t *)handing[t].blocks[i], t + 7);
             }
-            assert_int_equal(env_thread_start(env_real(), "giver", give_back, &handing[t], &threads[t], NULL), SABOT_OK);
+            assert_int_equal(env_thread_start(env_real(), "giver", give_back, &handing[t], &threads[t], NULL),
+                             SABOT_OK);
         }
         for (int t = 0; t < 2; t++) { env_thread_join(threads[t]); }
         assert_int_equal(pool.used, 0);
