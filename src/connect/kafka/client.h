@@ -23,8 +23,8 @@ void kafka_client_close(struct kafka_client *client);
 sabot_status kafka_client_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what,
                                struct sabot_error *err);
 
-/* A group's coordinator or a partition's leader that has just started, or moved, or is ending a transaction: waits for a
- * moment and says that the request is to be made again, but for where it is later than end_ns. */
+/* A group's coordinator or a partition's leader that has just started, or moved, or is ending a transaction: waits
+ * for a moment and says that the request is to be made again, but for where it is later than end_ns. */
 bool kafka_again(struct env *env, rd_kafka_resp_err_t code, int64_t end_ns);
 
 /* Topics and partitions as the brokers know them: of one topic, or of all (topic NULL). Blocks up to timeout_ms. */
