@@ -142,7 +142,8 @@ struct loading {
 static sabot_status file_take(void *arg, struct batch *batch, struct sabot_error *err) {
     const struct loading *loading = arg;
     struct batch *rows;
-    SABOT_TRY(replay_rows(loading->replay, loading->file->form, batch, loading->file->file, &rows, err));
+    SABOT_TRY(replay_rows(loading->replay, loading->file->form, loading->file->n_keys, batch, loading->file->file, &rows,
+                          err));
     return rows ? loading->take(loading->taker, loading->file->kind, rows, err) : SABOT_OK;
 }
 

@@ -291,7 +291,7 @@ static void gather_head(struct capture *capture, const struct capture_source *so
         namespaces[i] = source->namespaces ? source->namespaces[slots[i]] : source->namespace_;
     }
     if (capture->slots) { memcpy((int32_t *)(void *)capture->slots->data + at, slots, (size_t)n * sizeof *slots); }
-    if (capture->changes) { memset(capture->changes->data + at, SLOT_ROW, (size_t)n); }
+    if (capture->changes) { memset(capture->changes->data + at, (int)source->change, (size_t)n); }
 }
 
 /* Room for a row at least. */

@@ -67,6 +67,7 @@ struct capture_source {
     const uint64_t *hashes;    /* of the keys, by slot */
     const int64_t *namespaces; /* by slot; NULL: namespace_ */
     int64_t namespace_;
+    enum slot_change change; /* CAPTURE_KEY_SLOT: SLOT_ROW or SLOT_EMPTY */
 };
 
 struct capture {
@@ -89,6 +90,7 @@ struct capture {
  * in. */
 #define CAPTURE_SLOT "slot"             /* a namespace */
 #define CAPTURE_TABLE_SLOT "table_slot" /* the table: multimaps */
+#define CAPTURE_KEY_SLOT "key_slot"     /* nothing: a row's place is its namespace and keys, which empty rows have too */
 sabot_status capture_schema(const struct state_table *table, enum state_form form, struct schema **out,
                             struct sabot_error *err);
 int32_t capture_head(enum state_form form); /* columns before the keys */

@@ -425,9 +425,10 @@ static void state_thaw(struct state_table *base) {
     table->backend->thaw(table);
 }
 
-static const struct state_backend adopted_slots = {
-    .name = "key-value", .slot_column = CAPTURE_SLOT, .close = state_close, .restore = state_restore_rows,
-    .freeze = state_freeze, .copy = state_copy, .thaw = state_thaw};
+#define FREEZES                                                                                                        \
+    .close = state_close, .restore = state_restore_rows, .freeze = state_freeze, .copy = state_copy, .thaw = state_thaw
+static const struct state_backend adopted_slots = {.name = "key-value", .slot_column = CAPTURE_SLOT, FREEZES};
+static const struct state_backend adopted_keys = {.name = "key-value", .slot_column = CAPTURE_KEY_SLOT, FREEZES};
 static const struct state_backend adopted_keyed = {
     .name = "key-value", .close = state_close, .snapshot = state_snapshot_rows, .restore = state_restore_rows};
 static const struct state_backend adopted_list = {
@@ -478,8 +479,9 @@ static sabot_status state_open(struct kv_store *store, const struct kv_spec *spe
     self->store = store;
     self->kind = kind;
     self->given = spec->value;
-    self->state.backend = spec->broadcast ? &adopted_list
-                          : store->backend->slot_column ? &adopted_slots : &adopted_keyed;
+    self->state.backend = spec->broadcast                 ? &adopted_list
+                          : store->backend == &kv_memory  ? &adopted_slots
+                          : store->backend == &kv_rocksdb ? &adopted_keys : &adopted_keyed;
     self->state.context = state_tables_context(store->tables);
     struct schema *schema;
     sabot_status status = kv_schema(spec, NULL, 0, &schema, err);

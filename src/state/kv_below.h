@@ -40,14 +40,19 @@ struct kv_below_type {
     /* from..to (excluded), ascending, as committed. */
     sabot_status (*scan)(struct kv_below *below, struct kv_span from, struct kv_span to, kv_below_seen seen, void *arg,
                          struct sabot_error *err);
+    /* What is committed now, as a store that is only read, for as long as it is wanted. NULL: it has no such thing. */
+    sabot_status (*hold)(struct kv_below *below, struct kv_below **out, struct sabot_error *err);
+    void (*release)(struct kv_below *held);
 };
 
 /* --- kv_rocksdb.c: a column family of a database */
 struct rocks;
+struct rocks_snapshot;
 struct kv_rocksdb_below {
     struct kv_below below;
     struct rocks *rocks;
     int32_t family;
+    struct rocks_snapshot *held; /* NULL: as it is now */
 };
 void kv_rocksdb_below_init(struct kv_rocksdb_below *out, struct rocks *rocks, int32_t family);
 

@@ -4,52 +4,17 @@
  * Each entry of the cache says what is known of its key. What is new there goes down in one batch: when the cache is
  * full, before a scan, and at a checkpoint. Increments of a counter are added up in the cache without knowing the value
  * below, and go down as one merge; where the store below can't add, they are read then. */
-#include <assert.h>
 #include <stdlib.h>
 
-#include "state/kv_below.h"
-#include "state/kv_hot.h"
-#include "state/kv_key.h"
+#include "state/kv_disk_impl.h"
 
 #define NAMESPACE_ROWS 64 /* what a namespace costs beside its rows, in rows */
 #define CACHE_BYTES_PER_ROW 256 /* of values that are bytes; more than that on average makes the cache full too */
 
-enum cache_status {
-    CACHE_UNKNOWN = 0, /* not looked up yet */
-    CACHE_CLEAN,       /* as below */
-    CACHE_ABSENT,      /* not there below either */
-    CACHE_DIRTY,       /* new here: from here on to be written */
-    CACHE_REMOVED,
-    CACHE_DELTA        /* to be added to the value below */
-};
-
-struct dirty {
-    int64_t namespace_;
-    int32_t slot;
-};
-
-struct kv_disk {
-    struct kv_table table;
-    struct kv_hot hot; /* value, [time], status, used */
-    int32_t status_column;
-    struct kv_below *below;
-    int32_t id, max_parallelism, first_group, last_group; /* last: excluded */
-    int32_t cache_rows;
-    int64_t cached_rows, cached_bytes;
-    struct dirty *dirty;
-    int32_t n_dirty, dirty_capacity;
-    struct kv_bytes key, key_end, value, scratch;
-    /* What is read at once: keys one after the other, and which slots they are for. */
-    struct kv_bytes wanted;
-    struct kv_span wanted_keys[KV_ROWS_MAX]; /* sizes alone until all are there */
-    int32_t wanted_slots[KV_ROWS_MAX], n_wanted;
-    int64_t wanted_namespace;
-};
-
-static struct kv_disk *disk_of(struct kv_table *table) { return (struct kv_disk *)table; }
-
 static void disk_close(struct kv_table *table) {
     struct kv_disk *self = disk_of(table);
+    disk_thaw(table);
+    kv_hot_clear(&self->changed);
     kv_hot_clear(&self->hot);
     free(self->dirty);
     kv_bytes_free(&self->key);
@@ -60,24 +25,31 @@ static void disk_close(struct kv_table *table) {
     free(self);
 }
 
+sabot_status disk_hot_open(const struct kv_disk *self, struct kv_hot *out, struct sabot_error *err) {
+    const struct field extra[] = {{"status", type_not_null(type_of(TYPE_INT8))},
+                                  {"marks", type_not_null(type_of(TYPE_INT8))}};
+    struct schema *schema;
+    SABOT_TRY(kv_schema(&self->table.spec, extra, 2, &schema, err));
+    return kv_hot_init(out, self->context, &self->table.spec, schema, false, err);
+}
+
 static sabot_status disk_open(const struct kv_open *open, struct kv_table **out, struct sabot_error *err) {
     const struct kv_spec *spec = open->spec;
     const struct state_context *context = open->context;
     *out = NULL;
     struct kv_disk *self = calloc(1, sizeof *self);
     if (!self) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for state %s", spec->name); }
+    self->table.spec = *spec;
+    self->context = context;
     self->below = spec->counter ? open->counters : open->values;
     self->id = open->id;
     self->cache_rows = open->cache_rows;
-    self->max_parallelism = context->max_parallelism;
     self->first_group = key_group_first(context->subtask, context->max_parallelism, context->parallelism);
-    self->last_group = key_group_first(context->subtask + 1, context->max_parallelism, context->parallelism);
+    self->last_group = self->below->type->scans_are_dear
+                           ? self->first_group + 1
+                           : key_group_first(context->subtask + 1, context->max_parallelism, context->parallelism);
     self->status_column = 1 + (spec->ttl.ttl_ms != 0);
-    const struct field extra[] = {{"status", type_not_null(type_of(TYPE_INT8))},
-                                  {"used", type_not_null(type_of(TYPE_INT8))}};
-    struct schema *schema;
-    sabot_status status = kv_schema(spec, extra, 2, &schema, err);
-    if (status == SABOT_OK) { status = kv_hot_init(&self->hot, context, spec, schema, false, err); }
+    const sabot_status status = disk_hot_open(self, &self->hot, err);
     if (status != SABOT_OK) {
         disk_close(&self->table);
         return status;
@@ -93,18 +65,14 @@ static sabot_status key_begin(struct kv_disk *self, int32_t group, struct sabot_
     return kv_key_begin(&self->key, table_first ? self->id : group, table_first ? group : self->id, err);
 }
 
-static sabot_status key_encode(struct kv_disk *self, int64_t namespace_, const void *key, const void *sub,
-                               struct sabot_error *err) {
+sabot_status disk_key_encode(struct kv_disk *self, int64_t namespace_, const void *key, const void *sub,
+                             struct sabot_error *err) {
     const struct kv_spec *spec = &self->table.spec;
-    const int32_t group = key_group_of(kv_key_hash(spec->key, key), self->max_parallelism);
+    const int32_t group = key_group_of(kv_key_hash(spec->key, key), self->context->max_parallelism);
     SABOT_TRY(key_begin(self, group, err));
     SABOT_TRY(kv_key_number(&self->key, namespace_, err));
     SABOT_TRY(kv_key_add(&self->key, spec->key, key, err));
     return sub ? kv_key_add(&self->key, spec->sub_key, sub, err) : SABOT_OK;
-}
-
-static struct kv_span span_of(const struct kv_bytes *bytes) {
-    return (struct kv_span){bytes->data, bytes->size};
 }
 
 static sabot_status value_encode(struct kv_disk *self, const void *value, int64_t time_ms, struct sabot_error *err) {
@@ -122,9 +90,8 @@ static sabot_status value_encode(struct kv_disk *self, const void *value, int64_
     return SABOT_OK;
 }
 
-/* The value as the kind of the table wants it; points into `span` where it is bytes. */
-static sabot_status value_decode(const struct kv_disk *self, struct kv_span span, struct string_view *view,
-                                 uint64_t *word, int64_t *time_ms, struct sabot_error *err) {
+sabot_status disk_value_decode(const struct kv_disk *self, struct kv_span span, struct disk_value *out,
+                               struct sabot_error *err) {
     const size_t prefix = self->table.spec.ttl.ttl_ms ? 8 : 0;
     const bool right = self->hot.value_is_view ? span.size >= prefix : span.size == prefix + 8;
     if (!right) {
@@ -132,13 +99,35 @@ static sabot_status value_decode(const struct kv_disk *self, struct kv_span span
                           self->table.name, span.size, self->below->type->name);
     }
     const char *bytes = span.data;
-    *time_ms = 0;
-    if (prefix) { memcpy(time_ms, bytes, 8); }
+    out->time_ms = 0;
+    if (prefix) { memcpy(&out->time_ms, bytes, 8); }
     if (self->hot.value_is_view) {
-        *view = string_view_of(bytes + prefix, (uint32_t)(span.size - prefix));
+        out->view = string_view_of(bytes + prefix, (uint32_t)(span.size - prefix));
     } else {
-        memcpy(word, bytes + prefix, 8);
+        memcpy(&out->word, bytes + prefix, 8);
     }
+    return SABOT_OK;
+}
+
+sabot_status disk_entry_decode(struct kv_disk *self, struct kv_span key, struct kv_span value, struct disk_entry *out,
+                               struct sabot_error *err) {
+    const struct kv_spec *spec = &self->table.spec;
+    const uint8_t *at = (const uint8_t *)key.data + KV_PREFIX_SIZE, *end = (const uint8_t *)key.data + key.size;
+    self->scratch.size = 0;
+    SABOT_TRY(kv_bytes_reserve(&self->scratch, key.size, err));
+    int64_t namespace_;
+    const bool right =
+        key.size > KV_PREFIX_SIZE && kv_key_read_number(&at, end, &namespace_) &&
+        kv_key_read(&at, end, spec->key, &self->scratch, &out->key, (int64_t *)(void *)&out->key) &&
+        (!spec->has_sub_key ||
+         kv_key_read(&at, end, spec->sub_key, &self->scratch, &out->sub, (int64_t *)(void *)&out->sub));
+    if (!right) {
+        return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "state %s: a key of %zu bytes in %s is damaged", self->table.name,
+                          key.size, self->below->type->name);
+    }
+    SABOT_TRY(disk_value_decode(self, value, &out->value, err));
+    out->entry = (struct kv_entry){.namespace_ = namespace_, .time_ms = out->value.time_ms, .key = &out->key,
+                                   .sub = spec->has_sub_key ? &out->sub : NULL, .value = &out->value.view};
     return SABOT_OK;
 }
 
@@ -159,23 +148,28 @@ static sabot_status dirty_reserve(struct kv_disk *self, int32_t more, struct sab
     return SABOT_OK;
 }
 
-/* Marks a slot as changed; it is listed where it was not yet. There is room on the list. */
+static int8_t *marks_of(const struct kv_disk *self, int64_t namespace_) {
+    return kv_hot_values(&self->hot, namespace_, self->status_column + 1);
+}
+
+/* A slot is changed; it is listed where it was not yet. There is room on the list. */
 static void change(struct kv_disk *self, int64_t namespace_, int32_t slot, enum cache_status to) {
     int8_t *status = &statuses(self, namespace_)[slot];
     if (*status < CACHE_DIRTY) { self->dirty[self->n_dirty++] = (struct dirty){namespace_, slot}; }
     *status = (int8_t)to;
+    marks_of(self, namespace_)[slot] &= ~CACHE_SAVED;
 }
 
 /* --- reading from below */
-static void wanted_begin(struct kv_disk *self, int64_t namespace_) {
+void disk_wanted_begin(struct kv_disk *self, int64_t namespace_) {
     self->wanted.size = 0;
     self->n_wanted = 0;
     self->wanted_namespace = namespace_;
 }
 
-static sabot_status wanted_add(struct kv_disk *self, int32_t slot, const void *key, const void *sub,
-                               struct sabot_error *err) {
-    SABOT_TRY(key_encode(self, self->wanted_namespace, key, sub, err));
+sabot_status disk_wanted_add(struct kv_disk *self, int32_t slot, const void *key, const void *sub,
+                             struct sabot_error *err) {
+    SABOT_TRY(disk_key_encode(self, self->wanted_namespace, key, sub, err));
     SABOT_TRY(kv_bytes_reserve(&self->wanted, self->key.size, err));
     memcpy(self->wanted.data + self->wanted.size, self->key.data, self->key.size);
     self->wanted.size += self->key.size;
@@ -195,34 +189,33 @@ static sabot_status slot_load(void *arg, int32_t i, struct kv_span found, struct
         *status = *status == CACHE_DELTA ? CACHE_DIRTY : CACHE_ABSENT; /* 0 below */
         return SABOT_OK;
     }
-    struct string_view view;
-    uint64_t word = 0;
-    int64_t time_ms;
-    SABOT_TRY(value_decode(self, found, &view, &word, &time_ms, err));
+    struct disk_value value;
+    SABOT_TRY(disk_value_decode(self, found, &value, err));
     if (*status == CACHE_DELTA) {
-        ((uint64_t *)kv_hot_values(&self->hot, namespace_, 0))[slot] += word;
+        ((uint64_t *)kv_hot_values(&self->hot, namespace_, 0))[slot] += value.word;
         *status = CACHE_DIRTY;
         return SABOT_OK;
     }
-    if (self->hot.value_is_view) {
-        SABOT_TRY(kv_hot_set(&self->hot, namespace_, &slot, 1, &view, err));
-        self->cached_bytes += view.size;
-    } else {
-        SABOT_TRY(kv_hot_set(&self->hot, namespace_, &slot, 1, &word, err));
-    }
-    if (self->table.spec.ttl.ttl_ms) { ((int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot] = time_ms; }
+    SABOT_TRY(kv_hot_set(&self->hot, namespace_, &slot, 1, &value.view, err));
+    if (self->hot.value_is_view) { self->cached_bytes += value.view.size; }
+    if (self->table.spec.ttl.ttl_ms) { ((int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot] = value.time_ms; }
     statuses(self, namespace_)[slot] = CACHE_CLEAN;
     return SABOT_OK;
 }
 
-static sabot_status wanted_load(struct kv_disk *self, struct sabot_error *err) {
+sabot_status disk_wanted_get(struct kv_disk *self, struct kv_below *below, kv_below_got got, void *arg,
+                             struct sabot_error *err) {
     if (self->n_wanted == 0) { return SABOT_OK; }
     const uint8_t *at = self->wanted.data;
     for (int32_t i = 0; i < self->n_wanted; i++) {
         self->wanted_keys[i].data = at;
         at += self->wanted_keys[i].size;
     }
-    return self->below->type->get(self->below, self->wanted_keys, self->n_wanted, slot_load, self, err);
+    return below->type->get(below, self->wanted_keys, self->n_wanted, got, arg, err);
+}
+
+static sabot_status wanted_load(struct kv_disk *self, struct sabot_error *err) {
+    return disk_wanted_get(self, self->below, slot_load, self, err);
 }
 
 /* --- writing */
@@ -237,23 +230,26 @@ static sabot_status changes_write(struct kv_disk *self, const struct dirty *dirt
     SABOT_TRY(state_take(self->hot.table, namespace_, slots, n, 0, self->hot.n_keys, keys, err));
     const char *values = kv_hot_values(&self->hot, namespace_, 0);
     const int64_t *times = spec->ttl.ttl_ms ? kv_hot_values(&self->hot, namespace_, 1) : NULL;
-    const int8_t *status = statuses(self, namespace_);
+    const int8_t *status = statuses(self, namespace_), *marks = marks_of(self, namespace_);
     sabot_status result = SABOT_OK;
     for (int32_t i = 0; i < n && result == SABOT_OK; i++) {
         const int32_t slot = slots[i];
         const void *value = values + (size_t)slot * kv_size(spec->value);
-        result = key_encode(self, namespace_, (const char *)keys[0]->values + (size_t)i * self->hot.key_sizes[0],
-                            self->hot.n_keys == 2
-                                ? (const char *)keys[1]->values + (size_t)i * self->hot.key_sizes[1] : NULL, err);
+        const struct kv_keys key = {
+            .namespace_ = namespace_, .n = 1,
+            .keys = (const char *)keys[0]->values + (size_t)i * self->hot.key_sizes[0],
+            .subs = spec->has_sub_key ? (const char *)keys[1]->values + (size_t)i * self->hot.key_sizes[1] : NULL};
+        if (!(marks[slot] & CACHE_SAVED)) { disk_note_changed(self, &key); }
+        result = disk_key_encode(self, namespace_, key.keys, key.subs, err);
         if (result != SABOT_OK) { break; }
         if (status[slot] == CACHE_REMOVED) {
-            result = below->type->erase(below, span_of(&self->key), err);
+            result = below->type->erase(below, kv_span_of(&self->key), err);
         } else if (status[slot] == CACHE_DELTA) {
-            result = below->type->add(below, span_of(&self->key), *(const int64_t *)value, err);
+            result = below->type->add(below, kv_span_of(&self->key), *(const int64_t *)value, err);
         } else {
             result = value_encode(self, value, times ? times[slot] : 0, err);
             if (result == SABOT_OK) {
-                result = below->type->put(below, span_of(&self->key), span_of(&self->value), err);
+                result = below->type->put(below, kv_span_of(&self->key), kv_span_of(&self->value), err);
             }
         }
     }
@@ -272,10 +268,10 @@ static sabot_status sums_load(struct kv_disk *self, const struct dirty *dirty, i
     if (m == 0) { return SABOT_OK; }
     struct column *keys;
     SABOT_TRY(state_take(self->hot.table, namespace_, slots, m, 0, 1, &keys, err)); /* counters have no second key */
-    wanted_begin(self, namespace_);
+    disk_wanted_begin(self, namespace_);
     sabot_status result = SABOT_OK;
     for (int32_t i = 0; i < m && result == SABOT_OK; i++) {
-        result = wanted_add(self, slots[i], (const char *)keys->values + (size_t)i * self->hot.key_sizes[0], NULL, err);
+        result = disk_wanted_add(self, slots[i], (const char *)keys->values + (size_t)i * self->hot.key_sizes[0], NULL, err);
     }
     column_unref(keys);
     return result == SABOT_OK ? wanted_load(self, err) : result;
@@ -308,20 +304,16 @@ static sabot_status disk_flush(struct kv_table *table, struct sabot_error *err) 
     return SABOT_OK;
 }
 
-static sabot_status namespaces_of(struct kv_disk *self, const int64_t **out, int32_t *n, struct sabot_error *err) {
-    return state_namespaces(self->hot.table, out, n, err);
-}
-
 /* Drops what was not used since the last time, or all, where that is little. Nothing is dirty. */
 static sabot_status evict(struct kv_disk *self, struct sabot_error *err) {
     const int64_t *namespaces;
     int32_t n;
     int64_t left = 0;
-    SABOT_TRY(namespaces_of(self, &namespaces, &n, err));
+    SABOT_TRY(state_namespaces(self->hot.table, &namespaces, &n, err));
     for (int32_t i = 0; i < n; i++) {
-        const int8_t *used = kv_hot_values(&self->hot, namespaces[i], self->status_column + 1);
+        const int8_t *marks = marks_of(self, namespaces[i]);
         const int64_t count = state_count(self->hot.table, namespaces[i]);
-        for (int64_t s = 0; s < count; s++) { left += used[s]; }
+        for (int64_t s = 0; s < count; s++) { left += marks[s] & CACHE_USED; }
     }
     const bool all =
         left > self->cache_rows / 2 || self->cached_bytes > (int64_t)self->cache_rows * CACHE_BYTES_PER_ROW;
@@ -329,14 +321,14 @@ static sabot_status evict(struct kv_disk *self, struct sabot_error *err) {
         const int64_t namespace_ = namespaces[i];
         if (all) {
             state_drop_namespace(self->hot.table, namespace_);
-            SABOT_TRY(namespaces_of(self, &namespaces, &n, err)); /* the list was borrowed until the drop */
+            SABOT_TRY(state_namespaces(self->hot.table, &namespaces, &n, err)); /* the list was borrowed until the drop */
             continue;
         }
         int32_t slots[KV_ROWS_MAX], m = 0;
         for (int32_t s = (int32_t)state_count(self->hot.table, namespace_) - 1; s >= 0; s--) {
-            int8_t *used = kv_hot_values(&self->hot, namespace_, self->status_column + 1);
-            if (used[s]) {
-                used[s] = 0;
+            int8_t *marks = marks_of(self, namespace_);
+            if (marks[s] & CACHE_USED) {
+                marks[s] = 0;
                 continue;
             }
             slots[m++] = s;
@@ -372,8 +364,8 @@ static sabot_status slots_make(struct kv_disk *self, const struct kv_keys *keys,
     const sabot_status status = kv_hot_insert(&self->hot, keys, slots, err);
     self->cached_rows += state_count(self->hot.table, keys->namespace_) - before + (before ? 0 : NAMESPACE_ROWS);
     if (status != SABOT_OK) { return status; } /* what is half made is UNKNOWN: looked up when it is used */
-    int8_t *used = kv_hot_values(&self->hot, keys->namespace_, self->status_column + 1);
-    for (int32_t i = 0; i < keys->n; i++) { used[slots[i]] |= slots[i] < before; }
+    int8_t *marks = marks_of(self, keys->namespace_);
+    for (int32_t i = 0; i < keys->n; i++) { marks[slots[i]] |= slots[i] < before ? CACHE_USED : 0; }
     return SABOT_OK;
 }
 
@@ -416,10 +408,10 @@ static sabot_status disk_get(struct kv_table *table, const struct kv_keys *keys,
     int32_t slots[KV_ROWS_MAX];
     SABOT_TRY(slots_make(self, keys, slots, err));
     const int8_t *status = statuses(self, keys->namespace_);
-    wanted_begin(self, keys->namespace_);
+    disk_wanted_begin(self, keys->namespace_);
     for (int32_t i = 0; i < keys->n; i++) {
         if (status[slots[i]] != CACHE_UNKNOWN && status[slots[i]] != CACHE_DELTA) { continue; }
-        SABOT_TRY(wanted_add(self, slots[i], key_of(self, keys, i), sub_of(self, keys, i), err));
+        SABOT_TRY(disk_wanted_add(self, slots[i], key_of(self, keys, i), sub_of(self, keys, i), err));
     }
     SABOT_TRY(wanted_load(self, err));
     for (int32_t i = 0; table->spec.ttl.ttl_ms && i < keys->n; i++) { slot_age(self, keys->namespace_, slots[i]); }
@@ -475,13 +467,9 @@ static sabot_status disk_add(struct kv_table *table, const struct kv_keys *keys,
     for (int32_t i = 0; i < keys->n; i++) {
         int8_t *status = &statuses(self, keys->namespace_)[slots[i]];
         uint64_t *value = &((uint64_t *)kv_hot_values(&self->hot, keys->namespace_, 0))[slots[i]];
-        if (*status == CACHE_UNKNOWN || *status == CACHE_ABSENT || *status == CACHE_REMOVED) {
-            const enum cache_status to = *status == CACHE_UNKNOWN ? CACHE_DELTA : CACHE_DIRTY;
-            change(self, keys->namespace_, slots[i], to);
-            *value = 0;
-        } else if (*status == CACHE_CLEAN) {
-            change(self, keys->namespace_, slots[i], CACHE_DIRTY);
-        }
+        if (*status == CACHE_UNKNOWN || *status == CACHE_ABSENT || *status == CACHE_REMOVED) { *value = 0; }
+        const bool is_sum = *status == CACHE_UNKNOWN || *status == CACHE_DELTA;
+        change(self, keys->namespace_, slots[i], is_sum ? CACHE_DELTA : CACHE_DIRTY);
     }
     uint64_t *values = kv_hot_values(&self->hot, keys->namespace_, 0);
     for (int32_t i = 0; i < keys->n; i++) { values[slots[i]] += (uint64_t)deltas[i]; }
@@ -500,30 +488,11 @@ struct shown {
 /* An entry from below, to who scans. */
 static sabot_status show(void *arg, struct kv_span key, struct kv_span value, bool *more, struct sabot_error *err) {
     struct shown *shown = arg;
-    struct kv_disk *self = shown->self;
-    const struct kv_spec *spec = &self->table.spec;
-    struct string_view key_view, sub_view, value_view;
-    int64_t namespace_, key_number, sub_number, time_ms;
-    uint64_t word;
-    const uint8_t *at = (const uint8_t *)key.data + KV_PREFIX_SIZE, *end = (const uint8_t *)key.data + key.size;
-    self->scratch.size = 0;
-    SABOT_TRY(kv_bytes_reserve(&self->scratch, key.size, err));
-    const bool right =
-        key.size > KV_PREFIX_SIZE && kv_key_read_number(&at, end, &namespace_) &&
-        kv_key_read(&at, end, spec->key, &self->scratch, &key_view, &key_number) &&
-        (!spec->has_sub_key || kv_key_read(&at, end, spec->sub_key, &self->scratch, &sub_view, &sub_number));
-    if (!right) {
-        return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "state %s: a key of %zu bytes in %s is damaged", self->table.name,
-                          key.size, self->below->type->name);
-    }
-    SABOT_TRY(value_decode(self, value, &value_view, &word, &time_ms, err));
-    if (spec->ttl.ttl_ms && kv_expired(spec->ttl.ttl_ms, time_ms, shown->now_ms)) { return SABOT_OK; }
-    const struct kv_entry entry = {
-        .namespace_ = namespace_, .time_ms = time_ms,
-        .key = spec->key == KV_BYTES ? (const void *)&key_view : &key_number,
-        .sub = !spec->has_sub_key ? NULL : spec->sub_key == KV_BYTES ? (const void *)&sub_view : &sub_number,
-        .value = self->hot.value_is_view ? (const void *)&value_view : &word};
-    *more = shown->each(shown->arg, &entry);
+    const int64_t ttl_ms = shown->self->table.spec.ttl.ttl_ms;
+    struct disk_entry found;
+    SABOT_TRY(disk_entry_decode(shown->self, key, value, &found, err));
+    if (ttl_ms && kv_expired(ttl_ms, found.entry.time_ms, shown->now_ms)) { return SABOT_OK; }
+    *more = shown->each(shown->arg, &found.entry);
     shown->stopped = !*more;
     return SABOT_OK;
 }
@@ -531,7 +500,7 @@ static sabot_status show(void *arg, struct kv_span key, struct kv_span value, bo
 /* Entries of the range self->key..self->key_end. */
 static sabot_status range_scan(struct shown *shown, struct sabot_error *err) {
     struct kv_below *below = shown->self->below;
-    return below->type->scan(below, span_of(&shown->self->key), span_of(&shown->self->key_end), show, shown, err);
+    return below->type->scan(below, kv_span_of(&shown->self->key), kv_span_of(&shown->self->key_end), show, shown, err);
 }
 
 static sabot_status end_set(struct kv_disk *self, struct sabot_error *err) {
@@ -543,10 +512,9 @@ static sabot_status end_set(struct kv_disk *self, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-/* The keys of a group, or all of the table where that is one range. */
-static sabot_status group_range(struct kv_disk *self, int32_t group, bool all, struct sabot_error *err) {
+sabot_status disk_group_range(struct kv_disk *self, int32_t group, struct sabot_error *err) {
     SABOT_TRY(key_begin(self, group, err));
-    if (all) { self->key.size = KV_PREFIX_SIZE / 2; }
+    if (self->below->type->scans_are_dear) { self->key.size = KV_PREFIX_SIZE / 2; }
     return end_set(self, err);
 }
 
@@ -557,14 +525,12 @@ static sabot_status disk_scan(struct kv_table *table, int64_t namespace_, const 
                           .arg = arg};
     SABOT_TRY(disk_flush(table, err));
     if (key) {
-        SABOT_TRY(key_encode(self, namespace_, key, NULL, err));
+        SABOT_TRY(disk_key_encode(self, namespace_, key, NULL, err));
         SABOT_TRY(end_set(self, err));
         return range_scan(&shown, err);
     }
-    const bool all = self->below->type->scans_are_dear;
-    const int32_t last_group = all ? self->first_group + 1 : self->last_group;
-    for (int32_t group = self->first_group; group < last_group && !shown.stopped; group++) {
-        SABOT_TRY(group_range(self, group, all, err));
+    for (int32_t group = self->first_group; group < self->last_group && !shown.stopped; group++) {
+        SABOT_TRY(disk_group_range(self, group, err));
         SABOT_TRY(range_scan(&shown, err));
     }
     return SABOT_OK;
@@ -579,13 +545,14 @@ struct cleared {
 static sabot_status clear_key(void *arg, struct kv_span key, struct kv_span value, bool *more,
                               struct sabot_error *err) {
     const struct cleared *cleared = arg;
-    const uint8_t *at = (const uint8_t *)key.data + KV_PREFIX_SIZE, *end = (const uint8_t *)key.data + key.size;
-    struct kv_below *below = cleared->self->below;
-    int64_t namespace_;
-    (void)value;
+    struct kv_disk *self = cleared->self;
+    struct disk_entry found;
     (void)more;
-    if (!kv_key_read_number(&at, end, &namespace_) || namespace_ != cleared->namespace_) { return SABOT_OK; }
-    return below->type->erase(below, key, err);
+    SABOT_TRY(disk_entry_decode(self, key, value, &found, err));
+    if (found.entry.namespace_ != cleared->namespace_) { return SABOT_OK; }
+    disk_note_changed(self, &(struct kv_keys){.namespace_ = cleared->namespace_, .n = 1, .keys = found.entry.key,
+                                              .subs = found.entry.sub});
+    return self->below->type->erase(self->below, key, err);
 }
 
 static sabot_status disk_clear(struct kv_table *table, int64_t namespace_, struct sabot_error *err) {
@@ -594,15 +561,13 @@ static sabot_status disk_clear(struct kv_table *table, int64_t namespace_, struc
     struct cleared cleared = {self, namespace_};
     SABOT_TRY(disk_flush(table, err));
     below->type->discard(below);
-    const bool all = below->type->scans_are_dear;
-    const int32_t last_group = all ? self->first_group + 1 : self->last_group;
-    for (int32_t group = self->first_group; group < last_group; group++) {
-        SABOT_TRY(group_range(self, group, all, err));
-        if (!all) {
+    for (int32_t group = self->first_group; group < self->last_group; group++) {
+        SABOT_TRY(disk_group_range(self, group, err));
+        if (!below->type->scans_are_dear) {
             SABOT_TRY(kv_key_number(&self->key, namespace_, err));
             SABOT_TRY(end_set(self, err));
         }
-        SABOT_TRY(below->type->scan(below, span_of(&self->key), span_of(&self->key_end), clear_key, &cleared, err));
+        SABOT_TRY(below->type->scan(below, kv_span_of(&self->key), kv_span_of(&self->key_end), clear_key, &cleared, err));
     }
     SABOT_TRY(below->type->commit(below, err));
     self->cached_rows -= state_count(self->hot.table, namespace_);
@@ -618,10 +583,10 @@ static sabot_status disk_sweep(struct kv_table *table, int32_t entries, struct s
     return SABOT_OK;
 }
 
-#define DISK_BACKEND(name_)                                                                                            \
-    {                                                                                                                  \
-        .name = name_, .open = disk_open, .close = disk_close, .get = disk_get, .put = disk_put, .erase = disk_remove, \
-        .add = disk_add, .scan = disk_scan, .clear = disk_clear, .sweep = disk_sweep, .flush = disk_flush,             \
-    }
-const struct kv_backend kv_rocksdb = DISK_BACKEND("rocksdb");
-const struct kv_backend kv_tonbo = DISK_BACKEND("tonbo");
+#define DISK_CALLS                                                                                                     \
+    .open = disk_open, .close = disk_close, .get = disk_get, .put = disk_put, .erase = disk_remove, .add = disk_add,   \
+    .scan = disk_scan, .clear = disk_clear, .sweep = disk_sweep, .flush = disk_flush
+const struct kv_backend kv_rocksdb = {.name = "rocksdb", DISK_CALLS, .slot_column = CAPTURE_KEY_SLOT,
+                                      .freeze = disk_freeze, .copy = disk_copy, .thaw = disk_thaw};
+/* Tonbo can't hold what is below: a snapshot is a scan at the barrier. */
+const struct kv_backend kv_tonbo = {.name = "tonbo", DISK_CALLS};

@@ -1,4 +1,6 @@
 /* RocksDB below key-value state: a column family of it. */
+#include <stdlib.h>
+
 #include "state/kv_below.h"
 #include "state/rocks.h"
 
@@ -38,7 +40,7 @@ static sabot_status rocksdb_get(struct kv_below *below, const struct kv_span *ke
     const struct kv_rocksdb_below *self = rocksdb_of(below);
     for (int32_t i = 0; i < n; i++) {
         struct rocks_span found;
-        SABOT_TRY(rocks_get(self->rocks, self->family, span_of(keys[i]), &found, err));
+        SABOT_TRY(rocks_get_at(self->rocks, self->held, self->family, span_of(keys[i]), &found, err));
         SABOT_TRY(got(arg, i, (struct kv_span){found.data, found.size}, err));
     }
     return SABOT_OK;
@@ -48,7 +50,7 @@ static sabot_status rocksdb_scan(struct kv_below *below, struct kv_span from, st
                                  void *arg, struct sabot_error *err) {
     const struct kv_rocksdb_below *self = rocksdb_of(below);
     struct rocks_scan *scan;
-    SABOT_TRY(rocks_scan_open(self->rocks, self->family, span_of(from), span_of(to), &scan, err));
+    SABOT_TRY(rocks_scan_open_at(self->rocks, self->held, self->family, span_of(from), span_of(to), &scan, err));
     struct rocks_span key, value;
     struct sabot_error failure = {0};
     sabot_status status = SABOT_OK;
@@ -64,6 +66,25 @@ static sabot_status rocksdb_scan(struct kv_below *below, struct kv_span from, st
     return status;
 }
 
+static sabot_status rocksdb_hold(struct kv_below *below, struct kv_below **out, struct sabot_error *err) {
+    struct kv_rocksdb_below *held = malloc(sizeof *held);
+    *out = NULL;
+    if (!held) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot of state"); }
+    *held = *rocksdb_of(below);
+    const sabot_status status = rocks_snapshot_new(held->rocks, &held->held, err);
+    if (status == SABOT_OK) {
+        *out = &held->below;
+    } else {
+        free(held);
+    }
+    return status;
+}
+
+static void rocksdb_release(struct kv_below *below) {
+    rocks_snapshot_free(rocksdb_of(below)->held);
+    free(below);
+}
+
 static const struct kv_below_type rocksdb_below = {
     .name = "RocksDB",
     .adds = true,
@@ -74,6 +95,8 @@ static const struct kv_below_type rocksdb_below = {
     .discard = rocksdb_discard,
     .get = rocksdb_get,
     .scan = rocksdb_scan,
+    .hold = rocksdb_hold,
+    .release = rocksdb_release,
 };
 
 void kv_rocksdb_below_init(struct kv_rocksdb_below *out, struct rocks *rocks, int32_t family) {

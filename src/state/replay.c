@@ -1,4 +1,4 @@
-/* Reading a chain backwards: per namespace, a bit for each slot that is known already. */
+/* Reading a chain backwards: per namespace, a bit for each slot that is known already; or a table of the keys. */
 #include "state/replay.h"
 
 #include "state/capture.h"
@@ -16,6 +16,9 @@ struct place { /* a namespace; or all of a multimap */
 };
 struct replay {
     struct memory_pool *pool;
+    struct state_context context; /* of the next */
+    struct state_tables *tables;
+    struct state_table *keys;     /* CAPTURE_KEY_SLOT: (namespace, keys) that a newer file has spoken of; NULL: none yet */
     struct place *places; /* open addressing */
     int32_t n_places, capacity;
 };
@@ -33,6 +36,7 @@ void replay_free(struct replay *replay) {
         struct place *place = &replay->places[i];
         if (place->seen) { memory_free(replay->pool, place->seen, validity_size(place->bits)); }
     }
+    state_tables_free(replay->tables);
     free(replay->places);
     free(replay);
 }
@@ -90,6 +94,7 @@ struct head {
     const int64_t *namespaces;
     const int32_t *slots;
     bool is_table; /* slots are the table's, not a namespace's */
+    bool is_key;   /* ... or mean nothing */
 };
 
 static bool head_column(const struct batch *rows, int32_t at, enum phys phys, const void **out) {
@@ -111,8 +116,10 @@ static sabot_status head_read(const struct batch *rows, enum state_form form, co
         return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has not the columns of its form: restore from another "
                           "checkpoint", path);
     }
+    const char *slot = rows->schema->fields[first + 2].name;
     *out = (struct head){.changes = changes, .namespaces = namespaces, .slots = slots,
-                         .is_table = strcmp(rows->schema->fields[first + 2].name, CAPTURE_TABLE_SLOT) == 0};
+                         .is_table = strcmp(slot, CAPTURE_TABLE_SLOT) == 0,
+                         .is_key = strcmp(slot, CAPTURE_KEY_SLOT) == 0};
     return SABOT_OK;
 }
 
@@ -160,8 +167,54 @@ static sabot_status row_look(struct replay *replay, enum state_form form, const 
     return form == STATE_FORM_DELTA && slot < place->end ? place_see(replay, place, slot, err) : SABOT_OK;
 }
 
-sabot_status replay_rows(struct replay *replay, enum state_form form, struct batch *given, const char *path,
-                         struct batch **out, struct sabot_error *err) {
+/* --- by key */
+static sabot_status keys_open(struct replay *replay, const struct batch *rows, int32_t first, int32_t n_keys,
+                              struct sabot_error *err) {
+    struct field fields[STATE_COLUMNS_MAX + 1];
+    fields[0] = rows->schema->fields[first];
+    for (int32_t k = 0; k < n_keys; k++) { fields[k + 1] = rows->schema->fields[first + 2 + k]; }
+    replay->context = (struct state_context){.pool = replay->pool, .parallelism = 1, .max_parallelism = 1};
+    SABOT_TRY(state_tables_new(&replay->context, &replay->tables, err));
+    struct schema *schema;
+    SABOT_TRY(schema_new(fields, n_keys + 1, &schema, err));
+    const struct state_spec spec = {.name = "replay", .kind = STATE_KEYED, .schema = schema, .n_keys = n_keys + 1};
+    const sabot_status status = state_table_open(replay->tables, &spec, &replay->keys, err);
+    schema_unref(schema);
+    return status;
+}
+
+/* kept[0..*n): in: all rows of the batch; out: those whose key no newer file has spoken of, and which are rows. */
+static sabot_status keys_look(struct replay *replay, enum state_form form, int32_t n_keys, const struct head *head,
+                              struct batch *given, int32_t *kept, int32_t *n, struct sabot_error *err) {
+    const int32_t first = form == STATE_FORM_DELTA ? 2 : 1; /* the namespace; behind it the slot, then keys */
+    if (form == STATE_FORM_BASE && !replay->keys) { return SABOT_OK; } /* it is the only file */
+    if (!replay->keys) { SABOT_TRY(keys_open(replay, given, first, n_keys, err)); }
+    int32_t columns[STATE_COLUMNS_MAX + 1] = {first};
+    for (int32_t k = 0; k < n_keys; k++) { columns[k + 1] = first + 2 + k; }
+    BATCH_OWNED struct batch *rows = NULL;
+    SABOT_TRY(batch_copy(given, &rows, err));
+    SABOT_TRY(batch_cache_hashes(replay->pool, rows, columns, n_keys + 1, err));
+    int32_t *slots = malloc((size_t)(*n + 1) * sizeof *slots);
+    if (!slots) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
+    const int64_t known = state_count(replay->keys, 0);
+    sabot_status status = SABOT_OK;
+    if (form == STATE_FORM_BASE) { /* nothing is older */
+        state_find(replay->keys, 0, rows, columns, kept, *n, slots);
+    } else {
+        status = state_find_or_insert(replay->keys, 0, rows, columns, kept, *n, slots, err);
+    }
+    int32_t m = 0;
+    for (int32_t i = 0; i < *n && status == SABOT_OK; i++) {
+        const bool is_new = slots[i] < 0 || slots[i] >= known;
+        if (is_new && (!head->changes || head->changes[kept[i]] == SLOT_ROW)) { kept[m++] = kept[i]; }
+    }
+    *n = m;
+    free(slots);
+    return status;
+}
+
+sabot_status replay_rows(struct replay *replay, enum state_form form, int32_t n_keys, struct batch *given,
+                         const char *path, struct batch **out, struct sabot_error *err) {
     *out = NULL;
     if (form == STATE_FORM_ROWS) {
         *out = given;
@@ -170,7 +223,8 @@ sabot_status replay_rows(struct replay *replay, enum state_form form, struct bat
     BATCH_OWNED struct batch *rows = given;
     struct head head;
     SABOT_TRY(head_read(rows, form, path, &head, err));
-    if (rows->n_columns > STATE_COLUMNS_MAX + 6 || rows->n_columns < capture_head(form)) {
+    if (rows->n_columns > STATE_COLUMNS_MAX + 6 || rows->n_columns < capture_head(form) + n_keys ||
+        n_keys < 0 || n_keys >= STATE_COLUMNS_MAX) {
         return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has %d columns: restore from another checkpoint", path,
                           rows->n_columns);
     }
@@ -178,7 +232,9 @@ sabot_status replay_rows(struct replay *replay, enum state_form form, struct bat
     if (!kept) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory to restore state"); }
     int32_t n = 0;
     sabot_status status = SABOT_OK;
-    for (int32_t i = 0; i < rows->selected && status == SABOT_OK; i++) {
+    for (int32_t i = 0; i < rows->selected && head.is_key; i++) { kept[n++] = batch_row(rows, i); }
+    if (head.is_key) { status = keys_look(replay, form, n_keys, &head, rows, kept, &n, err); }
+    for (int32_t i = 0; i < rows->selected && status == SABOT_OK && !head.is_key; i++) {
         kept[n] = batch_row(rows, i);
         bool keeps = false;
         status = row_look(replay, form, &head, kept[n], &keeps, path, err);

@@ -40,8 +40,8 @@
     X(rocksdb_create_iterator_cf) X(rocksdb_iter_seek) X(rocksdb_iter_valid) X(rocksdb_iter_next) X(rocksdb_iter_key)  \
     X(rocksdb_iter_value) X(rocksdb_iter_get_error) X(rocksdb_iter_destroy) X(rocksdb_checkpoint_object_create)        \
     X(rocksdb_checkpoint_create) X(rocksdb_checkpoint_object_destroy) X(rocksdb_flush_cf)                             \
-    X(rocksdb_flushoptions_create)                                                                                     \
-    X(rocksdb_flushoptions_destroy) X(rocksdb_compact_range_cf) X(rocksdb_free)
+    X(rocksdb_flushoptions_create) X(rocksdb_create_snapshot) X(rocksdb_release_snapshot)                              \
+    X(rocksdb_readoptions_set_snapshot) X(rocksdb_flushoptions_destroy) X(rocksdb_compact_range_cf) X(rocksdb_free)
 
 #define DECLARE(name) __typeof__(name) *name;
 static struct {
@@ -68,6 +68,12 @@ struct rocks {
     rocksdb_pinnableslice_t *pinned;
     bool (*expired)(void *arg, const void *key, size_t key_size, const void *value, size_t value_size);
     void *expired_arg;
+};
+
+struct rocks_snapshot {
+    const struct rocks *rocks;
+    const rocksdb_snapshot_t *held;
+    rocksdb_readoptions_t *read;
 };
 
 struct rocks_scan {
@@ -341,13 +347,35 @@ sabot_status rocks_commit(struct rocks *rocks, bool sync, struct sabot_error *er
 void rocks_discard(struct rocks *rocks) { lib.rocksdb_writebatch_clear(rocks->batch); }
 
 /* --- reading */
+sabot_status rocks_snapshot_new(struct rocks *rocks, struct rocks_snapshot **out, struct sabot_error *err) {
+    *out = calloc(1, sizeof **out);
+    if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot of %s", rocks->path); }
+    **out = (struct rocks_snapshot){.rocks = rocks, .held = lib.rocksdb_create_snapshot(rocks->db),
+                                    .read = lib.rocksdb_readoptions_create()};
+    lib.rocksdb_readoptions_set_snapshot((*out)->read, (*out)->held);
+    return SABOT_OK;
+}
+
+void rocks_snapshot_free(struct rocks_snapshot *snapshot) {
+    if (!snapshot) { return; }
+    lib.rocksdb_readoptions_destroy(snapshot->read);
+    lib.rocksdb_release_snapshot(snapshot->rocks->db, snapshot->held);
+    free(snapshot);
+}
+
 sabot_status rocks_get(struct rocks *rocks, int32_t family, struct rocks_span key, struct rocks_span *out,
                        struct sabot_error *err) {
+    return rocks_get_at(rocks, NULL, family, key, out, err);
+}
+
+sabot_status rocks_get_at(struct rocks *rocks, const struct rocks_snapshot *at, int32_t family, struct rocks_span key,
+                          struct rocks_span *out, struct sabot_error *err) {
     unpin(rocks);
     *out = (struct rocks_span){0};
     char *message = NULL;
     rocks->pinned =
-        lib.rocksdb_get_pinned_cf(rocks->db, rocks->read, rocks->families[family], key.data, key.size, &message);
+        lib.rocksdb_get_pinned_cf(rocks->db, at ? at->read : rocks->read, rocks->families[family], key.data, key.size,
+                                  &message);
     if (message) { return failed(rocks, "get", message, err); }
     if (rocks->pinned) { out->data = lib.rocksdb_pinnableslice_value(rocks->pinned, &out->size); }
     return SABOT_OK;
@@ -355,6 +383,12 @@ sabot_status rocks_get(struct rocks *rocks, int32_t family, struct rocks_span ke
 
 sabot_status rocks_scan_open(struct rocks *rocks, int32_t family, struct rocks_span from, struct rocks_span to,
                              struct rocks_scan **out, struct sabot_error *err) {
+    return rocks_scan_open_at(rocks, NULL, family, from, to, out, err);
+}
+
+sabot_status rocks_scan_open_at(struct rocks *rocks, const struct rocks_snapshot *at, int32_t family,
+                                struct rocks_span from, struct rocks_span to, struct rocks_scan **out,
+                                struct sabot_error *err) {
     struct rocks_scan *scan = calloc(1, sizeof *scan);
     *out = NULL;
     if (!scan || (to.size && !(scan->to = malloc(to.size)))) {
@@ -363,6 +397,7 @@ sabot_status rocks_scan_open(struct rocks *rocks, int32_t family, struct rocks_s
     }
     scan->rocks = rocks;
     scan->read = lib.rocksdb_readoptions_create();
+    if (at) { lib.rocksdb_readoptions_set_snapshot(scan->read, at->held); }
     if (to.size) {
         memcpy(scan->to, to.data, to.size);
         lib.rocksdb_readoptions_set_iterate_upper_bound(scan->read, scan->to, to.size);

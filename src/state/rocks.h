@@ -61,6 +61,16 @@ sabot_status rocks_get(struct rocks *rocks, int32_t family, struct rocks_span ke
 struct rocks_scan;
 sabot_status rocks_scan_open(struct rocks *rocks, int32_t family, struct rocks_span from, struct rocks_span to,
                              struct rocks_scan **out, struct sabot_error *err);
+/* What is committed now, for reads later on; what is dropped at a compaction as expired is gone from it too. */
+struct rocks_snapshot;
+sabot_status rocks_snapshot_new(struct rocks *rocks, struct rocks_snapshot **out, struct sabot_error *err);
+void rocks_snapshot_free(struct rocks_snapshot *snapshot); /* NULL is allowed */
+/* NULL: as it is now. */
+sabot_status rocks_get_at(struct rocks *rocks, const struct rocks_snapshot *at, int32_t family, struct rocks_span key,
+                          struct rocks_span *out, struct sabot_error *err);
+sabot_status rocks_scan_open_at(struct rocks *rocks, const struct rocks_snapshot *at, int32_t family,
+                                struct rocks_span from, struct rocks_span to, struct rocks_scan **out,
+                                struct sabot_error *err);
 /* false: at the end, or failed (then err says why). The spans are valid until the next call. */
 bool rocks_scan_next(struct rocks_scan *scan, struct rocks_span *key, struct rocks_span *value,
                      struct sabot_error *err);

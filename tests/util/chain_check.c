@@ -33,6 +33,7 @@ struct chain_check {
     struct state_tables *tables;
     struct chain *chains;
     int32_t n;
+    int64_t before_ms; /* INT64_MIN: nothing is left out */
 };
 
 static void ok(sabot_status status, const struct sabot_error *err) {
@@ -52,8 +53,12 @@ struct chain_check *chain_check_new(struct memory_pool *pool, struct state_table
     struct chain_check *check = calloc(1, sizeof *check);
     check->pool = pool;
     check->tables = tables;
+    check->before_ms = INT64_MIN;
     return check;
 }
+
+void chain_check_forget(struct chain_check *check, int64_t before_ms) { check->before_ms = before_ms; }
+
 
 void chain_check_free(struct chain_check *check) {
     if (!check) { return; }
@@ -101,7 +106,28 @@ static struct batch *without_selection(struct chain_check *check, struct batch *
     return flat;
 }
 
-static int32_t replayed(struct chain_check *check, const struct chain *chain, struct batch **out) {
+/* Takes over the flat rows; those that are left are flat. */
+static struct batch *without_old(struct chain_check *check, struct batch *rows) {
+    struct sabot_error err = {0};
+    const int32_t last = rows->n_columns - 1;
+    if (check->before_ms == INT64_MIN || strcmp(rows->schema->fields[last].name, "time_ms") != 0) { return rows; }
+    const int64_t *times = rows->columns[last]->values;
+    struct buffer *selection;
+    int32_t n = 0;
+    ok(buffer_new(check->pool, ((size_t)rows->rows + 1) * sizeof n, &selection, &err), &err);
+    for (int32_t i = 0; i < rows->rows; i++) {
+        if (times[i] >= check->before_ms) { ((int32_t *)(void *)selection->data)[n++] = i; }
+    }
+    struct batch *kept;
+    ok(batch_with_selection(rows, selection, n, &kept, &err), &err);
+    batch_unref(rows);
+    return without_selection(check, kept);
+}
+
+static int32_t replayed(struct chain_check *check, int32_t table, struct batch **out) {
+    const struct chain *chain = &check->chains[table];
+    struct state_table_info info;
+    state_table_info(check->tables, table, &info);
     struct sabot_error err = {0};
     struct replay *replay;
     int32_t n = 0;
@@ -109,9 +135,9 @@ static int32_t replayed(struct chain_check *check, const struct chain *chain, st
     for (int32_t f = chain->n - 1; f >= 0; f--) {
         for (int32_t b = 0; b < chain->files[f]->n; b++) {
             struct batch *rows;
-            ok(replay_rows(replay, chain->files[f]->form, batch_ref(chain->files[f]->batches[b]), "a file", &rows,
-                           &err), &err);
-            if (rows) { out[n++] = without_selection(check, rows); }
+            ok(replay_rows(replay, chain->files[f]->form, info.n_keys, batch_ref(chain->files[f]->batches[b]), "a file",
+                           &rows, &err), &err);
+            if (rows) { out[n++] = without_old(check, without_selection(check, rows)); }
         }
         replay_end_file(replay);
     }
@@ -179,8 +205,9 @@ static void compare(struct chain_check *check, int32_t table) {
     int32_t most = 0;
     for (int32_t f = 0; f < chain->n; f++) { most += chain->files[f]->n; }
     struct batch **found = malloc((size_t)(most + 1) * sizeof(struct batch *));
-    const int32_t n = replayed(check, chain, found);
+    const int32_t n = replayed(check, table, found);
     int64_t rows, wanted;
+    if (chain->whole) { chain->whole = without_old(check, chain->whole); }
     const uint64_t sum = digest(check, found, n, &rows);
     const uint64_t wanted_sum = digest(check, &chain->whole, chain->whole != NULL, &wanted);
     if (rows != wanted || sum != wanted_sum) { differ(check, table, found, n); }
