@@ -376,14 +376,14 @@ static sabot_status manifest_member(struct reader *reader, const char *key, void
     }
     if (strcmp(key, "version") == 0) {
         SABOT_TRY(read_int(reader, 1, &head->version, err));
-        if (head->version == MANIFEST_VERSION) { return SABOT_OK; }
-        if (head->version < MANIFEST_VERSION) {
+        if (head->version >= MANIFEST_VERSION_READ && head->version <= MANIFEST_VERSION) { return SABOT_OK; }
+        if (head->version < MANIFEST_VERSION_READ) {
             return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s has format version %d, which was written before the "
                               "first release and is not read any more: start the job without this checkpoint",
                               reader->path, head->version);
         }
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s has format version %d, and this release reads %d: use a "
-                          "newer release", reader->path, head->version, MANIFEST_VERSION);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "%s has format version %d, and this release reads up to %d: use "
+                          "a newer release", reader->path, head->version, MANIFEST_VERSION);
     }
     if (strcmp(key, "job") == 0) { return read_copy(reader, &manifest->job, err); }
     if (strcmp(key, "checkpoint") == 0) { return read_number(reader, 0, INT64_MAX, &manifest->checkpoint_id, err); }

@@ -7,7 +7,8 @@
 #include "state/state.h"
 
 #define MANIFEST_NAME "MANIFEST"
-#define MANIFEST_VERSION 2
+#define MANIFEST_VERSION 3 /* 3: chains whose rows are told apart by their keys */
+#define MANIFEST_VERSION_READ 2
 #define MANIFEST_ENTRIES_MAX 1000000
 #define CHECKSUM_SIZE 33 /* 32 hexadecimal digits of xxh3-128 and a NUL */
 

@@ -33,7 +33,7 @@ static void this_version_is_read_and_members_that_are_not_known_are_passed_over(
     assert_int_equal(parse("2", "", &manifest, NULL), SABOT_OK);
     assert_int_equal(manifest.checkpoint_id, 7);
     manifest_clear(&manifest);
-    assert_int_equal(parse("2", " \"of a later release\": {\"a\": [1, \"}\"]},", &manifest, NULL), SABOT_OK);
+    assert_int_equal(parse("3", " \"of a later release\": {\"a\": [1, \"}\"]},", &manifest, NULL), SABOT_OK);
     assert_int_equal(manifest.max_parallelism, 128);
     manifest_clear(&manifest);
 }
@@ -46,7 +46,7 @@ static void other_versions_are_refused_with_what_to_do(void **state) {
     assert_non_null(strstr(err.message, "chk-7/MANIFEST has format version 1"));
     assert_non_null(strstr(err.message, "start the job without"));
     err = (struct sabot_error){0};
-    assert_int_equal(parse("3", "", &manifest, &err), SABOT_ERR_UNSUPPORTED);
+    assert_int_equal(parse("4", "", &manifest, &err), SABOT_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "newer release"));
     assert_int_equal(parse("0", "", &manifest, NULL), SABOT_ERR_CORRUPT);
 }

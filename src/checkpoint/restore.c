@@ -142,9 +142,9 @@ struct loading {
 static sabot_status file_take(void *arg, struct batch *batch, struct sabot_error *err) {
     const struct loading *loading = arg;
     struct batch *rows;
-    SABOT_TRY(replay_rows(loading->replay, loading->file->form, loading->file->n_keys, batch, loading->file->file, &rows,
-                          err));
-    return rows ? loading->take(loading->taker, loading->file->kind, rows, err) : SABOT_OK;
+    const struct manifest_file *file = loading->file;
+    SABOT_TRY(replay_rows(loading->replay, file->form, file->n_keys, batch, file->file, &rows, err));
+    return rows ? loading->take(loading->taker, file->kind, rows, err) : SABOT_OK;
 }
 
 static bool same_chain(const struct manifest_file *a, const struct manifest_file *b) {

@@ -90,7 +90,7 @@ struct capture {
  * in. */
 #define CAPTURE_SLOT "slot"             /* a namespace */
 #define CAPTURE_TABLE_SLOT "table_slot" /* the table: multimaps */
-#define CAPTURE_KEY_SLOT "key_slot"     /* nothing: a row's place is its namespace and keys, which empty rows have too */
+#define CAPTURE_KEY_SLOT "key_slot"     /* nothing: a row's place is its namespace and keys, also of an empty one */
 sabot_status capture_schema(const struct state_table *table, enum state_form form, struct schema **out,
                             struct sabot_error *err);
 int32_t capture_head(enum state_form form); /* columns before the keys */

@@ -517,7 +517,8 @@ static void step(struct fixture *fixture) {
         fixture->now_ms += below(30);
         for (int32_t m = 0; m < fixture->parallelism; m++) {
             struct chain_check *check = fixture->members[m].check;
-            if (check && fixture->config.ttl.ttl_ms) { chain_check_forget(check, fixture->now_ms - fixture->config.ttl.ttl_ms + 1); }
+            const int64_t ttl_ms = fixture->config.ttl.ttl_ms;
+            if (check && ttl_ms) { chain_check_forget(check, fixture->now_ms - ttl_ms + 1); }
             kv_store_set_time(fixture->members[m].store, fixture->now_ms, fixture->now_ms);
             RETRY(kv_store_sweep(fixture->members[m].store, below(10), &err));
         }

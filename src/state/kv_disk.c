@@ -271,7 +271,8 @@ static sabot_status sums_load(struct kv_disk *self, const struct dirty *dirty, i
     disk_wanted_begin(self, namespace_);
     sabot_status result = SABOT_OK;
     for (int32_t i = 0; i < m && result == SABOT_OK; i++) {
-        result = disk_wanted_add(self, slots[i], (const char *)keys->values + (size_t)i * self->hot.key_sizes[0], NULL, err);
+        const void *key = (const char *)keys->values + (size_t)i * self->hot.key_sizes[0];
+        result = disk_wanted_add(self, slots[i], key, NULL, err);
     }
     column_unref(keys);
     return result == SABOT_OK ? wanted_load(self, err) : result;
@@ -321,7 +322,8 @@ static sabot_status evict(struct kv_disk *self, struct sabot_error *err) {
         const int64_t namespace_ = namespaces[i];
         if (all) {
             state_drop_namespace(self->hot.table, namespace_);
-            SABOT_TRY(state_namespaces(self->hot.table, &namespaces, &n, err)); /* the list was borrowed until the drop */
+            /* the list was borrowed until the drop */
+            SABOT_TRY(state_namespaces(self->hot.table, &namespaces, &n, err));
             continue;
         }
         int32_t slots[KV_ROWS_MAX], m = 0;
@@ -567,7 +569,8 @@ static sabot_status disk_clear(struct kv_table *table, int64_t namespace_, struc
             SABOT_TRY(kv_key_number(&self->key, namespace_, err));
             SABOT_TRY(end_set(self, err));
         }
-        SABOT_TRY(below->type->scan(below, kv_span_of(&self->key), kv_span_of(&self->key_end), clear_key, &cleared, err));
+        SABOT_TRY(below->type->scan(below, kv_span_of(&self->key), kv_span_of(&self->key_end), clear_key, &cleared,
+                                    err));
     }
     SABOT_TRY(below->type->commit(below, err));
     self->cached_rows -= state_count(self->hot.table, namespace_);

@@ -29,7 +29,7 @@ struct dirty {
 struct kv_disk_frozen {
     struct capture *capture; /* NULL: none */
     struct kv_below *held;   /* what was below at the barrier */
-    struct kv_hot overlay;   /* what was new in the cache then: columns as in `hot` */
+    struct kv_hot overlay;   /* what was new in the cache then (delta: and in no file): columns as in `hot` */
     struct kv_hot changed;   /* delta: keys that went down since the file before */
     enum { FROZEN_CHANGED, FROZEN_OVERLAY, FROZEN_BELOW, FROZEN_DONE } phase;
     int32_t namespace_, slot; /* of the table that is walked: the namespace's number, the next slot */

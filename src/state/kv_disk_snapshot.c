@@ -1,7 +1,7 @@
-/* Snapshots of key-value state on disk (decision 0030). At the barrier what is new in the cache is copied (it is bounded),
- * and the store below is held as it is; both are walked between batches. A delta has the keys that changed since the file
- * before: those that went down meanwhile are remembered in a table of keys, the others are still new in the cache. A
- * row's place in the chain is its key, as what lies on disk has no slots. */
+/* Snapshots of key-value state on disk (decision 0030). At the barrier what is new in the cache is copied (it is
+ * bounded), and the store below is held as it is; both are walked between batches. A delta has the keys that changed
+ * since the file before: those that went down meanwhile are remembered in a table of keys, the others are still new in
+ * the cache. A row's place in the chain is its key, as what lies on disk has no slots. */
 #include <assert.h>
 
 #include "state/kv_disk_impl.h"
@@ -46,11 +46,11 @@ static void frozen_clear(struct kv_disk *self) {
         for (int32_t i = 0; i < n; i++) { target[to[i]] = source[from[i]]; }                                           \
     } while (0)
 /* Entries of one namespace that are new in the cache. */
-static sabot_status overlay_add(struct kv_disk *self, const struct dirty *dirty, int32_t n, struct sabot_error *err) {
+static sabot_status overlay_add(struct kv_disk *self, int64_t namespace_, const int32_t *from, int32_t n,
+                                struct sabot_error *err) {
     struct kv_hot *overlay = &self->frozen.overlay;
-    const int64_t namespace_ = dirty[0].namespace_;
-    int32_t from[BLOCK_ROWS], to[BLOCK_ROWS];
-    for (int32_t i = 0; i < n; i++) { from[i] = dirty[i].slot; }
+    int32_t to[BLOCK_ROWS];
+    if (n == 0) { return SABOT_OK; }
     struct column *columns[2];
     SABOT_TRY(state_take(self->hot.table, namespace_, from, n, 0, self->hot.n_keys, columns, err));
     const struct kv_keys keys = {.namespace_ = namespace_, .n = n, .keys = columns[0]->values,
@@ -67,19 +67,25 @@ static sabot_status overlay_add(struct kv_disk *self, const struct dirty *dirty,
     }
     if (self->table.spec.ttl.ttl_ms) { COPY(int64_t, 1); }
     COPY(int8_t, self->status_column);
-    COPY(int8_t, self->status_column + 1);
     return SABOT_OK;
 }
 
 static sabot_status overlay_fill(struct kv_disk *self, struct sabot_error *err) {
-    for (int32_t first = 0; first < self->n_dirty;) {
-        const struct dirty *dirty = &self->dirty[first];
-        int32_t n = 1;
-        while (first + n < self->n_dirty && n < BLOCK_ROWS && dirty[n].namespace_ == dirty->namespace_) { n++; }
-        SABOT_TRY(overlay_add(self, dirty, n, err));
-        first += n;
+    const int8_t saved = self->frozen.capture->form == STATE_FORM_DELTA ? CACHE_SAVED : 0; /* has nothing new to say */
+    int32_t slots[BLOCK_ROWS], n = 0;
+    int64_t namespace_ = 0;
+    const int8_t *marks = NULL;
+    for (int32_t i = 0; i < self->n_dirty; i++) {
+        const struct dirty *dirty = &self->dirty[i];
+        if (n == BLOCK_ROWS || !marks || dirty->namespace_ != namespace_) {
+            SABOT_TRY(overlay_add(self, namespace_, slots, n, err));
+            n = 0;
+            namespace_ = dirty->namespace_;
+            marks = kv_hot_values(&self->hot, namespace_, self->status_column + 1);
+        }
+        if (!(marks[dirty->slot] & saved)) { slots[n++] = dirty->slot; }
     }
-    return SABOT_OK;
+    return overlay_add(self, namespace_, slots, n, err);
 }
 
 static sabot_status frozen_fill(struct kv_disk *self, struct kv_hot *fresh, struct sabot_error *err) {
@@ -207,11 +213,7 @@ static sabot_status changed_block(struct block *block, struct sabot_error *err) 
     kv_hot_find(&frozen->overlay, &block->keys, newer);
     disk_wanted_begin(self, block->keys.namespace_);
     for (int32_t i = 0; i < block->keys.n; i++) {
-        if (newer[i] >= 0) { /* comes with the overlay */
-            int8_t *marks = kv_hot_values(&frozen->overlay, block->keys.namespace_, self->status_column + 1);
-            marks[newer[i]] &= ~CACHE_SAVED;
-            continue;
-        }
+        if (newer[i] >= 0) { continue; } /* comes with the overlay */
         const struct kv_entry entry = block_entry(block, i);
         SABOT_TRY(disk_wanted_add(self, i, entry.key, entry.sub, err));
     }
@@ -237,23 +239,21 @@ static sabot_status overlay_block(struct block *block, struct sabot_error *err) 
     struct kv_disk *self = block->self;
     struct kv_hot *overlay = &self->frozen.overlay;
     const int64_t namespace_ = block->keys.namespace_;
-    const bool is_delta = self->frozen.capture->form == STATE_FORM_DELTA, ages = self->table.spec.ttl.ttl_ms != 0;
+    const bool ages = self->table.spec.ttl.ttl_ms != 0;
     const char *values = kv_hot_values(overlay, namespace_, 0);
     const int64_t *times = ages ? kv_hot_values(overlay, namespace_, 1) : NULL;
     const int8_t *status = kv_hot_values(overlay, namespace_, self->status_column);
-    const int8_t *marks = kv_hot_values(overlay, namespace_, self->status_column + 1);
     disk_wanted_begin(self, namespace_);
     for (int32_t i = 0; i < block->keys.n; i++) {
         const int32_t slot = block->first + i;
         struct kv_entry entry = block_entry(block, i);
-        if (is_delta && (marks[slot] & CACHE_SAVED)) { continue; }
         if (status[slot] == CACHE_DELTA) {
             SABOT_TRY(disk_wanted_add(self, i, entry.key, entry.sub, err));
         } else if (status[slot] == CACHE_DIRTY) {
             entry.value = values + (size_t)slot * kv_size(self->table.spec.value);
             entry.time_ms = times ? times[slot] : 0;
             give(self, &entry, SLOT_ROW);
-        } else if (is_delta) {
+        } else if (self->frozen.capture->form == STATE_FORM_DELTA) {
             give_empty(self, entry);
         }
     }

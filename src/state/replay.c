@@ -18,7 +18,7 @@ struct replay {
     struct memory_pool *pool;
     struct state_context context; /* of the next */
     struct state_tables *tables;
-    struct state_table *keys;     /* CAPTURE_KEY_SLOT: (namespace, keys) that a newer file has spoken of; NULL: none yet */
+    struct state_table *keys; /* CAPTURE_KEY_SLOT: (namespace, keys) that a newer file has spoken of; NULL: none yet */
     struct place *places; /* open addressing */
     int32_t n_places, capacity;
 };

@@ -9,8 +9,8 @@
 struct chain_check;
 /* Of the tables that are open, and will be. */
 struct chain_check *chain_check_new(struct memory_pool *pool, struct state_tables *tables);
-/* From now on rows are left out that are older than this: a store may have dropped what is expired. Their times are in the
- * column time_ms; without it nothing is left out. */
+/* From now on rows are left out that are older than this: a store may have dropped what is expired. Their times are in
+ * the column time_ms; without it nothing is left out. */
 void chain_check_forget(struct chain_check *check, int64_t before_ms);
 void chain_check_free(struct chain_check *check); /* NULL is allowed */
 /* Begins a snapshot of every table, each as a delta where it can be one (or a base, where `base` is set); what there is
