@@ -15,6 +15,7 @@ void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_
     pool->parent = parent;
     pool->limit = limit;
     pool->spill = parent ? parent->spill : NULL;
+    pool->spill_eighths = 4;
     atomic_init(&pool->used, 0);
     atomic_init(&pool->peak, 0);
 }
@@ -63,6 +64,7 @@ sabot_status memory_charge(struct memory_pool *pool, int64_t bytes, struct sabot
 #define SHARED_BLOCKS_MAX 128 /* per class, for all threads */
 #define SHARED_FACTOR 2       /* their bytes: so many times those of a thread */
 #define ALIGNMENT ((size_t)64)
+#define HAND_ALIGNED_MIN ((size_t)16 * 1024)
 
 static size_t size_rounded(size_t size, int *class_index) {
     *class_index = -1;
@@ -73,6 +75,25 @@ static size_t size_rounded(size_t size, int *class_index) {
     const size_t rounded = (size + step - 1) / step * step;
     *class_index = 4 * (shift - CLASS_SHIFT_MIN) + (int)((rounded - ((size_t)1 << shift)) / step) - 1;
     return rounded;
+}
+
+/* aligned_alloc() cuts a block out of a longer one; when that is freed and its ends are in use, it is too short for the
+ * next of its size, and the heap grows on (a sort with 64 MB: 57 MB of holes). Blocks that leave large holes are
+ * therefore aligned by hand. Not under the sanitizers, which look for accesses next to a block. */
+static bool is_aligned_by_hand(size_t size) { return size >= HAND_ALIGNED_MIN && large_is(LARGE_BLOCK_MIN); }
+
+static void *system_take(size_t size) {
+    if (!is_aligned_by_hand(size)) { return aligned_alloc(ALIGNMENT, size); }
+    char *begin = malloc(size + ALIGNMENT);
+    if (!begin) { return NULL; }
+    char *block = begin + ALIGNMENT - ((uintptr_t)begin & (ALIGNMENT - 1)); /* 16 bytes behind `begin` at least */
+    memcpy(block - sizeof begin, &begin, sizeof begin);
+    return block;
+}
+
+static void system_give(void *block, size_t size) {
+    if (is_aligned_by_hand(size)) { memcpy(&block, (char *)block - sizeof block, sizeof block); }
+    free(block);
 }
 
 struct cached_block {
@@ -137,12 +158,17 @@ static once_flag cache_once = ONCE_FLAG_INIT;
 static bool cache_usable;
 static _Thread_local struct block_cache *thread_cache;
 
+static size_t class_size(int class_index) {
+    const int shift = CLASS_SHIFT_MIN + class_index / 4;
+    return ((size_t)1 << shift) + (size_t)(class_index % 4 + 1) * ((size_t)1 << (shift - 2));
+}
+
 static void cache_free(void *value) {
     struct block_cache *cache = value;
     for (int i = 0; i < CLASSES; i++) {
         while (cache->first[i]) {
             struct cached_block *next = cache->first[i]->next;
-            free(cache->first[i]);
+            system_give(cache->first[i], class_size(i));
             cache->first[i] = next;
         }
     }
@@ -205,7 +231,7 @@ static void *block_take(size_t size, int class_index) {
     struct block_cache *cache = class_index < 0 ? NULL : cache_of_thread();
     void *block = cache ? cache_get(cache, size, class_index) : NULL;
     if (!block && cache) { block = shared_get(size, class_index); }
-    return block ? block : aligned_alloc(ALIGNMENT, size);
+    return block ? block : system_take(size);
 }
 
 static void block_give(void *block, size_t size, int class_index) {
@@ -217,7 +243,7 @@ static void block_give(void *block, size_t size, int class_index) {
     const size_t bytes_max = atomic_load_explicit(&cache_bytes_max, memory_order_relaxed);
     const bool kept = cache && (cache_put(cache, block, size, class_index, CACHE_BLOCKS_MAX, bytes_max) ||
                                 shared_put(block, size, class_index, bytes_max));
-    if (!kept) { free(block); }
+    if (!kept) { system_give(block, size); }
 }
 
 sabot_status memory_alloc(struct memory_pool *pool, size_t size, void **out, struct sabot_error *err) {
@@ -296,7 +322,8 @@ int64_t memory_limit(const struct memory_pool *pool) {
 }
 
 static bool goes_to_disk(const struct memory_pool *pool, size_t size) {
-    return pool->spill && size >= SPILL_BLOCK_MIN && size <= (size_t)INT64_MAX / 2 && passes_share(pool, size, 4);
+    return pool->spill && size >= SPILL_BLOCK_MIN && size <= (size_t)INT64_MAX / 2 &&
+           passes_share(pool, size, pool->spill_eighths);
 }
 
 static bool is_on_disk(const struct memory_pool *pool, const void *block, size_t size) {

@@ -25,6 +25,7 @@ struct memory_pool {
     int64_t limit;              /* bytes; INT64_MAX = none */
     _Atomic int64_t used, peak; /* bytes */
     struct spill *spill;        /* where large blocks of state go; as the parent's; NULL = nowhere */
+    int32_t spill_eighths;      /* of a limit: past these they go there; 4, or what the owner has set */
 };
 
 void memory_pool_init(struct memory_pool *pool, const char *name, struct memory_pool *parent, int64_t limit);
@@ -38,7 +39,7 @@ sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_si
                            struct sabot_error *err);
 void memory_free(struct memory_pool *pool, void *block, size_t size);
 
-/* The same for state, which may be larger than memory: past half of a pool's limit large blocks are mapped files
+/* The same for state, which may be larger than memory: past half of a pool's limit (spill_eighths) large blocks are mapped files
  * (base/spill.h), which are not charged. zeroed: all bytes are zero, without touching those of a file. */
 sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
                                 struct sabot_error *err);

@@ -4,7 +4,7 @@
 #define FORMAT_SCALAR_H
 
 #include "base/text.h"
-#include "format/vector.h"
+#include "arrow/vector.h"
 
 /* --- reading. All return false where the text is not a value of its type; the whole text must be one. */
 bool int64_parse(const char *text, size_t size, int64_t *out); /* decimal, with a sign */

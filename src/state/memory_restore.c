@@ -52,11 +52,21 @@ static sabot_status values_append(struct memory_table *table, struct pane *pane,
     return SABOT_OK;
 }
 
+/* The last rows of a log: whoever takes a snapshot must hear of them. */
+static void slots_are_new(struct memory_table *table, struct pane *pane, int32_t first, int32_t n) {
+    int32_t slots[256];
+    for (int32_t done = 0; done < n && pane->watch.on; done += 256) {
+        const int32_t m = n - done < 256 ? n - done : 256;
+        for (int32_t i = 0; i < m; i++) { slots[i] = first + done + i; }
+        pane_touch(table, pane, slots, m, first);
+    }
+}
+
 sabot_status memory_append(struct state_table *base, int64_t namespace_, const struct batch *rows,
                            int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane;
-    assert(table->n_keys && rows->hashes && n > 0);
+    assert(table->n_keys && (rows->hashes || base->is_log) && n > 0);
     SABOT_TRY(pane_get(table, namespace_, &pane, err));
     SABOT_TRY(pane_fit_slots(table, pane, n, err));
     memory_relax(table->pool);
@@ -72,8 +82,9 @@ sabot_status memory_append(struct state_table *base, int64_t namespace_, const s
     for (int32_t c = table->n_keys; c < table->n_columns; c++) {
         SABOT_TRY(values_append(table, pane, c, rows->columns[first_column + c], at, first, n, err));
     }
-    for (int32_t i = 0; i < n; i++) { pane->hashes[first + i] = rows->hashes[at[i]]; }
+    for (int32_t i = 0; i < n && !base->is_log; i++) { pane->hashes[first + i] = rows->hashes[at[i]]; }
     pane->count += n;
+    if (base->is_log) { slots_are_new(table, pane, first, n); }
     if (table->metrics) { metric_add(&table->metrics->state_rows, n); }
     return SABOT_OK;
 }

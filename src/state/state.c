@@ -131,7 +131,7 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     SABOT_TRY(batch_copy(shared, &rows, err));
     int32_t keys[64];
     for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
-    if (table->n_keys || table->backend->restore) {
+    if ((table->n_keys && !table->is_log) || table->backend->restore) {
         SABOT_TRY(batch_cache_hashes(context->pool, rows, keys, table->n_keys, err));
     }
 
@@ -246,7 +246,7 @@ static sabot_status table_restore(struct state_tables *tables, struct state_tabl
     if (status == SABOT_OK && tables->source.read) {
         status = tables->source.read(tables->source.arg, table->name, rows_take, &taker, err);
     }
-    if (status == SABOT_OK && table->kind == STATE_KEYED && table->backend->index) {
+    if (status == SABOT_OK && table->kind == STATE_KEYED && !table->is_log && table->backend->index) {
         status = table->backend->index(table, err);
     }
     if (status == SABOT_OK) { status = list_finish(table, taker.lists, taker.n_lists, err); }
@@ -285,7 +285,9 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     table->kind = spec->kind;
     table->n_keys = spec->n_keys;
     table->n_sub_keys = spec->n_sub_keys;
+    table->is_log = spec->is_log;
     assert(spec->n_sub_keys <= spec->n_keys);
+    assert(!spec->is_log || (spec->n_keys == spec->schema->n_fields && spec->n_sub_keys == spec->n_keys));
     table->schema = schema_ref(spec->schema);
     snprintf(table->name, sizeof table->name, "%s", spec->name);
     if (spec->kind != STATE_KEYED) { return SABOT_OK; }
@@ -378,6 +380,12 @@ sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_,
                                   const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
                                   struct sabot_error *err) {
     return table->backend->find_or_insert(table, namespace_, batch, keys, rows, n, slots, err);
+}
+
+sabot_status state_append(struct state_table *table, int64_t namespace_, const struct batch *batch,
+                          const int32_t *rows, int32_t n, struct sabot_error *err) {
+    assert(table->is_log);
+    return n ? table->backend->append(table, namespace_, batch, 0, rows, n, err) : SABOT_OK;
 }
 
 void state_find(struct state_table *table, int64_t namespace_, const struct batch *batch, const int32_t *keys,

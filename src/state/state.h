@@ -34,6 +34,9 @@ struct state_spec {
                                     group: all rows of a group stay together at any parallelism */
     const struct state_default *defaults; /* per value column; NULL: in lists and multimaps NULL, elsewhere none */
     bool fixed_layout;           /* rows of a checkpoint must have these columns in this order */
+    bool is_log;                 /* rows are appended (state_append) and read by slot, never looked up: no index. All
+                                    columns are keys (they may be NULL) and sub-keys: it is in one subtask. A restore
+                                    may change the order of rows in a namespace */
 };
 
 struct state_table;
@@ -77,6 +80,9 @@ bool state_tables_are_observed(const struct state_tables *tables);
 sabot_status state_find_or_insert(struct state_table *table, int64_t namespace_, const struct batch *batch,
                                   const int32_t *keys, const int32_t *rows /* physical; NULL = 0..n-1 */, int32_t n,
                                   int32_t *slots, struct sabot_error *err);
+/* Of a log: rows rows[0..n) of a batch, whose columns are the table's, get the next slots of the namespace. */
+sabot_status state_append(struct state_table *table, int64_t namespace_, const struct batch *batch,
+                          const int32_t *rows /* physical */, int32_t n, struct sabot_error *err);
 /* The slots of keys that are there; -1 = it is not. Nothing is inserted. */
 void state_find(struct state_table *table, int64_t namespace_, const struct batch *batch, const int32_t *keys,
                 const int32_t *rows /* physical; NULL = 0..n-1 */, int32_t n, int32_t *slots);

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/spill.h"
 #include "state/memory_impl.h"
 
 #define RELAX_ENTRIES (uint32_t)(MEMORY_RELAX_BYTES / 2 / sizeof(struct entry)) /* the old index, and the new one */
@@ -18,6 +19,7 @@
 #define CAPACITY_MIN 1024u          /* index entries */
 #define CAPACITY_MAX (1u << 30)
 #define SLOTS_MAX (1 << 30)
+#define LOG_SLOTS_MIN 16384          /* a log has many namespaces: what can't go to disk of each is little */
 #define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
 
 /* --- memory */
@@ -64,8 +66,11 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     }
     const int32_t old = pane->slots;
     int32_t done = 0;
-    sabot_status status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
-    const bool hashes_done = status == SABOT_OK;
+    sabot_status status = SABOT_OK;
+    if (!table->is_log) {
+        status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
+    }
+    const bool hashes_done = status == SABOT_OK && !table->is_log;
     for (; done < table->n_columns && status == SABOT_OK; done++) {
         status = table_resize(table, &pane->columns[done], (size_t)old * table->sizes[done],
                               (size_t)slots * table->sizes[done], err);
@@ -130,7 +135,7 @@ sabot_status pane_fit_slots(struct memory_table *table, struct pane *pane, int32
     if (more <= pane->slots - pane->count) { return SABOT_OK; }
     if (more > SLOTS_MAX - pane->count) { return fail_full(table, err); }
     const int32_t needed = pane->count + more;
-    int32_t slots = pane->slots ? pane->slots : (int32_t)CAPACITY_MIN / 2;
+    int32_t slots = pane->slots ? pane->slots : table->is_log ? LOG_SLOTS_MIN : (int32_t)CAPACITY_MIN / 2;
     while (slots < needed) { slots *= 2; }
     return pane_grow_slots(table, pane, slots, err);
 }
@@ -174,15 +179,20 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
     pane->null_slot = -1;
     pane->columns = (void **)(pane + 1);
     pane->validity = (uint64_t **)(void *)(pane->columns + table->n_columns);
+    *out = pane;
+    if (table->is_log) {
+        pane->heap.block_min = SPILL_BLOCK_MIN;
+        return SABOT_OK;
+    }
     void *block;
     const sabot_status status = table_alloc(table, CAPACITY_MIN * sizeof(struct entry), true, &block, err);
     if (status != SABOT_OK) {
+        *out = NULL;
         free(pane);
         return status;
     }
     pane->index = block;
     pane->capacity = CAPACITY_MIN;
-    *out = pane;
     return SABOT_OK;
 }
 
@@ -190,7 +200,7 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
 void pane_recycle(struct memory_table *table, struct pane *pane) {
     if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)pane->count); }
     const bool oversized = pane->capacity > CAPACITY_MIN && (uint32_t)pane->count < pane->capacity / 16;
-    if (table->n_recycled == PANES_RECYCLED_MAX || oversized) {
+    if (table->n_recycled == PANES_RECYCLED_MAX || oversized || table->is_log) {
         pane_free(table, pane);
         return;
     }
@@ -972,6 +982,7 @@ static sabot_status memory_open(const struct state_context *context, const struc
         table->has_views |= phys == PHYS_VIEW;
     }
     const enum phys first = table->n_keys == 1 ? (enum phys)table->phys[0] : PHYS_NULL;
+    table->is_log = spec->is_log;
     table->word_is_key = first == PHYS_I64 || first == PHYS_I32 || first == PHYS_I16 || first == PHYS_I8 ||
                          first == PHYS_BOOL;
     *out = &table->table;

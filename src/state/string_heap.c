@@ -23,7 +23,8 @@ sabot_status string_heap_grow(struct memory_pool *pool, struct string_heap *heap
         heap->blocks = blocks;
         heap->blocks_capacity = capacity;
     }
-    size_t block = heap->n_blocks ? heap->blocks[heap->n_blocks - 1]->size * 2 : HEAP_BLOCK_MIN;
+    const size_t least = heap->block_min ? heap->block_min : HEAP_BLOCK_MIN;
+    size_t block = heap->n_blocks ? heap->blocks[heap->n_blocks - 1]->size * 2 : least;
     block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block;
     block = block < size ? size : block;
     struct buffer *buffer;

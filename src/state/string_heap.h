@@ -10,6 +10,7 @@ struct string_heap {
     char *at, *end; /* free space in the newest block */
     size_t size;    /* bytes handed out */
     size_t garbage; /* of them: of values that were replaced or removed */
+    size_t block_min; /* of the first block; 0: a small one */
 };
 
 void string_heap_clear(struct string_heap *heap);

@@ -1,5 +1,5 @@
 /* Columns under construction for decoders. */
-#include "format/vector.h"
+#include "arrow/vector.h"
 
 #include <stdlib.h>
 

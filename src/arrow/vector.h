@@ -2,8 +2,8 @@
  *
  * Rows of the top column and of the fields of a ROW are written by index 0..rows-1; elements of a LIST are appended.
  * A row that is not written stays undefined, so a decoder writes or nulls each of them. */
-#ifndef FORMAT_VECTOR_H
-#define FORMAT_VECTOR_H
+#ifndef ARROW_VECTOR_H
+#define ARROW_VECTOR_H
 
 #include "arrow/batch.h"
 
