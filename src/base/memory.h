@@ -39,8 +39,8 @@ sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_si
                            struct sabot_error *err);
 void memory_free(struct memory_pool *pool, void *block, size_t size);
 
-/* The same for state, which may be larger than memory: past half of a pool's limit (spill_eighths) large blocks are mapped files
- * (base/spill.h), which are not charged. zeroed: all bytes are zero, without touching those of a file. */
+/* The same for state, which may be larger than memory: past half of a pool's limit (spill_eighths) large blocks are
+ * mapped files (base/spill.h), which are not charged. zeroed: all bytes are zero, without touching those of a file. */
 sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
                                 struct sabot_error *err);
 sabot_status memory_resize_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,

@@ -59,9 +59,9 @@ struct state_backend {
     /* Adopted tables only, where they have no freeze: *out: all rows in one flat batch of table->snapshot's schema (an
      * adopted list: of table->schema), copied at the barrier; NULL = no rows. */
     sabot_status (*snapshot)(struct state_table *table, struct batch **out, struct sabot_error *err);
-    /* Of a log always, else while a restore fills a table with keys, instead of find_or_insert: rows at[0..n) of a batch
-     * (with cached hashes, if it is no log), whose columns from first_column on are the table's. They are found after index() only, which comes once. Where a
-     * key comes twice the last row counts. */
+    /* Of a log always, else while a restore fills a table with keys, instead of find_or_insert: rows at[0..n) of a
+     * batch (with cached hashes, if it is no log), whose columns from first_column on are the table's. They are found
+     * after index() only, which comes once. Where a key comes twice the last row counts. */
     sabot_status (*append)(struct state_table *table, int64_t namespace_, const struct batch *rows,
                            int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err);
     sabot_status (*index)(struct state_table *table, struct sabot_error *err);

@@ -1,8 +1,8 @@
 /* ORDER BY over bounded input: an external merge sort (docs/decisions/0032). Rows are appended to the open run, a
- * namespace of a log; when that has its share of memory it is sorted and written again as a run in order. At the end the
- * runs are merged. All of it is state: it spills, goes into checkpoints as it grows, and a restored job goes on with it.
- * With a limit only the first offset + limit rows of a run are kept, and rows behind a run that is full of them are not
- * even taken in. Equal rows keep the order in which they came. */
+ * namespace of a log; when that has its share of memory it is sorted and written again as a run in order. At the end
+ * the runs are merged. All of it is state: it spills, is in checkpoints as it grows, and a restored job goes on with
+ * it. With a limit only the first offset + limit rows of a run are kept, and rows behind a run that is full of them
+ * are not even taken in. Equal rows keep the order in which they came. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>

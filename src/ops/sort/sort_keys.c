@@ -31,7 +31,8 @@ void sort_order_init(struct sort_order *order, const struct sort_key *keys, int3
     *order = (struct sort_order){.keys = keys, .n_keys = n_keys, .schema = schema, .exact = true};
     for (int32_t k = 0; k < n_keys && order->exact; k++) {
         const struct type type = schema->fields[keys[k].column].type;
-        const int32_t bits = value_bits(type_phys(type)), needed = order->n_bits + type.nullable + (bits < 0 ? 1 : bits);
+        const int32_t bits = value_bits(type_phys(type));
+        const int32_t needed = order->n_bits + type.nullable + (bits < 0 ? 1 : bits);
         order->exact = bits >= 0 && needed <= PLACE_BITS;
         order->n_bits = bits < 0 || needed > PLACE_BITS ? PLACE_BITS : needed;
     }
@@ -101,8 +102,8 @@ static inline void value_numbers(const struct column *column, int64_t at, uint64
     }
 }
 
-static void column_fill(const struct sort_key *key, const struct column *column, bool nullable, int32_t at, int32_t bits,
-                        const int32_t *rows, int32_t n, struct sort_place *places) {
+static void column_fill(const struct sort_key *key, const struct column *column, bool nullable, int32_t at,
+                        int32_t bits, const int32_t *rows, int32_t n, struct sort_place *places) {
     const int32_t width = bits < 64 ? bits : 64;
     const uint64_t flip = !key->descending ? 0 : width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
     for (int32_t i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
-/* The order of rows, as numbers: the sort keys of a row become up to 128 bits that compare as the row does, so that rows
- * are sorted by radix and merged by two comparisons. Where the keys do not fit (texts, several wide columns) the bits
- * are a prefix, and rows that agree in them are compared value by value. */
+/* The order of rows, as numbers: the sort keys of a row become up to 128 bits that compare as the row does, so that
+ * rows are sorted by radix and merged by two comparisons. Where the keys do not fit (texts, several wide columns) the
+ * bits are a prefix, and rows that agree in them are compared value by value. */
 #ifndef OPS_SORT_SORT_KEYS_H
 #define OPS_SORT_SORT_KEYS_H
 

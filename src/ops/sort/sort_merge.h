@@ -1,5 +1,5 @@
-/* Sorted runs of rows put together again: a k-way merge over the namespaces of a log (state/state.h), of which only some
- * rows of each are in memory. A run that was not written (the last one) is given as a batch with its order. */
+/* Sorted runs of rows put together again: a k-way merge over the namespaces of a log (state/state.h), of which only
+ * some rows of each are in memory. A run that was not written (the last one) is given as a batch with its order. */
 #ifndef OPS_SORT_SORT_MERGE_H
 #define OPS_SORT_SORT_MERGE_H
 

@@ -1,5 +1,5 @@
-/* Rows of a sort as columns of a log: see sort_store.h. A packed cell is a byte (0: NULL), then its value: of fixed width
- * as it lies in memory, of a text its size and bytes, of a list its size and elements, of a row its fields. */
+/* Rows of a sort as columns of a log: see sort_store.h. A packed cell is a byte (0: NULL), then its value: of fixed
+ * width as it lies in memory, of a text its size and bytes, of a list its size and elements, of a row its fields. */
 #include "ops/sort/sort_store.h"
 
 #include <stdlib.h>
@@ -153,7 +153,8 @@ struct reading {
 };
 
 static sabot_status torn(struct sabot_error *err) {
-    return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "packed columns of a row of ORDER BY are torn: take an earlier checkpoint");
+    return SABOT_FAIL(err, SABOT_ERR_CORRUPT,
+                      "packed columns of a row of ORDER BY are torn: take an earlier checkpoint");
 }
 
 static bool bytes_read(struct reading *reading, void *target, size_t size) {

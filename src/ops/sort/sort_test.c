@@ -129,7 +129,8 @@ static struct column *random_column(struct memory_pool *pool, struct type type, 
         const int64_t value = test_below(random, 2) ? few : many;
         static const double special[] = {NAN, -NAN, INFINITY, -INFINITY, 0.0, -0.0, 1e-310, 1.5, -1.5};
         const double number = special[test_below(random, 9)];
-        static const char *const texts[] = {"", "a", "a\0b", "ab", "sixteen bytes, and", "sixteen bytes, bnd", "\xff\xff"};
+        static const char *const texts[] = {"", "a", "a\0b", "ab", "sixteen bytes, and", "sixteen bytes, bnd",
+                                             "\xff\xff"};
         static const uint32_t sizes[] = {0, 1, 3, 2, 18, 18, 2};
         const int32_t t = test_below(random, 7);
         switch (builder.phys) {
@@ -138,7 +139,9 @@ static struct column *random_column(struct memory_pool *pool, struct type type, 
         case PHYS_I16: ((int16_t *)builder.values)[i] = (int16_t)value; break;
         case PHYS_I32: ((int32_t *)builder.values)[i] = (int32_t)value; break;
         case PHYS_I64: ((int64_t *)builder.values)[i] = value; break;
-        case PHYS_I128: ((__int128 *)builder.values)[i] = (__int128)value * (test_below(random, 2) ? 1 : INT64_MAX); break;
+        case PHYS_I128:
+            ((__int128 *)builder.values)[i] = (__int128)value * (test_below(random, 2) ? 1 : INT64_MAX);
+            break;
         case PHYS_F32: ((float *)builder.values)[i] = (float)number; break;
         case PHYS_F64: ((double *)builder.values)[i] = number; break;
         case PHYS_VIEW: ((struct string_view *)builder.values)[i] = string_view_of(texts[t], sizes[t]); break;
