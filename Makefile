@@ -1,5 +1,5 @@
 # Names for what people do; the work is in meson.build and tools/. `make help` lists them.
-.PHONY: help tonbo spill-long build test demo bench bench-state lint kill kill-long sim-long faults-long fuzz install clean
+.PHONY: help tonbo spill-long build test demo bench bench-state bench-state-large lint kill kill-long sim-long faults-long fuzz install clean
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
@@ -9,6 +9,7 @@ SUITE ?=
 BENCH ?=
 CYCLES ?= 200
 ROUNDS ?= 1
+LARGE_MB ?= 10000
 TARGET ?=
 
 help: ## this list
@@ -39,9 +40,15 @@ bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test
 	@. tools/env && tools/bench $(BENCH)
 
-bench-state: ## what state, timers, barriers, checkpoints and spilling cost, beside their targets; ROUNDS=3 for medians
+bench-state: ## what state, timers, checkpoints and spilling cost, and Nexmark beside others, with targets (about 25 min); ROUNDS=3
 	@tools/bootstrap test
-	@. tools/env && tools/bench --rounds $(ROUNDS) state time. checkpoint.
+	@. tools/env && failed=0; \
+	tools/bench --rounds $(ROUNDS) state.kv time. checkpoint. engine.checkpoint_latency || failed=1; \
+	tools/bench --rounds 1 state || failed=1; \
+	$(MAKE) --no-print-directory bench-state-large || failed=1; exit $$failed
+
+bench-state-large: ## a checkpoint of 10 GB and its restore (LARGE_MB); needs 15 GB of free memory and 25 GB on the disk of TMPDIR
+	@. tools/env && SABOT_BENCH_STATE_MB=$(LARGE_MB) SABOT_BENCH_ROW_BYTES=128 tools/bench --rounds 1 checkpoint.snapshot_bench
 
 lint: ## the rules that the compiler does not check
 	@tools/lint

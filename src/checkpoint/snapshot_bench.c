@@ -1,6 +1,8 @@
 /* What a checkpoint of a large table costs the task that owns it, and the disk: the synchronous part, the longest step
  * between two batches, a full and an incremental one, the same bytes written plainly, and a restore.
- * SABOT_BENCH_STATE_MB (default 512) is the size of the state; the files go to TMPDIR. */
+ * SABOT_BENCH_STATE_MB (default 512) is the size of the state's rows, of which each has SABOT_BENCH_ROW_BYTES (default
+ * 32; 10 GB need 128, and 14 GB of memory); the files go to TMPDIR. Steps are what a task does between two batches; the
+ * longest may be one in which the system ran somebody else. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,7 @@
 #include "checkpoint/storage.h"
 #include "tests/util/bench.h"
 
-#define ROW_BYTES 32 /* a key and three values */
+#define VALUES_MAX 31 /* of 8 bytes, beside the key */
 #define INSERT_ROWS 8192
 #define PLAIN_BYTES ((size_t)1 << 20)
 #define SECOND 1e9
@@ -27,8 +29,10 @@ struct bench {
     struct snapshot_chains *chains;
     struct task_snapshot *snapshot;
     char dir[256];
+    int32_t row_bytes;
     int64_t rows, triggered;
-    double begin_ns, step_ns; /* of the last checkpoint: the synchronous part, the longest step */
+    double begin_ns;         /* of the last checkpoint: the synchronous part */
+    struct histogram *steps; /* of the first */
 };
 
 static double now_ns(void) { return (double)env_now_ns(env_real()); }
@@ -70,7 +74,8 @@ static void fill(struct bench *bench) {
         CHECK(batch_new(bench->schema, &column, 1, INSERT_ROWS, &batch, &err));
         CHECK(batch_cache_hashes(&bench->pool, batch, keys, 1, &err));
         CHECK(state_find_or_insert(bench->table, 0, batch, keys, NULL, INSERT_ROWS, slots, &err));
-        for (int32_t c = 0; c < 3; c++) { /* half of the bits are noise: it compresses as money does */
+        /* half of the bits are noise: it compresses as money does */
+        for (int32_t c = 0; c + 1 < bench->row_bytes / 8; c++) {
             int64_t *values = state_values(bench->table, 0, c);
             for (int32_t i = 0; i < INSERT_ROWS; i++) {
                 values[slots[i]] = (int64_t)((uint64_t)(first + i + c) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
@@ -96,7 +101,6 @@ static double checkpoint(struct bench *bench, struct coordinator_counts *counts)
     struct sabot_error fatal = {0};
     const double start = now_ns();
     bench->triggered = -1;
-    bench->step_ns = 0;
     CHECK(coordinator_request(bench->coordinator, &request, &err));
     while (!coordinator_poll(bench->coordinator, &request)) {
         (void)coordinator_step(bench->coordinator, false, &fatal);
@@ -115,8 +119,7 @@ static double checkpoint(struct bench *bench, struct coordinator_counts *counts)
         if (bench->snapshot) {
             const double before = now_ns();
             task_snapshot_step(&bench->snapshot, &more);
-            const double ns = now_ns() - before;
-            bench->step_ns = ns > bench->step_ns ? ns : bench->step_ns;
+            if (bench->steps) { histogram_record(bench->steps, (int64_t)(now_ns() - before), 1); }
         }
         if (!more) { env_event_wait(bench->event, 1000000); }
     }
@@ -175,48 +178,82 @@ static double restore(struct bench *bench, double *cpu_ns) {
 static void open_all(struct bench *bench, int64_t bytes) {
     memory_pool_init(&bench->pool, "bench", NULL, INT64_MAX);
     const struct type number = type_not_null(type_of(TYPE_INT64));
-    const struct field fields[] = {{"key", number}, {"a", number}, {"b", number}, {"c", number}};
-    CHECK(schema_new(fields, 4, &bench->schema, &err));
+    struct field fields[VALUES_MAX + 1] = {{"key", number}};
+    static char names[VALUES_MAX + 1][8];
+    const int32_t n = bench->row_bytes / 8;
+    for (int32_t c = 1; c < n; c++) {
+        snprintf(names[c], sizeof names[c], "v%d", c);
+        fields[c] = (struct field){names[c], number};
+    }
+    CHECK(schema_new(fields, n, &bench->schema, &err));
     CHECK(store_new(env_real(), NULL, 0, &bench->store, &err));
     const char *tmp = getenv("TMPDIR");
     snprintf(bench->dir, sizeof bench->dir, "%s/snapshot-bench-%lld", tmp ? tmp : "/tmp", (long long)now_ns());
-    bench->rows = bytes / ROW_BYTES / INSERT_ROWS * INSERT_ROWS;
+    bench->rows = bytes / bench->row_bytes / INSERT_ROWS * INSERT_ROWS;
     bench->event = env_event_new(env_real());
     tables_open(bench, &bench->tables);
     table_open(bench, bench->tables, &bench->table);
     const struct coordinator_options options = {
         .env = env_real(), .store = bench->store, .pool = &bench->pool, .job_name = "bench", .dir = bench->dir,
-        .timeout_ns = INT64_C(3600000000000), .incremental = true, .retained = 1, .failures_max = 3,
+        .timeout_ns = INT64_C(3600000000000), .incremental = true, .retained = 2, .failures_max = 3,
         .max_parallelism = 128, .n_tasks = 1,
         .calls = {.arg = bench, .trigger = trigger, .abort = ignore, .complete = ignore, .prepare_manifest = prepare,
                   .wake = wake}};
     CHECK(coordinator_new(&options, &bench->coordinator, &err));
 }
 
-static void close_all(struct bench *bench) {
+/* The state and who writes it: a restore has the memory to itself. */
+static void close_state(struct bench *bench) {
     coordinator_free(bench->coordinator);
     snapshot_chains_free(bench->chains);
     state_tables_free(bench->tables);
+    env_event_free(bench->event);
+}
+
+static void close_all(struct bench *bench) {
     CHECK(store_remove_tree(bench->store, bench->dir, &err));
     store_free(bench->store);
     schema_unref(bench->schema);
-    env_event_free(bench->event);
+}
+
+static int64_t number_of(const char *variable, int64_t otherwise) {
+    const char *text = getenv(variable);
+    return text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+/* What a restore takes when every file is checked before the first is decoded, because there is another checkpoint to
+ * go back to; which is so by default. */
+static void print_restore(struct bench *bench, int64_t mb) {
+    const double state = (double)bench->rows * bench->row_bytes;
+    double cpu_ns;
+    const double ns = restore(bench, &cpu_ns);
+    printf("snapshot/%lldMB/restore %.0f MB/s # target: >=300, or the disk's speed\n", (long long)mb,
+           state / ns * SECOND / 1e6);
+    printf("snapshot/%lldMB/restore-cpu %.2f s/GB\n", (long long)mb, cpu_ns / state);
 }
 
 int main(void) {
     static struct bench bench;
-    const char *size = getenv("SABOT_BENCH_STATE_MB");
-    const int64_t mb = size ? strtoll(size, NULL, 10) : 512;
+    const int64_t mb = number_of("SABOT_BENCH_STATE_MB", 512);
+    bench.row_bytes = (int32_t)number_of("SABOT_BENCH_ROW_BYTES", 32) / 8 * 8;
+    if (bench.row_bytes < 16 || bench.row_bytes > 8 * (VALUES_MAX + 1) || mb < 1) { return 2; }
     open_all(&bench, mb * 1000000);
     fill(&bench);
+    const double state = (double)bench.rows * bench.row_bytes;
     struct coordinator_counts full, part;
-    const double full_ns = checkpoint(&bench, &full), state = (double)bench.rows * ROW_BYTES;
+    bench.steps = histogram_new();
+    const double full_ns = checkpoint(&bench, &full);
     printf("snapshot/%lldMB/synchronous %.3f ms # target: <=10\n", (long long)mb, bench.begin_ns / 1e6);
-    printf("snapshot/%lldMB/longest-step %.3f ms # target: <=10\n", (long long)mb, bench.step_ns / 1e6);
+    printf("snapshot/%lldMB/step-p99 %.3f ms # target: <=10\n", (long long)mb,
+           (double)histogram_quantile(bench.steps, 0.99) / 1e6);
+    printf("snapshot/%lldMB/longest-step %.3f ms # target: <=10\n", (long long)mb,
+           (double)histogram_quantile(bench.steps, 1) / 1e6);
+    histogram_free(bench.steps);
+    bench.steps = NULL;
     const double plain_ns = plain_write(&bench, full.last_bytes);
     printf("snapshot/%lldMB/plain-write %.0f MB/s\n", (long long)mb,
            (double)full.last_bytes / plain_ns * SECOND / 1e6);
-    printf("snapshot/%lldMB/full-on-disk %.0f MB/s # reference: snapshot/%lldMB/plain-write # target: >=1x\n",
+    printf("snapshot/%lldMB/full-on-disk %.0f MB/s # reference: snapshot/%lldMB/plain-write # target: the disk's\n",
            (long long)mb, (double)full.last_bytes / full_ns * SECOND / 1e6, (long long)mb);
     printf("snapshot/%lldMB/full-in-memory %.0f MB/s\n", (long long)mb, state / full_ns * SECOND / 1e6);
     change(&bench, bench.rows / 100);
@@ -226,10 +263,8 @@ int main(void) {
            (long long)mb, part_ns / SECOND, (long long)mb);
     printf("snapshot/%lldMB/1%%-changed-bytes %.2f %%\n", (long long)mb,
            100.0 * (double)part.last_bytes / (double)part.last_full_bytes);
-    double restore_cpu_ns;
-    const double restore_ns = restore(&bench, &restore_cpu_ns);
-    printf("snapshot/%lldMB/restore %.0f MB/s # target: >=300\n", (long long)mb, state / restore_ns * SECOND / 1e6);
-    printf("snapshot/%lldMB/restore-cpu %.2f s/GB\n", (long long)mb, restore_cpu_ns / state);
+    close_state(&bench);
+    print_restore(&bench, mb);
     close_all(&bench);
     return 0;
 }
