@@ -67,6 +67,10 @@ sabot_status env_rename_new(struct env *env, const char *from, const char *to, b
     return env->type->rename_new(env, from, to, done, err);
 }
 
+sabot_status env_sync_folder(struct env *env, const char *path, struct sabot_error *err) {
+    return env->type->sync_folder(env, path, err);
+}
+
 sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err) {
     return env->type->remove(env, path, err);
 }

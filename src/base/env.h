@@ -66,6 +66,9 @@ sabot_status env_stat(struct env *env, const char *path, struct env_stat *out, s
 sabot_status env_rename(struct env *env, const char *from, const char *to, struct sabot_error *err);
 /* The same, but an existing `to` stays as it is, and *done is false then; of several at once one is done. */
 sabot_status env_rename_new(struct env *env, const char *from, const char *to, bool *done, struct sabot_error *err);
+/* The names in it are durable; env_sync makes a file's bytes so, and a new file needs both. A rename and env_make_dirs
+ * do this for theirs. */
+sabot_status env_sync_folder(struct env *env, const char *path, struct sabot_error *err);
 /* A file or an empty folder; absent is OK. */
 sabot_status env_remove(struct env *env, const char *path, struct sabot_error *err);
 sabot_status env_make_dirs(struct env *env, const char *path, struct sabot_error *err); /* like mkdir -p */

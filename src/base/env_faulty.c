@@ -188,6 +188,10 @@ static sabot_status faulty_rename_new(struct env *env, const char *from, const c
     WHOLE(faulty_of(env), ENV_FAULT_RENAME, "rename", from, err, env_rename_new(inner_of(env), from, to, done, err));
 }
 
+static sabot_status faulty_sync_folder(struct env *env, const char *path, struct sabot_error *err) {
+    WHOLE(faulty_of(env), ENV_FAULT_SYNC, "sync", path, err, env_sync_folder(inner_of(env), path, err));
+}
+
 static sabot_status faulty_remove(struct env *env, const char *path, struct sabot_error *err) {
     WHOLE(faulty_of(env), ENV_FAULT_REMOVE, "remove", path, err, env_remove(inner_of(env), path, err));
 }
@@ -271,6 +275,7 @@ static const struct env_type faulty_type = {
     .stat = faulty_stat,
     .rename = faulty_rename,
     .rename_new = faulty_rename_new,
+    .sync_folder = faulty_sync_folder,
     .remove = faulty_remove,
     .make_dir = faulty_make_dir,
     .list = faulty_list,

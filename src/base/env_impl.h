@@ -29,6 +29,7 @@ struct env_type {
     sabot_status (*rename)(struct env *env, const char *from, const char *to, struct sabot_error *err);
     sabot_status (*rename_new)(struct env *env, const char *from, const char *to, bool *done,
                                struct sabot_error *err);
+    sabot_status (*sync_folder)(struct env *env, const char *path, struct sabot_error *err);
     sabot_status (*remove)(struct env *env, const char *path, struct sabot_error *err);
     sabot_status (*make_dir)(struct env *env, const char *path, struct sabot_error *err); /* there already: OK */
     sabot_status (*list)(struct env *env, const char *path, char ***names, size_t *n_names, struct sabot_error *err);

@@ -278,24 +278,27 @@ static sabot_status real_stat(struct env *env, const char *path, struct env_stat
     return SABOT_OK;
 }
 
-/* A rename is durable when its folder is. */
-static sabot_status folder_sync(const char *path, struct sabot_error *err) {
+static sabot_status real_sync_folder(struct env *env, const char *path, struct sabot_error *err) {
+    (void)env;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) { return SABOT_OK; } /* one may write where one may not read */
+    if (fd < 0) { return SABOT_FAIL(err, SABOT_ERR_IO, "open the folder %s: %s", path, REASON(errno)); }
+    /* some file systems can't sync folders and say EINVAL */
+    const int number = fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : errno;
+    close(fd);
+    return number == 0 ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_IO, "sync the folder %s: %s", path, REASON(number));
+}
+
+/* A rename is durable when its folder is, and so is a new folder. */
+static sabot_status folder_of_sync(const char *path, struct sabot_error *err) {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    if (!slash) {
-        strcpy(folder, ".");
-    } else {
-        const size_t size = slash == path ? 1 : (size_t)(slash - path);
-        if (size >= sizeof folder) { return SABOT_FAIL(err, SABOT_ERR_IO, "sync the folder of %s: too long", path); }
-        memcpy(folder, path, size);
-        folder[size] = '\0';
-    }
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) { return SABOT_FAIL(err, SABOT_ERR_IO, "open the folder %s: %s", folder, REASON(errno)); }
-    /* some file systems can't sync folders and say EINVAL */
-    const int number = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
-    close(fd);
-    return number == 0 ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_IO, "sync the folder %s: %s", folder, REASON(number));
+    if (!slash) { return real_sync_folder(NULL, ".", err); }
+    const size_t size = slash == path ? 1 : (size_t)(slash - path);
+    if (size >= sizeof folder) { return SABOT_FAIL(err, SABOT_ERR_IO, "sync the folder of %s: too long", path); }
+    memcpy(folder, path, size);
+    folder[size] = '\0';
+    return real_sync_folder(NULL, folder, err);
 }
 
 static sabot_status real_rename(struct env *env, const char *from, const char *to, struct sabot_error *err) {
@@ -303,7 +306,7 @@ static sabot_status real_rename(struct env *env, const char *from, const char *t
     if (rename(from, to) != 0) {
         return SABOT_FAIL(err, io_status(errno), "rename %s to %s: %s", from, to, REASON(errno));
     }
-    return folder_sync(to, err);
+    return folder_of_sync(to, err);
 }
 
 static sabot_status real_rename_new(struct env *env, const char *from, const char *to, bool *done,
@@ -319,7 +322,7 @@ static sabot_status real_rename_new(struct env *env, const char *from, const cha
         return SABOT_FAIL(err, io_status(number), "rename %s to %s: %s", from, to, REASON(number));
     }
     *done = true;
-    return folder_sync(to, err);
+    return folder_of_sync(to, err);
 }
 
 static sabot_status real_remove(struct env *env, const char *path, struct sabot_error *err) {
@@ -332,7 +335,7 @@ static sabot_status real_remove(struct env *env, const char *path, struct sabot_
 
 static sabot_status real_make_dir(struct env *env, const char *path, struct sabot_error *err) {
     (void)env;
-    if (mkdir(path, 0777) == 0) { return SABOT_OK; }
+    if (mkdir(path, 0777) == 0) { return folder_of_sync(path, err); }
     const int number = errno;
     struct stat found;
     if (stat(path, &found) == 0 && S_ISDIR(found.st_mode)) { return SABOT_OK; }
@@ -599,6 +602,7 @@ static const struct env_type real_type = {
     .stat = real_stat,
     .rename = real_rename,
     .rename_new = real_rename_new,
+    .sync_folder = real_sync_folder,
     .remove = real_remove,
     .make_dir = real_make_dir,
     .list = real_list,

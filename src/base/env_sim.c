@@ -24,6 +24,7 @@ struct content {
 struct entry {
     char *path;
     struct content *content; /* NULL: a folder */
+    bool is_durable;         /* the name; a crash may leave no other */
 };
 
 struct work {
@@ -284,7 +285,8 @@ static sabot_status works(struct sim *sim, const char *what, const char *path, s
     return SABOT_FAIL(err, SABOT_ERR_IO, "%s %s: the simulated machine has crashed", what, path);
 }
 
-static sabot_status entry_add(struct sim *sim, const char *path, struct content *content, struct sabot_error *err) {
+static sabot_status entry_add(struct sim *sim, const char *path, struct content *content, bool is_durable,
+                              struct sabot_error *err) {
     if (sim->n_entries == sim->entries_capacity) {
         const int32_t capacity = sim->entries_capacity ? sim->entries_capacity * 2 : 64;
         struct entry *grown = capacity > FILES_MAX ? NULL : realloc(sim->entries, (size_t)capacity * sizeof *grown);
@@ -298,7 +300,7 @@ static sabot_status entry_add(struct sim *sim, const char *path, struct content 
     char *copy = strdup(path);
     if (!copy) { die("no memory for a file", sim); }
     memmove(&sim->entries[at + 1], &sim->entries[at], (size_t)(sim->n_entries - at) * sizeof sim->entries[0]);
-    sim->entries[at] = (struct entry){.path = copy, .content = content};
+    sim->entries[at] = (struct entry){.path = copy, .content = content, .is_durable = is_durable};
     sim->n_entries++;
     return SABOT_OK;
 }
@@ -343,7 +345,7 @@ static sabot_status content_for(struct sim *sim, const char *path, enum env_open
     if (!content) { die("no memory for a file", sim); }
     content->refs = 1;
     content->modified_ms = env_wall_ms(&sim->env);
-    const sabot_status status = entry_add(sim, path, content, err);
+    const sabot_status status = entry_add(sim, path, content, false, err);
     if (status != SABOT_OK) {
         content_unref(sim, content);
         return status;
@@ -476,6 +478,27 @@ static sabot_status sim_stat(struct env *env, const char *given, struct env_stat
     return SABOT_OK;
 }
 
+static void names_sync(struct sim *sim, const char *folder, size_t size) {
+    for (int32_t i = 0; i < sim->n_entries; i++) {
+        struct entry *entry = &sim->entries[i];
+        if (strncmp(entry->path, folder, size) == 0 && entry->path[size] == '/' && !strchr(entry->path + size + 1, '/')) {
+            entry->is_durable = true;
+        }
+    }
+}
+
+static sabot_status sim_sync_folder(struct env *env, const char *given, struct sabot_error *err) {
+    struct sim *sim = sim_of(env);
+    char path[4096];
+    SABOT_TRY(path_clean(given, path, err));
+    SABOT_TRY(works(sim, "sync", path, err));
+    if (!is_folder(sim, path)) {
+        return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "open the folder %s: No such file or directory", path);
+    }
+    names_sync(sim, path, strcmp(path, "/") == 0 ? 0 : strlen(path));
+    return SABOT_OK;
+}
+
 /* Atomic and durable at once, as rename with a synced folder is; what is not synced of the file's bytes is still
  * lost. */
 static sabot_status sim_rename(struct env *env, const char *given_from, const char *given_to, struct sabot_error *err) {
@@ -496,6 +519,8 @@ static sabot_status sim_rename(struct env *env, const char *given_from, const ch
     if (strcmp(from, to) == 0) { return SABOT_OK; }
     content->refs++;
     entry_drop(sim, at);
+    const char *slash = strrchr(to, '/');
+    if (slash) { names_sync(sim, to, (size_t)(slash - to)); }
     at = entry_at(sim, to, &found);
     if (found) {
         if (!sim->entries[at].content) {
@@ -506,7 +531,7 @@ static sabot_status sim_rename(struct env *env, const char *given_from, const ch
         sim->entries[at].content = content;
         return wrong ? failure("rename", from, err) : SABOT_OK;
     }
-    const sabot_status status = entry_add(sim, to, content, err);
+    const sabot_status status = entry_add(sim, to, content, true, err);
     if (status != SABOT_OK) { content_unref(sim, content); }
     return wrong && status == SABOT_OK ? failure("rename", from, err) : status;
 }
@@ -552,7 +577,7 @@ static sabot_status sim_make_dir(struct env *env, const char *given, struct sabo
     bool found;
     entry_at(sim, path, &found);
     if (found) { return SABOT_FAIL(err, SABOT_ERR_IO, "make the folder %s: File exists", path); }
-    return entry_add(sim, path, NULL, err);
+    return entry_add(sim, path, NULL, true, err);
 }
 
 static sabot_status sim_list(struct env *env, const char *given, char ***names, size_t *n_names,
@@ -587,6 +612,9 @@ void env_sim_crash(struct env *env) { sim_of(env)->crashed = true; }
 void env_sim_restart(struct env *env) {
     struct sim *sim = sim_of(env);
     sim->crashed = false;
+    for (int32_t i = sim->n_entries - 1; i >= 0; i--) {
+        if (!sim->entries[i].is_durable && next_random(sim) % 2) { entry_drop(sim, i); }
+    }
     for (int32_t i = 0; i < sim->n_entries; i++) {
         struct content *content = sim->entries[i].content;
         if (!content || content->synced >= content->size) { continue; }
@@ -682,6 +710,7 @@ static const struct env_type sim_type = {
     .stat = sim_stat,
     .rename = sim_rename,
     .rename_new = sim_rename_new,
+    .sync_folder = sim_sync_folder,
     .remove = sim_remove,
     .make_dir = sim_make_dir,
     .list = sim_list,

@@ -37,7 +37,8 @@ void env_sim_tick(struct env *env);                   /* time moves a little */
 void env_sim_fail(struct env *env, const char *what, int32_t one_in);
 
 /* Power is cut: from now on every file operation fails. Restart brings back what had been synced (of what had not,
- * a random part at the end of each file) and what had been renamed; helper work that was not done is dropped by
+ * a random part at the end of each file, and by chance a file whose name was never synced) and what had been renamed;
+ * helper work that was not done is dropped by
  * its owner's end, so free the job in between. */
 void env_sim_crash(struct env *env);
 void env_sim_restart(struct env *env);

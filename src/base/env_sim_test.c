@@ -77,11 +77,14 @@ static size_t size_of(struct env *env, const char *path) {
 
 static void a_crash_loses_what_was_not_synced(void **state) {
     (void)state;
-    bool lost = false, kept = false;
+    bool lost = false, kept = false, lost_name = false, kept_name = false;
     for (uint64_t seed = 1; seed <= 30; seed++) {
         struct env *env = world(seed);
         assert_int_equal(env_make_dirs(env, "/a/b", NULL), SABOT_OK);
         write_text(env, "/a/b/f", "durable", true);
+        write_text(env, "/a/b/g", "", true);
+        assert_int_equal(env_sync_folder(env, "/a/b", NULL), SABOT_OK);
+        write_text(env, "/a/b/nameless", "durable", true);
         write_text(env, "/a/b/f", "volatile", false);
         env_sim_crash(env);
         struct env_file *file;
@@ -89,11 +92,14 @@ static void a_crash_loses_what_was_not_synced(void **state) {
         env_sim_restart(env);
         const size_t size = size_of(env, "/a/b/f");
         assert_true(size >= 7 && size <= 15);
+        assert_true(size_of(env, "/a/b/g") == 0);
+        lost_name |= size_of(env, "/a/b/nameless") == (size_t)-1;
+        kept_name |= size_of(env, "/a/b/nameless") == 7;
         lost |= size < 15;
         kept |= size > 7;
         env_sim_free(env);
     }
-    assert_true(lost && kept);
+    assert_true(lost && kept && lost_name && kept_name);
 }
 
 static void files_and_folders_are_as_on_the_machine(void **state) {

@@ -230,10 +230,25 @@ void storage_writer_close(struct storage_writer *writer) {
     free(writer);
 }
 
+/* The manifest makes the names in its own folder durable, but not those beside it. */
+static sabot_status shared_sync(struct store *store, const char *path, const struct manifest *manifest,
+                                struct sabot_error *err) {
+    bool any = false;
+    for (int32_t f = 0; f < manifest->n_files; f++) {
+        const struct manifest_file *file = &manifest->files[f];
+        any |= file->shared && storage_shared_id(file->file) == manifest->checkpoint_id;
+    }
+    if (!any) { return SABOT_OK; }
+    char shared[STORAGE_PATH_MAX];
+    SABOT_TRY(shared_of(path, shared, err));
+    return store_sync_folder(store, shared, err);
+}
+
 sabot_status storage_write_manifest(struct store *store, const char *path, const struct manifest *manifest,
                                     struct sabot_error *err) {
     char manifest_path[STORAGE_PATH_MAX];
     SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
+    SABOT_TRY(shared_sync(store, path, manifest, err));
     struct text text = {0};
     sabot_status status = manifest_print(manifest, &text, err);
     bool won = false;

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define HELPER_FROM_BYTES ((size_t)64 * 1024)
 #define WAITING_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -21,11 +22,24 @@ struct ledger {
     struct env_event *helper_gone;
 };
 
+/* The file may be a new one. */
+static sabot_status name_sync(struct env *env, const char *path, struct sabot_error *err) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) { return env_sync_folder(env, ".", err); }
+    char *folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    if (!folder) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "open %s: no memory", path); }
+    const sabot_status status = env_sync_folder(env, folder, err);
+    free(folder);
+    return status;
+}
+
 sabot_status ledger_open(struct env *env, const char *path, struct ledger **out, struct sabot_error *err) {
     struct ledger *ledger = calloc(1, sizeof *ledger);
     if (!ledger) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "open %s: no memory", path); }
-    const sabot_status status = env_open(env, path, ENV_APPEND, &ledger->file, err);
+    sabot_status status = env_open(env, path, ENV_APPEND, &ledger->file, err);
+    if (status == SABOT_OK) { status = name_sync(env, path, err); }
     if (status != SABOT_OK) {
+        if (ledger->file) { env_close(ledger->file); }
         free(ledger);
         return status;
     }

@@ -196,6 +196,10 @@ sabot_status store_put_new(struct store *store, const char *path, const void *da
                                  : local_put_new(store->env, path, data, size, won, err);
 }
 
+sabot_status store_sync_folder(struct store *store, const char *path, struct sabot_error *err) {
+    return store_is_remote(path) ? SABOT_OK : env_sync_folder(store->env, path, err);
+}
+
 sabot_status store_remove(struct store *store, const char *path, struct sabot_error *err) {
     return store_is_remote(path) ? remote_remove(store, path, false, err) : env_remove(store->env, path, err);
 }

@@ -56,6 +56,9 @@ sabot_status store_read_file(struct store *store, const char *path, char **data,
  * tell writers apart (a random number): where an answer is lost on the way, they are how the winner knows itself. */
 sabot_status store_put_new(struct store *store, const char *path, const void *data, size_t size, bool *won,
                            struct sabot_error *err);
+/* What was created in a local folder stays there when the power is cut; store_put_new and commits do this for theirs,
+ * and remote stores at once. */
+sabot_status store_sync_folder(struct store *store, const char *path, struct sabot_error *err);
 /* A file or an empty folder; absent is OK. */
 sabot_status store_remove(struct store *store, const char *path, struct sabot_error *err);
 /* A folder with all that is in it; absent is OK. */
