@@ -25,7 +25,7 @@ struct checkpoint {
     bool aborted, manifest_begun, manifest_written;
     bool claimed; /* the folder is ours; under the claim's mutex */
     struct sabot_error refused; /* why it is not: a second try would find what the first has left; as above */
-    bool stays;   /* its manifest exists: a newer process may have started from it, so nothing of it is removed */
+    bool stays;   /* its manifest exists, or may: a newer process may have started from it, so nothing of it is removed */
     uint64_t *acknowledged; /* a bit per task */
     int32_t n_acknowledged;
     struct manifest manifest;
@@ -264,6 +264,15 @@ static sabot_status part_add(struct checkpoint *checkpoint, struct checkpoint_pa
     return SABOT_OK;
 }
 
+/* Behind a failure to write it: the answer may have been lost, or, of a remote store, the request be on its way still. A
+ * folder that stays for nothing goes when a later checkpoint is complete. */
+static bool manifest_may_be_there(const struct checkpoint *checkpoint) {
+    if (store_is_remote(checkpoint->path)) { return true; }
+    bool is_there;
+    struct store *store = checkpoint->coordinator->options.store;
+    return storage_has_manifest(store, checkpoint->path, &is_there, NULL) != SABOT_OK || is_there;
+}
+
 static void manifest_main(void *arg) {
     struct checkpoint *checkpoint = arg;
     struct coordinator *coordinator = checkpoint->coordinator;
@@ -276,10 +285,11 @@ static void manifest_main(void *arg) {
     if (status == SABOT_OK) {
         status = storage_write_manifest(options->store, checkpoint->path, &checkpoint->manifest, &err);
         env_point(options->env, ENV_POINT_MANIFEST_WRITTEN);
+        checkpoint->stays = options->lease.epoch > 0 && !checkpoint->savepoint &&
+                            (status == SABOT_OK || manifest_may_be_there(checkpoint));
     }
     bool fenced = false;
     if (status == SABOT_OK && options->lease.epoch > 0) {
-        checkpoint->stays = !checkpoint->savepoint;
         /* after the manifest: a process that takes over sees it, or is seen here */
         status = lease_check(options->store, &options->lease, &fenced, &err);
     }
@@ -323,16 +333,10 @@ static void retire_main(void *arg) {
     if (!manifests) { status = SABOT_FAIL(&err, SABOT_ERR_MEMORY, "no memory for a manifest"); }
     for (int32_t i = n - 1; i >= 0 && status == SABOT_OK; i--) {
         if (ids[i] > newest) { continue; } /* under way */
-        char path[STORAGE_PATH_MAX], manifest[STORAGE_PATH_MAX];
-        status = storage_path(options->dir, ids[i], path, &err);
-        if (status != SABOT_OK) { break; }
-        struct env_stat found;
-        const size_t size = strlen(path);
-        if (size + sizeof "/" MANIFEST_NAME > sizeof manifest) { break; }
-        memcpy(manifest, path, size);
-        strcpy(manifest + size, "/" MANIFEST_NAME);
+        char path[STORAGE_PATH_MAX];
         bool complete; /* not to be able to tell is no reason to remove it */
-        status = store_look(options->store, manifest, &complete, &found, &err);
+        status = storage_path(options->dir, ids[i], path, &err);
+        if (status == SABOT_OK) { status = storage_has_manifest(options->store, path, &complete, &err); }
         if (status != SABOT_OK) { break; }
         if (complete && (kept < options->retained || is_kept(read, n_read, ids[i]))) {
             if (options->incremental) { status = storage_read_manifest(options->store, path, &manifests[kept], &err); }
@@ -661,6 +665,7 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
         }
     }
     const struct checkpoint *current = coordinator->current;
+    if (current && current->manifest_begun) { return INT64_MAX; } /* its end wakes us */
     if (current && current->may_overtake && !current->overtakes) {
         return current->started_ns + options->overtake_after_ns;
     }

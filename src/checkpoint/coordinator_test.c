@@ -63,11 +63,15 @@ static struct coordinator_options options_of(struct fixture *fixture, const char
     };
 }
 
-static void fixture_init(struct fixture *fixture, const char *dir, int32_t n_tasks) {
+static void world_init(struct fixture *fixture, uint64_t seed) {
     memset(fixture, 0, sizeof *fixture);
     memory_pool_init(&pool, "test", NULL, INT64_MAX);
-    fixture->env = env_sim_new(&(struct env_sim_options){.seed = 7, .work_delay_max_ns = MILLISECOND});
+    fixture->env = env_sim_new(&(struct env_sim_options){.seed = seed, .work_delay_max_ns = MILLISECOND});
     assert_int_equal(store_new(fixture->env, NULL, 0, &fixture->store, NULL), SABOT_OK);
+}
+
+static void fixture_init(struct fixture *fixture, const char *dir, int32_t n_tasks) {
+    world_init(fixture, 7);
     const struct coordinator_options options = options_of(fixture, dir, n_tasks);
     assert_int_equal(coordinator_new(&options, &fixture->coordinator, NULL), SABOT_OK);
 }
@@ -79,12 +83,16 @@ static void fixture_clear(struct fixture *fixture) {
     assert_int_equal(atomic_load(&pool.used), 0);
 }
 
+static void helpers_work(struct fixture *fixture) {
+    env_sim_advance(fixture->env, env_now_ns(fixture->env) + MILLISECOND / 2);
+    while (env_sim_due_work(fixture->env) > 0) { env_sim_run_work(fixture->env); }
+}
+
 /* Lets time pass, with helper work and the coordinator in it. */
 static void pass(struct fixture *fixture, int64_t ms, struct sabot_error *fatal) {
     const int64_t until = env_now_ns(fixture->env) + ms * MILLISECOND;
     while (env_now_ns(fixture->env) < until) {
-        env_sim_advance(fixture->env, env_now_ns(fixture->env) + MILLISECOND / 2);
-        while (env_sim_due_work(fixture->env) > 0) { env_sim_run_work(fixture->env); }
+        helpers_work(fixture);
         coordinator_step(fixture->coordinator, true, fatal);
     }
 }
@@ -236,6 +244,67 @@ static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
     pass(&fixture, 2500, &fatal); /* the third failure in a row is the job's */
     assert_int_equal(fatal.status, SABOT_ERR_STATE);
     fixture_clear(&fixture);
+}
+
+/* Once its manifest is being written nothing but the end of that is waited for: the control sleeps. */
+static void a_manifest_under_way_is_waited_for(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 1);
+    pass(&fixture, 110, NULL);
+    acknowledge(&fixture, 0, 1, 10);
+    struct sabot_error fatal = {0};
+    coordinator_step(fixture.coordinator, true, &fatal);
+    for (int32_t i = 0; i < 3; i++) { /* the disk, or S3, hangs */
+        env_sim_advance(fixture.env, env_now_ns(fixture.env) + 700 * MILLISECOND);
+        assert_true(coordinator_step(fixture.coordinator, true, &fatal) > env_now_ns(fixture.env));
+    }
+    assert_int_equal(fixture.aborted, 0);
+    pass(&fixture, 10, &fatal);
+    assert_int_equal(fixture.completed, 1);
+    fixture_clear(&fixture);
+}
+
+/* The answer to the writing of a manifest is lost. The checkpoint may be complete, and another process may have started
+ * from it: who gives it up removes nothing of it. */
+static void what_may_be_complete_is_not_removed(void **state) {
+    (void)state;
+    int32_t n_complete = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct fixture fixture;
+        world_init(&fixture, seed);
+        struct coordinator_options options = options_of(&fixture, "/c", 2);
+        struct lease other;
+        struct sabot_error fatal = {0};
+        assert_int_equal(lease_take(fixture.store, "/c", &options.lease, NULL), SABOT_OK);
+        assert_int_equal(lease_begin(fixture.store, &options.lease, -1, NULL), SABOT_OK);
+        assert_int_equal(coordinator_new(&options, &fixture.coordinator, NULL), SABOT_OK);
+        complete_one(&fixture, 1, 10);
+        while (fixture.triggered < 2) { pass(&fixture, 10, NULL); }
+        pass(&fixture, 5, NULL); /* the folder is claimed */
+        for (int32_t t = 0; t < 2; t++) { acknowledge(&fixture, t, 2, 10); }
+        coordinator_step(fixture.coordinator, true, &fatal);
+        env_sim_fail(fixture.env, "rename", 1);
+        for (int32_t i = 0; i < 4; i++) { helpers_work(&fixture); }
+        env_sim_fail(fixture.env, NULL, 0);
+
+        assert_int_equal(lease_take(fixture.store, "/c", &other, NULL), SABOT_OK);
+        char path[STORAGE_PATH_MAX], again[STORAGE_PATH_MAX];
+        struct manifest manifest;
+        assert_int_equal(storage_find(fixture.store, "/c", path, &manifest, NULL), SABOT_OK);
+        assert_int_equal(lease_begin(fixture.store, &other, manifest.checkpoint_id, NULL), SABOT_OK);
+        n_complete += manifest.checkpoint_id == 2;
+        manifest_clear(&manifest);
+        pass(&fixture, 20, &fatal);
+        assert_int_equal(fixture.aborted, 2);
+        assert_int_equal(storage_find(fixture.store, "/c", again, &manifest, NULL), SABOT_OK);
+        assert_string_equal(again, path);
+        assert_int_equal(storage_verify(fixture.store, path, &manifest, NULL), SABOT_OK);
+        if (manifest.checkpoint_id == 1) { assert_false(exists(fixture.env, "/c/chk-2")); }
+        manifest_clear(&manifest);
+        fixture_clear(&fixture);
+    }
+    assert_in_range(n_complete, 1, 19);
 }
 
 /* Failures are counted in a row: one that is complete between them begins the count anew. */
@@ -440,6 +509,8 @@ int main(void) {
         cmocka_unit_test(only_the_newest_are_kept),
         cmocka_unit_test(a_disk_that_fails_to_answer_loses_no_checkpoint),
         cmocka_unit_test(a_checkpoint_that_takes_too_long_is_given_up),
+        cmocka_unit_test(a_manifest_under_way_is_waited_for),
+        cmocka_unit_test(what_may_be_complete_is_not_removed),
         cmocka_unit_test(a_complete_checkpoint_forgives_the_failures_before_it),
         cmocka_unit_test(requests_wait_and_share),
         cmocka_unit_test(rows_come_back_as_they_were),

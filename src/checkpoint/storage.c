@@ -344,16 +344,21 @@ sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, i
     return SABOT_OK;
 }
 
+sabot_status storage_has_manifest(struct store *store, const char *path, bool *has, struct sabot_error *err) {
+    char target[STORAGE_PATH_MAX];
+    struct env_stat found;
+    SABOT_TRY(path_join(path, MANIFEST_NAME, target, err));
+    return store_look(store, target, has, &found, err);
+}
+
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};
     const bool has_copies = store_is_remote(path) && store_setting(store, LOCAL_COPY_SETTING);
     struct env_stat found;
     SABOT_TRY(store_stat(store, path, &found, err));
-    char manifest_path[STORAGE_PATH_MAX];
-    SABOT_TRY(path_join(path, MANIFEST_NAME, manifest_path, err));
     bool is_there;
-    SABOT_TRY(store_look(store, manifest_path, &is_there, &found, err));
+    SABOT_TRY(storage_has_manifest(store, path, &is_there, err));
     if (is_there) {
         snprintf(target, STORAGE_PATH_MAX, "%s", path);
         SABOT_TRY(storage_read_manifest(store, path, out, err));

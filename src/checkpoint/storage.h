@@ -56,6 +56,8 @@ sabot_status storage_read_manifest(struct store *store, const char *path, struct
                                    struct sabot_error *err);
 /* Ids of the folders chk-<id> in `dir`, ascending; malloc'ed. A folder that is not there has none. */
 sabot_status storage_list(struct store *store, const char *dir, int64_t **ids, int32_t *n, struct sabot_error *err);
+/* Whether a folder has a manifest, whole or not: it is, or was, a complete checkpoint. */
+sabot_status storage_has_manifest(struct store *store, const char *path, bool *has, struct sabot_error *err);
 /* `path` is a checkpoint folder, or a checkpoint_dir: then the newest complete one in it. Torn ones, and ones with a
  * damaged file, are reported in the log and skipped: every file of the one that is found was verified, unless there is
  * none to go back to. */

@@ -192,10 +192,8 @@ static sabot_status verify_files(const char *path, int64_t *rows, int32_t *n_tab
 static void verify_one(const char *path, void *arg) {
     struct verification *all = arg;
     struct sabot_error err = {0};
-    struct env_stat found;
-    char manifest[STORAGE_PATH_MAX];
-    if (snprintf(manifest, sizeof manifest, "%s/" MANIFEST_NAME, path) < (int)sizeof manifest &&
-        store_stat(console_store(&err), manifest, &found, NULL) == SABOT_ERR_NOT_FOUND) {
+    bool complete;
+    if (storage_has_manifest(console_store(&err), path, &complete, NULL) == SABOT_OK && !complete) {
         printf("%s: not complete, which is no damage: a job skips it\n", path);
         all->torn++;
         return;
@@ -216,10 +214,8 @@ static void verify_one(const char *path, void *arg) {
 static int command_verify(const char *path) {
     struct verification all = {0};
     struct sabot_error err = {0};
-    char manifest[STORAGE_PATH_MAX];
-    struct env_stat found;
-    if (snprintf(manifest, sizeof manifest, "%s/" MANIFEST_NAME, path) < (int)sizeof manifest &&
-        store_stat(console_store(&err), manifest, &found, NULL) == SABOT_OK) {
+    bool complete;
+    if (storage_has_manifest(console_store(&err), path, &complete, NULL) == SABOT_OK && complete) {
         verify_one(path, &all);
     } else {
         const sabot_status status = folders_visit(path, NULL, verify_one, &all, &err);
