@@ -160,10 +160,27 @@ static void claim_lost(struct checkpoint *checkpoint) {
     if (fenced) { checkpoint->refused = err; }
 }
 
+/* A folder that is not there any more is not made anew: what is shared, and who else writes there, is gone with it. A
+ * remote store, which has no folders, is asked behind the manifest only. Under `claims`. */
+static void lease_look(struct checkpoint *checkpoint) {
+    struct coordinator *coordinator = checkpoint->coordinator;
+    const struct coordinator_options *options = &coordinator->options;
+    bool fenced = false;
+    struct sabot_error err = {0};
+    if (checkpoint->savepoint || options->lease.epoch == 0 || store_is_remote(options->dir)) { return; }
+    lease_check(options->store, &options->lease, &fenced, &err);
+    if (!fenced) { return; }
+    checkpoint->refused = err;
+    env_mutex_lock(coordinator->mutex);
+    coordinator->fenced = err;
+    env_mutex_unlock(coordinator->mutex);
+}
+
 /* Once per checkpoint, before its first file: on a helper, because it may take a while. */
 static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     env_mutex_lock(coordinator->claims);
+    if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) { lease_look(checkpoint); }
     if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) {
         const sabot_status status = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
                                                   coordinator->options.lease.epoch, &checkpoint->refused);

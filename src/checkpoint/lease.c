@@ -95,6 +95,12 @@ static sabot_status replaced(const struct lease *lease, int64_t epoch, struct sa
                       "folder of its own", lease->dir, epoch, lease->epoch);
 }
 
+static sabot_status removed(const struct lease *lease, struct sabot_error *err) {
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint folder %s was removed or emptied while the job ran (the "
+                      "lease of its epoch %" PRId64 " is gone): nothing more is committed. Put the folder back and "
+                      "start from it, or start anew with another one", lease->dir, lease->epoch);
+}
+
 static sabot_status base_write(struct store *store, const char *dir, int64_t epoch, int64_t base, bool *won,
                                struct sabot_error *err) {
     char path[PATH_SIZE], text[96];
@@ -174,10 +180,13 @@ sabot_status lease_check(struct store *store, const struct lease *lease, bool *f
     *fenced = false;
     const sabot_status status = leases_read(store, lease->dir, &leases, err);
     const int64_t epoch = newest(&leases);
+    bool mine = false;
+    for (size_t i = 0; i < leases.n; i++) { mine |= leases.items[i].epoch == lease->epoch && leases.items[i].taken; }
     free(leases.items);
     SABOT_TRY(status);
-    *fenced = epoch > lease->epoch;
-    return *fenced ? replaced(lease, epoch, err) : SABOT_OK;
+    *fenced = !mine || epoch > lease->epoch;
+    if (epoch > lease->epoch) { return replaced(lease, epoch, err); }
+    return mine ? SABOT_OK : removed(lease, err);
 }
 
 sabot_status lease_is_void(struct store *store, const char *dir, int64_t epoch, int64_t checkpoint_id, bool *is_void,

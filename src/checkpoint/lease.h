@@ -19,8 +19,8 @@ sabot_status lease_take(struct store *store, const char *dir, struct lease *out,
 /* Before anything outside is touched: this epoch begins behind checkpoint `base_id` (-1: behind none), so that what
  * older epochs complete from here on is void. ERR_STATE: a newer epoch was taken meanwhile. */
 sabot_status lease_begin(struct store *store, const struct lease *lease, int64_t base_id, struct sabot_error *err);
-/* ERR_STATE and *fenced: a newer epoch was taken, and this process must neither commit nor go on. Other failures say
- * that it can't be told. */
+/* ERR_STATE and *fenced: a newer epoch was taken, or this one's file is gone with the folder, and this process must
+ * neither commit nor go on. Other failures say that it can't be told. */
 sabot_status lease_check(struct store *store, const struct lease *lease, bool *fenced, struct sabot_error *err);
 /* Whether a checkpoint of `dir` was completed by a process that had been replaced. */
 sabot_status lease_is_void(struct store *store, const char *dir, int64_t epoch, int64_t checkpoint_id, bool *is_void,

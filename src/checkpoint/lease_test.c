@@ -116,9 +116,15 @@ static void pass(struct coordinator *coordinator, int64_t ms, struct sabot_error
     }
 }
 
-static void checkpoint_take(struct coordinator *coordinator, struct sabot_error *fatal) {
+/* And claims its folder. */
+static void checkpoint_begin(struct coordinator *coordinator, struct sabot_error *fatal) {
     const int64_t before = noted.triggered;
     while (noted.triggered == before && fatal->status == SABOT_OK) { pass(coordinator, 5, fatal); }
+    pass(coordinator, 5, fatal);
+}
+
+static void checkpoint_take(struct coordinator *coordinator, struct sabot_error *fatal) {
+    checkpoint_begin(coordinator, fatal);
     coordinator_acknowledge(coordinator, 0, noted.triggered, NULL, 0, NULL);
     pass(coordinator, 20, fatal);
 }
@@ -133,9 +139,11 @@ static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **
     struct coordinator *coordinator = coordinator_of(&first, 3);
     checkpoint_take(coordinator, &fatal);
     assert_int_equal(noted.completed, 1);
+    checkpoint_begin(coordinator, &fatal);
     take(&second); /* starts from checkpoint 1 while the first still runs */
     assert_int_equal(lease_begin(store, &second, 1, NULL), SABOT_OK);
-    checkpoint_take(coordinator, &fatal);
+    coordinator_acknowledge(coordinator, 0, noted.triggered, NULL, 0, NULL);
+    pass(coordinator, 20, &fatal);
     assert_int_equal(noted.completed, 1);
     assert_int_equal(fatal.status, SABOT_ERR_STATE);
     assert_non_null(strstr(fatal.message, "taken over"));
@@ -146,6 +154,27 @@ static void a_replaced_process_commits_nothing_and_nobody_starts_from_it(void **
     assert_int_equal(storage_find(store, "/c", target, &manifest, NULL), SABOT_OK);
     assert_int_equal(manifest.checkpoint_id, 1);
     manifest_clear(&manifest);
+    coordinator_free(coordinator);
+}
+
+/* Nothing is made anew in its place, nothing is committed, and it is said. */
+static void a_folder_that_was_removed_ends_the_job(void **state) {
+    (void)state;
+    noted.triggered = noted.completed = 0;
+    struct lease lease;
+    take(&lease);
+    assert_int_equal(lease_begin(store, &lease, -1, NULL), SABOT_OK);
+    struct sabot_error fatal = {0};
+    struct coordinator *coordinator = coordinator_of(&lease, 3);
+    checkpoint_take(coordinator, &fatal);
+    assert_int_equal(noted.completed, 1);
+    assert_int_equal(store_remove_tree(store, "/c", NULL), SABOT_OK);
+    checkpoint_take(coordinator, &fatal);
+    assert_int_equal(noted.completed, 1);
+    assert_int_equal(fatal.status, SABOT_ERR_STATE);
+    assert_non_null(strstr(fatal.message, "was removed"));
+    struct env_stat stat;
+    assert_int_equal(env_stat(env, "/c", &stat, NULL), SABOT_ERR_NOT_FOUND);
     coordinator_free(coordinator);
 }
 
@@ -188,6 +217,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_a_replaced_process_completes_is_void, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_replaced_process_commits_nothing_and_nobody_starts_from_it, world_make,
                                         world_drop),
+        cmocka_unit_test_setup_teardown(a_folder_that_was_removed_ends_the_job, world_make, world_drop),
         cmocka_unit_test_setup_teardown(who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced, world_make,
                                         world_drop),
     };
