@@ -481,7 +481,8 @@ static sabot_status sim_stat(struct env *env, const char *given, struct env_stat
 static void names_sync(struct sim *sim, const char *folder, size_t size) {
     for (int32_t i = 0; i < sim->n_entries; i++) {
         struct entry *entry = &sim->entries[i];
-        if (strncmp(entry->path, folder, size) == 0 && entry->path[size] == '/' && !strchr(entry->path + size + 1, '/')) {
+        if (strncmp(entry->path, folder, size) == 0 && entry->path[size] == '/' &&
+            !strchr(entry->path + size + 1, '/')) {
             entry->is_durable = true;
         }
     }

@@ -25,7 +25,7 @@ struct checkpoint {
     bool aborted, manifest_begun, manifest_written;
     bool claimed; /* the folder is ours; under the claim's mutex */
     struct sabot_error refused; /* why it is not: a second try would find what the first has left; as above */
-    bool stays;   /* its manifest exists, or may: a newer process may have started from it, so nothing of it is removed */
+    bool stays;   /* its manifest exists, or may: a newer process may have started from it, so nothing is removed */
     uint64_t *acknowledged; /* a bit per task */
     int32_t n_acknowledged;
     struct manifest manifest;
@@ -281,8 +281,8 @@ static sabot_status part_add(struct checkpoint *checkpoint, struct checkpoint_pa
     return SABOT_OK;
 }
 
-/* Behind a failure to write it: the answer may have been lost, or, of a remote store, the request be on its way still. A
- * folder that stays for nothing goes when a later checkpoint is complete. */
+/* Behind a failure to write it: the answer may have been lost, or, of a remote store, the request still be on its way.
+ * A folder that stays for nothing goes when a later checkpoint is complete. */
 static bool manifest_may_be_there(const struct checkpoint *checkpoint) {
     if (store_is_remote(checkpoint->path)) { return true; }
     bool is_there;

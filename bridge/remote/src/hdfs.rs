@@ -1,6 +1,7 @@
 //! HDFS: files and folders below one namenode.
 use std::future::Future;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdfs_native::client::{ClientBuilder, FileStatus, WriteOptions};
@@ -14,7 +15,10 @@ pub struct Hdfs {
     client: Client,
     url: String,
     timeout: Duration,
+    first_retries: usize,
     retries: usize,
+    patience: Duration,
+    reached: AtomicBool,
 }
 
 pub struct Writer {
@@ -73,24 +77,36 @@ impl Hdfs {
             builder = builder.with_config([("dfs.client.failover.max.attempts", "0")]);
         }
         let client = builder.build().map_err(|e| failed(url, e))?;
-        Ok(Hdfs { client, url: url.to_string(), timeout: settings.timeout, retries: settings.retries })
+        Ok(Hdfs {
+            client,
+            url: url.to_string(),
+            timeout: settings.timeout,
+            first_retries: settings.first_retries(),
+            retries: settings.retries,
+            patience: settings.patience(),
+            reached: AtomicBool::new(false),
+        })
     }
 
-    /// Tries again with growing pauses what failed on the way.
+    /// Tries again with growing pauses what failed on the way; much is forgiven a namenode that has answered before.
     async fn tried<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Result<HdfsError, ()>>
     where
         F: Future<Output = hdfs_native::Result<T>>,
     {
         let mut pause = Duration::from_millis(100);
-        let mut left = self.retries;
+        let mut left = if self.reached.load(Ordering::Relaxed) { self.retries } else { self.first_retries };
+        let begun = Instant::now();
         loop {
             let error = match tokio::time::timeout(self.timeout, call()).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) if !may_pass(&error) || left == 0 => return Err(Ok(error)),
+                Ok(Ok(value)) => {
+                    self.reached.store(true, Ordering::Relaxed);
+                    return Ok(value);
+                }
+                Ok(Err(error)) if !may_pass(&error) => return Err(Ok(error)),
                 Ok(Err(error)) => Ok(error),
                 Err(_) => Err(()),
             };
-            if left == 0 || error.is_err() {
+            if left == 0 || error.is_err() || begun.elapsed() > self.patience {
                 return Err(error);
             }
             left -= 1;

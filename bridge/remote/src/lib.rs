@@ -31,7 +31,19 @@ pub struct Settings {
     pub retries: usize,
 }
 
+/// Of a server that has not answered yet: a wrong address is told soon.
+const FIRST_RETRIES: usize = 5;
+
 impl Settings {
+    pub fn first_retries(&self) -> usize {
+        self.retries.min(FIRST_RETRIES)
+    }
+
+    /// How long a request is tried again in all.
+    pub fn patience(&self) -> Duration {
+        self.timeout * 3
+    }
+
     /// A setting, or else the environment's.
     pub fn get(&self, key: &str, variables: &[&str]) -> Option<String> {
         let set = self.values.get(key).filter(|value| !value.is_empty()).cloned();

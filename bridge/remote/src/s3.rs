@@ -1,4 +1,5 @@
 //! S3: objects by key in one bucket. Retries, time-outs and signatures are object_store's.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ const AT_ONCE: usize = 4;
 
 pub struct S3 {
     store: AmazonS3,
+    first: AmazonS3,
+    reached: AtomicBool,
     client: HttpClient,
     bucket_url: String,
     region: String,
@@ -54,22 +57,21 @@ impl S3 {
             .with_allow_http(true)
             .with_timeout(settings.timeout)
             .with_connect_timeout(settings.timeout.min(Duration::from_secs(5)));
-        let retry = RetryConfig {
+        let retry = |max_retries| RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
                 max_backoff: Duration::from_secs(5),
                 base: 2.,
             },
-            max_retries: settings.retries,
-            retry_timeout: settings.timeout * 3,
+            max_retries,
+            retry_timeout: settings.patience(),
         };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&region)
             .with_endpoint(if path_style { &endpoint } else { &bucket_url })
             .with_virtual_hosted_style_request(!path_style)
-            .with_client_options(options.clone())
-            .with_retry(retry);
+            .with_client_options(options.clone());
         let key = settings.get("s3.access-key", &["AWS_ACCESS_KEY_ID"]);
         let secret = settings.get("s3.secret-key", &["AWS_SECRET_ACCESS_KEY"]);
         match (key, secret) {
@@ -86,9 +88,23 @@ impl S3 {
             }
         }
         let made = |e: Error| failure(status::ERR_USAGE, chain(&e));
-        let store = builder.build().map_err(made)?;
+        let first = builder.clone().with_retry(retry(settings.first_retries())).build().map_err(made)?;
+        let store = builder.with_retry(retry(settings.retries)).build().map_err(made)?;
         let client = ReqwestConnector::default().connect(&options).map_err(made)?;
-        Ok(S3 { store, client, bucket_url, region, endpoint })
+        Ok(S3 { store, first, reached: AtomicBool::new(false), client, bucket_url, region, endpoint })
+    }
+
+    /// Much is forgiven a server that has answered before.
+    fn store(&self) -> &AmazonS3 {
+        if self.reached.load(Ordering::Relaxed) { &self.store } else { &self.first }
+    }
+
+    fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        let missing = matches!(answer, Err(Error::NotFound { .. } | Error::AlreadyExists { .. }));
+        if answer.is_ok() || missing {
+            self.reached.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// What the user can do about it belongs to the message.
@@ -115,7 +131,7 @@ impl S3 {
         let prefix = path.trim_matches('/');
         let key = key_of(prefix)?;
         if !prefix.is_empty() {
-            match self.store.head(&key).await {
+            match self.seen(self.store().head(&key).await) {
                 Ok(found) => {
                     let modified_ms = found.last_modified.timestamp_millis();
                     return Ok(Stat { size: found.size, modified_ms, is_directory: false });
@@ -124,7 +140,7 @@ impl S3 {
                 Err(error) => return Err(self.failed(error)),
             }
         }
-        let below = self.store.list((!prefix.is_empty()).then_some(&key)).next().await;
+        let below = self.store().list((!prefix.is_empty()).then_some(&key)).next().await;
         match below {
             Some(Ok(_)) => Ok(Stat { size: 0, modified_ms: 0, is_directory: true }),
             Some(Err(error)) => Err(self.failed(error)),
@@ -135,7 +151,7 @@ impl S3 {
     pub async fn list(&self, path: &str) -> Outcome<Vec<(String, Stat)>> {
         let key = key_of(path)?;
         let prefix = (!key.as_ref().is_empty()).then_some(&key);
-        let found = self.store.list_with_delimiter(prefix).await.map_err(|e| self.failed(e))?;
+        let found = self.seen(self.store().list_with_delimiter(prefix).await).map_err(|e| self.failed(e))?;
         let name = |path: &Path| path.filename().unwrap_or("").to_string();
         let mut entries = Vec::new();
         for object in &found.objects {
@@ -152,7 +168,7 @@ impl S3 {
         let key = &key_of(path)?;
         let chunks = target.chunks_mut(RANGE).enumerate().map(|(i, chunk)| async move {
             let begin = offset + (i * RANGE) as u64;
-            let got = self.store.get_range(key, begin..begin + chunk.len() as u64).await;
+            let got = self.store().get_range(key, begin..begin + chunk.len() as u64).await;
             let got = got.map_err(|e| self.failed(e))?;
             if got.len() != chunk.len() {
                 return Err(failure(status::ERR_IO, "the object is shorter than it was"));
@@ -167,11 +183,11 @@ impl S3 {
     pub async fn put_new(&self, path: &str, data: &[u8]) -> Outcome<bool> {
         let key = key_of(path)?;
         let options = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&key, Bytes::copy_from_slice(data).into(), options).await {
+        match self.seen(self.store().put_opts(&key, Bytes::copy_from_slice(data).into(), options).await) {
             Ok(_) => Ok(true),
             /* An answer that was lost makes the repeated request lose against the first: look whose it is. */
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                let there = self.store.get_opts(&key, Default::default()).await.map_err(|e| self.failed(e))?;
+                let there = self.store().get_opts(&key, Default::default()).await.map_err(|e| self.failed(e))?;
                 Ok(there.bytes().await.map_err(|e| self.failed(e))? == data)
             }
             Err(error) => Err(self.failed(error)),
@@ -180,12 +196,12 @@ impl S3 {
 
     pub async fn put(&self, path: &str, data: &[u8]) -> Outcome<()> {
         let key = key_of(path)?;
-        let put = self.store.put_opts(&key, Bytes::copy_from_slice(data).into(), PutOptions::default());
+        let put = self.store().put_opts(&key, Bytes::copy_from_slice(data).into(), PutOptions::default());
         put.await.map(|_| ()).map_err(|e| self.failed(e))
     }
 
     async fn remove_one(&self, key: &Path) -> Outcome<()> {
-        match self.store.delete(key).await {
+        match self.store().delete(key).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             /* what a batch of removals says of a key that somebody else, or a lost answer's request, has removed */
             Err(error) if chain(&error).contains("NoSuchKey") => Ok(()),
@@ -201,18 +217,18 @@ impl S3 {
         if key.as_ref().is_empty() {
             return Err(failure(status::ERR_USAGE, "a whole bucket is not removed"));
         }
-        let found: Vec<_> = self.store.list(Some(&key)).try_collect().await.map_err(|e| self.failed(e))?;
+        let found: Vec<_> = self.store().list(Some(&key)).try_collect().await.map_err(|e| self.failed(e))?;
         let removals = found.iter().map(|object| self.remove_one(&object.location)).collect::<Vec<_>>();
         stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await.map(|_| ())
     }
 
     pub async fn upload_begin(&self, path: &str) -> Outcome<String> {
-        self.store.create_multipart(&key_of(path)?).await.map_err(|e| self.failed(e))
+        self.seen(self.store().create_multipart(&key_of(path)?).await).map_err(|e| self.failed(e))
     }
 
     pub async fn upload_part(&self, path: &str, id: &str, index: usize, data: &[u8]) -> Outcome<String> {
         let data = Bytes::copy_from_slice(data).into();
-        let part = self.store.put_part(&key_of(path)?, &id.to_string(), index, data).await;
+        let part = self.store().put_part(&key_of(path)?, &id.to_string(), index, data).await;
         part.map(|part| part.content_id).map_err(|e| self.failed(e))
     }
 
@@ -220,9 +236,9 @@ impl S3 {
     pub async fn upload_complete(&self, path: &str, id: &str, tags: Vec<String>) -> Outcome<()> {
         let key = key_of(path)?;
         let parts = tags.into_iter().map(|content_id| PartId { content_id }).collect();
-        match self.store.complete_multipart(&key, &id.to_string(), parts).await {
+        match self.store().complete_multipart(&key, &id.to_string(), parts).await {
             Ok(_) => Ok(()),
-            Err(error) => match self.store.head(&key).await {
+            Err(error) => match self.store().head(&key).await {
                 Ok(_) => Ok(()),
                 Err(Error::NotFound { .. }) if chain(&error).contains("NoSuchUpload") => {
                     let why = "it was written before the checkpoint, and both the upload and the object are gone: the \
@@ -235,7 +251,7 @@ impl S3 {
     }
 
     pub async fn upload_abort(&self, path: &str, id: &str) -> Outcome<()> {
-        match self.store.abort_multipart(&key_of(path)?, &id.to_string()).await {
+        match self.store().abort_multipart(&key_of(path)?, &id.to_string()).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) if chain(&error).contains("NoSuchUpload") => Ok(()),
             Err(error) => Err(self.failed(error)),
@@ -251,7 +267,7 @@ impl S3 {
             let io = |why: String| failure(status::ERR_IO, format!("list the uploads under way: {why}"));
             let mut request: HttpRequest =
                 http::Request::get(&url).body(HttpRequestBody::empty()).map_err(|e| io(e.to_string()))?;
-            let credential = self.store.credentials().get_credential().await.map_err(|e| self.failed(e))?;
+            let credential = self.store().credentials().get_credential().await.map_err(|e| self.failed(e))?;
             let authorizer = AwsAuthorizer::new(&credential, "s3", &self.region);
             authorizer.try_authorize(&mut request, None).map_err(|e| self.failed(e))?;
             let answer = self.client.execute(request).await.map_err(|e| io(chain(&e)))?;
