@@ -12,7 +12,7 @@
 
 #include "sabot/error.h"
 
-#define BRIDGE_REMOTE_VERSION 1
+#define BRIDGE_REMOTE_VERSION 2
 
 struct bridge_fs;
 struct bridge_fs_writer;
@@ -25,9 +25,10 @@ struct bridge_stat {
 struct bridge_remote {
     uint32_t version;
     size_t error_size; /* sizeof(struct sabot_error) as the library knows it */
-    /* `url` names the bucket or the namenode. Settings by key, as in src/store/settings.def. */
+    /* `url` names the bucket or the namenode. Settings by key, as in src/store/settings.def. While *stop, no call waits
+     * for long (ERR_CANCELLED); it must outlive the handle. */
     int32_t (*open)(const char *url, const char *const *keys, const char *const *values, size_t n, uint64_t timeout_ms,
-                    uint32_t retries, struct bridge_fs **out, struct sabot_error *err);
+                    uint32_t retries, const _Atomic bool *stop, struct bridge_fs **out, struct sabot_error *err);
     void (*close)(struct bridge_fs *fs);
     int32_t (*stat)(const struct bridge_fs *fs, const char *path, struct bridge_stat *out, struct sabot_error *err);
     int32_t (*make_dirs)(const struct bridge_fs *fs, const char *path, struct sabot_error *err);

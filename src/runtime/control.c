@@ -210,6 +210,7 @@ static void job_end(struct job *job, enum job_state state) {
         why = job->error;
         env_mutex_unlock(job->mutex);
     }
+    if (state != JOB_FINISHED) { store_hurry(job->store); } /* a server that is away is not waited for */
     coordinator_give_up(job->coordinator, &why);
     atomic_store(&job->over, true);
     for (int32_t w = 0; w < job->n_workers; w++) { env_event_set(job->workers[w].event); }

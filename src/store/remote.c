@@ -79,7 +79,7 @@ static sabot_status client_open(struct store *store, const char *url, struct bri
     const char *timeout = store_setting(store, "store.timeout"), *retries = store_setting(store, "store.retries");
     if (timeout) { SABOT_TRY(duration_read(timeout, &timeout_ns, err)); }
     return (sabot_status)bridge()->open(url, keys, values, n, (uint64_t)(timeout_ns / 1000000),
-                                     retries ? (uint32_t)strtoul(retries, NULL, 10) : 100, out, err);
+                                     retries ? (uint32_t)strtoul(retries, NULL, 10) : 100, store->stop, out, err);
 }
 
 /* The client of a path, and what the path is below it. */

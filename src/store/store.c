@@ -35,6 +35,7 @@ sabot_status store_new(struct env *env, const struct store_setting *settings, in
         whole = store->settings[i].key && store->settings[i].value;
     }
     store->mutex = env_mutex_new(env);
+    store->stop = &store->own_stop;
     if (whole) {
         *out = store;
         return SABOT_OK;
@@ -51,10 +52,12 @@ sabot_status store_with(const struct store *store, const struct store_setting *s
     for (int32_t i = 0; i < store->n_settings && n < 2 * STORE_SETTINGS_MAX; i++) { both[n++] = store->settings[i]; }
     SABOT_TRY(store_new(store->env, both, n, out, err));
     (*out)->pool = store->pool;
+    (*out)->stop = store->stop;
     return SABOT_OK;
 }
 
 void store_charge(struct store *store, struct memory_pool *pool) { store->pool = pool; }
+void store_hurry(struct store *store) { atomic_store(&store->own_stop, true); }
 
 void store_free(struct store *store) {
     if (!store) { return; }

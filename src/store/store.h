@@ -23,12 +23,15 @@ struct store_setting {
 /* Opens nothing yet. Copies the settings. */
 sabot_status store_new(struct env *env, const struct store_setting *settings, int32_t n_settings, struct store **out,
                        struct sabot_error *err);
-/* The same with settings that come before those of `store`. */
+/* The same with settings that come before those of `store`, which must outlive it. */
 sabot_status store_with(const struct store *store, const struct store_setting *settings, int32_t n_settings,
                         struct store **out, struct sabot_error *err);
 /* Buffers of remote files that are opened or written from now on are charged to a pool, which must outlive the store.
  * Where it is full they wait a while for others to give back, then take less, then fail. */
 void store_charge(struct store *store, struct memory_pool *pool);
+/* From now on no request of it, or of one that was made from it, waits long for a server that is away: for a job that
+ * is over. From any thread. */
+void store_hurry(struct store *store);
 void store_free(struct store *store); /* NULL is allowed */
 const char *store_setting(const struct store *store, const char *key); /* NULL: it is not set */
 struct env *store_env(const struct store *store);

@@ -14,6 +14,8 @@ struct store {
     int32_t n_settings;
     struct env_mutex *mutex;
     struct remotes *remotes; /* under the mutex */
+    const _Atomic bool *stop; /* its own, or that of the one it was made from */
+    _Atomic bool own_stop;
     struct memory_pool *pool; /* of buffers; NULL: they are not charged */
 };
 

@@ -5,11 +5,15 @@ mod s3;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{ptr, slice};
 
 use error::{Failure, Outcome, SabotError, failure, guard, status};
+use futures::future::{Either, select};
 use tokio::runtime::{Builder, Runtime};
 
 /// One for the process: two threads, on which all requests run. Callers block on them.
@@ -62,6 +66,28 @@ pub enum Fs {
     Hdfs(hdfs::Hdfs),
 }
 
+pub struct Client {
+    fs: Fs,
+    stop: &'static AtomicBool, /* of the caller, which outlives this */
+}
+
+/// Once the caller is to stop, what is left to do (uploads to abort, files to remove) may take so long each.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Does a request on the caller's thread, until it is done or the caller is to stop.
+fn wait<T>(client: &Client, request: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let stopped = async {
+        while !client.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(GRACE).await;
+    };
+    match runtime().block_on(select(pin!(request), pin!(stopped))) {
+        Either::Left((done, _)) => done,
+        Either::Right(_) => Err(failure(status::ERR_CANCELLED, "given up, because the job is over")),
+    }
+}
+
 unsafe fn text<'a>(text: *const c_char) -> Outcome<&'a str> {
     unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| failure(status::ERR_USAGE, "a path that is not UTF-8"))
 }
@@ -109,7 +135,8 @@ unsafe extern "C" fn open(
     n: usize,
     timeout_ms: u64,
     retries: u32,
-    out: *mut *mut Fs,
+    stop: *const AtomicBool,
+    out: *mut *mut Client,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
@@ -124,25 +151,25 @@ unsafe extern "C" fn open(
         } else {
             Fs::S3(s3::S3::open(url, &settings)?)
         };
-        *out = Box::into_raw(Box::new(fs));
+        *out = Box::into_raw(Box::new(Client { fs, stop: &*stop }));
         Ok(())
     })
 }
 
-unsafe extern "C" fn close(fs: *mut Fs) {
-    if !fs.is_null() {
+unsafe extern "C" fn close(client: *mut Client) {
+    if !client.is_null() {
         guard(ptr::null_mut(), || {
-            drop(unsafe { Box::from_raw(fs) });
+            drop(unsafe { Box::from_raw(client) });
             Ok(())
         });
     }
 }
 
-unsafe extern "C" fn stat(fs: *const Fs, path: *const c_char, out: *mut CStat, err: *mut SabotError) -> i32 {
+unsafe extern "C" fn stat(client: *const Client, path: *const c_char, out: *mut CStat, err: *mut SabotError) -> i32 {
     guard(err, || unsafe {
         let path = text(path)?;
-        let stat = runtime().block_on(async {
-            match &*fs {
+        let stat = wait(&*client, async {
+            match &(*client).fs {
                 Fs::S3(fs) => fs.stat(path).await,
                 Fs::Hdfs(fs) => fs.stat(path).await,
             }
@@ -152,17 +179,17 @@ unsafe extern "C" fn stat(fs: *const Fs, path: *const c_char, out: *mut CStat, e
     })
 }
 
-unsafe extern "C" fn make_dirs(fs: *const Fs, path: *const c_char, err: *mut SabotError) -> i32 {
+unsafe extern "C" fn make_dirs(client: *const Client, path: *const c_char, err: *mut SabotError) -> i32 {
     guard(err, || unsafe {
-        match &*fs {
+        match &(*client).fs {
             Fs::S3(_) => Ok(()),
-            Fs::Hdfs(fs) => runtime().block_on(fs.make_dirs(text(path)?)),
+            Fs::Hdfs(fs) => wait(&*client, fs.make_dirs(text(path)?)),
         }
     })
 }
 
 unsafe extern "C" fn list(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     on_entry: OnEntry,
     context: *mut c_void,
@@ -170,8 +197,8 @@ unsafe extern "C" fn list(
 ) -> i32 {
     guard(err, || unsafe {
         let path = text(path)?;
-        let entries = runtime().block_on(async {
-            match &*fs {
+        let entries = wait(&*client, async {
+            match &(*client).fs {
                 Fs::S3(fs) => fs.list(path).await,
                 Fs::Hdfs(fs) => fs.list(path).await,
             }
@@ -187,7 +214,7 @@ unsafe extern "C" fn list(
 }
 
 unsafe extern "C" fn read(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     offset: u64,
     target: *mut u8,
@@ -197,8 +224,8 @@ unsafe extern "C" fn read(
     guard(err, || unsafe {
         let path = text(path)?;
         let target = slice::from_raw_parts_mut(target, size);
-        runtime().block_on(async {
-            match &*fs {
+        wait(&*client, async {
+            match &(*client).fs {
                 Fs::S3(fs) => fs.read(path, offset, target).await,
                 Fs::Hdfs(fs) => fs.read(path, offset, target).await,
             }
@@ -207,7 +234,7 @@ unsafe extern "C" fn read(
 }
 
 unsafe extern "C" fn put_new(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     data: *const u8,
     size: usize,
@@ -217,8 +244,8 @@ unsafe extern "C" fn put_new(
     guard(err, || unsafe {
         let path = text(path)?;
         let data = bytes(data, size);
-        *won = runtime().block_on(async {
-            match &*fs {
+        *won = wait(&*client, async {
+            match &(*client).fs {
                 Fs::S3(fs) => fs.put_new(path, data).await,
                 Fs::Hdfs(fs) => fs.put_new(path, data).await,
             }
@@ -228,23 +255,23 @@ unsafe extern "C" fn put_new(
 }
 
 unsafe extern "C" fn put(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     data: *const u8,
     size: usize,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("put")) };
-        runtime().block_on(fs.put(text(path)?, bytes(data, size)))
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("put")) };
+        wait(&*client, fs.put(text(path)?, bytes(data, size)))
     })
 }
 
-unsafe extern "C" fn remove(fs: *const Fs, path: *const c_char, tree: bool, err: *mut SabotError) -> i32 {
+unsafe extern "C" fn remove(client: *const Client, path: *const c_char, tree: bool, err: *mut SabotError) -> i32 {
     guard(err, || unsafe {
         let path = text(path)?;
-        runtime().block_on(async {
-            match &*fs {
+        wait(&*client, async {
+            match &(*client).fs {
                 Fs::S3(fs) => fs.remove(path, tree).await,
                 Fs::Hdfs(fs) => fs.remove(path, tree).await,
             }
@@ -252,28 +279,28 @@ unsafe extern "C" fn remove(fs: *const Fs, path: *const c_char, tree: bool, err:
     })
 }
 
-unsafe extern "C" fn rename(fs: *const Fs, from: *const c_char, to: *const c_char, err: *mut SabotError) -> i32 {
+unsafe extern "C" fn rename(client: *const Client, from: *const c_char, to: *const c_char, err: *mut SabotError) -> i32 {
     guard(err, || unsafe {
-        let Fs::Hdfs(fs) = &*fs else { return Err(not_here("rename")) };
-        runtime().block_on(fs.rename(text(from)?, text(to)?))
+        let Fs::Hdfs(fs) = &(*client).fs else { return Err(not_here("rename")) };
+        wait(&*client, fs.rename(text(from)?, text(to)?))
     })
 }
 
 unsafe extern "C" fn upload_begin(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     id: *mut c_char,
     id_size: usize,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("an upload")) };
-        put_text(&runtime().block_on(fs.upload_begin(text(path)?))?, id, id_size)
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("an upload")) };
+        put_text(&wait(&*client, fs.upload_begin(text(path)?))?, id, id_size)
     })
 }
 
 unsafe extern "C" fn upload_part(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     id: *const c_char,
     index: usize,
@@ -284,14 +311,14 @@ unsafe extern "C" fn upload_part(
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("an upload")) };
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("an upload")) };
         let part = fs.upload_part(text(path)?, text(id)?, index, bytes(data, size));
-        put_text(&runtime().block_on(part)?, tag, tag_size)
+        put_text(&wait(&*client, part)?, tag, tag_size)
     })
 }
 
 unsafe extern "C" fn upload_complete(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     id: *const c_char,
     tags: *const *const c_char,
@@ -299,32 +326,32 @@ unsafe extern "C" fn upload_complete(
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("an upload")) };
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("an upload")) };
         let mut parts = Vec::with_capacity(n);
         for i in 0..n {
             parts.push(text(*tags.add(i))?.to_string());
         }
-        runtime().block_on(fs.upload_complete(text(path)?, text(id)?, parts))
+        wait(&*client, fs.upload_complete(text(path)?, text(id)?, parts))
     })
 }
 
-unsafe extern "C" fn upload_abort(fs: *const Fs, path: *const c_char, id: *const c_char, err: *mut SabotError) -> i32 {
+unsafe extern "C" fn upload_abort(client: *const Client, path: *const c_char, id: *const c_char, err: *mut SabotError) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("an upload")) };
-        runtime().block_on(fs.upload_abort(text(path)?, text(id)?))
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("an upload")) };
+        wait(&*client, fs.upload_abort(text(path)?, text(id)?))
     })
 }
 
 unsafe extern "C" fn uploads(
-    fs: *const Fs,
+    client: *const Client,
     prefix: *const c_char,
     on_upload: OnUpload,
     context: *mut c_void,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::S3(fs) = &*fs else { return Err(not_here("an upload")) };
-        for (key, id) in runtime().block_on(fs.uploads(text(prefix)?))? {
+        let Fs::S3(fs) = &(*client).fs else { return Err(not_here("an upload")) };
+        for (key, id) in wait(&*client, fs.uploads(text(prefix)?))? {
             let given = on_upload(context, key.as_ptr(), key.len(), id.as_ptr(), id.len());
             if given != status::OK {
                 return Err(failure(given, "the list of uploads is too long for memory"));
@@ -335,14 +362,14 @@ unsafe extern "C" fn uploads(
 }
 
 unsafe extern "C" fn create(
-    fs: *const Fs,
+    client: *const Client,
     path: *const c_char,
     out: *mut *mut hdfs::Writer,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
-        let Fs::Hdfs(fs) = &*fs else { return Err(not_here("create")) };
-        let writer = runtime().block_on(fs.create(text(path)?))?;
+        let Fs::Hdfs(fs) = &(*client).fs else { return Err(not_here("create")) };
+        let writer = wait(&*client, fs.create(text(path)?))?;
         *out = Box::into_raw(Box::new(writer));
         Ok(())
     })
@@ -380,21 +407,22 @@ pub struct Table {
         usize,
         u64,
         u32,
-        *mut *mut Fs,
+        *const AtomicBool,
+        *mut *mut Client,
         *mut SabotError,
     ) -> i32,
-    close: unsafe extern "C" fn(*mut Fs),
-    stat: unsafe extern "C" fn(*const Fs, *const c_char, *mut CStat, *mut SabotError) -> i32,
-    make_dirs: unsafe extern "C" fn(*const Fs, *const c_char, *mut SabotError) -> i32,
-    list: unsafe extern "C" fn(*const Fs, *const c_char, OnEntry, *mut c_void, *mut SabotError) -> i32,
-    read: unsafe extern "C" fn(*const Fs, *const c_char, u64, *mut u8, usize, *mut SabotError) -> i32,
-    put_new: unsafe extern "C" fn(*const Fs, *const c_char, *const u8, usize, *mut bool, *mut SabotError) -> i32,
-    put: unsafe extern "C" fn(*const Fs, *const c_char, *const u8, usize, *mut SabotError) -> i32,
-    remove: unsafe extern "C" fn(*const Fs, *const c_char, bool, *mut SabotError) -> i32,
-    rename: unsafe extern "C" fn(*const Fs, *const c_char, *const c_char, *mut SabotError) -> i32,
-    upload_begin: unsafe extern "C" fn(*const Fs, *const c_char, *mut c_char, usize, *mut SabotError) -> i32,
+    close: unsafe extern "C" fn(*mut Client),
+    stat: unsafe extern "C" fn(*const Client, *const c_char, *mut CStat, *mut SabotError) -> i32,
+    make_dirs: unsafe extern "C" fn(*const Client, *const c_char, *mut SabotError) -> i32,
+    list: unsafe extern "C" fn(*const Client, *const c_char, OnEntry, *mut c_void, *mut SabotError) -> i32,
+    read: unsafe extern "C" fn(*const Client, *const c_char, u64, *mut u8, usize, *mut SabotError) -> i32,
+    put_new: unsafe extern "C" fn(*const Client, *const c_char, *const u8, usize, *mut bool, *mut SabotError) -> i32,
+    put: unsafe extern "C" fn(*const Client, *const c_char, *const u8, usize, *mut SabotError) -> i32,
+    remove: unsafe extern "C" fn(*const Client, *const c_char, bool, *mut SabotError) -> i32,
+    rename: unsafe extern "C" fn(*const Client, *const c_char, *const c_char, *mut SabotError) -> i32,
+    upload_begin: unsafe extern "C" fn(*const Client, *const c_char, *mut c_char, usize, *mut SabotError) -> i32,
     upload_part: unsafe extern "C" fn(
-        *const Fs,
+        *const Client,
         *const c_char,
         *const c_char,
         usize,
@@ -405,23 +433,23 @@ pub struct Table {
         *mut SabotError,
     ) -> i32,
     upload_complete: unsafe extern "C" fn(
-        *const Fs,
+        *const Client,
         *const c_char,
         *const c_char,
         *const *const c_char,
         usize,
         *mut SabotError,
     ) -> i32,
-    upload_abort: unsafe extern "C" fn(*const Fs, *const c_char, *const c_char, *mut SabotError) -> i32,
-    uploads: unsafe extern "C" fn(*const Fs, *const c_char, OnUpload, *mut c_void, *mut SabotError) -> i32,
-    create: unsafe extern "C" fn(*const Fs, *const c_char, *mut *mut hdfs::Writer, *mut SabotError) -> i32,
+    upload_abort: unsafe extern "C" fn(*const Client, *const c_char, *const c_char, *mut SabotError) -> i32,
+    uploads: unsafe extern "C" fn(*const Client, *const c_char, OnUpload, *mut c_void, *mut SabotError) -> i32,
+    create: unsafe extern "C" fn(*const Client, *const c_char, *mut *mut hdfs::Writer, *mut SabotError) -> i32,
     write: unsafe extern "C" fn(*mut hdfs::Writer, *const u8, usize, *mut SabotError) -> i32,
     finish: unsafe extern "C" fn(*mut hdfs::Writer, *mut SabotError) -> i32,
     drop_writer: unsafe extern "C" fn(*mut hdfs::Writer),
 }
 
 static TABLE: Table = Table {
-    version: 1,
+    version: 2,
     error_size: size_of::<SabotError>(),
     open,
     close,
