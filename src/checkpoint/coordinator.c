@@ -271,7 +271,12 @@ void coordinator_decline(struct coordinator *coordinator, int64_t checkpoint_id,
 /* Under the mutex. */
 static sabot_status part_add(struct checkpoint *checkpoint, struct checkpoint_part *part, struct sabot_error *err) {
     const struct manifest_operator operator_ = {.uid = strdup(part->uid), .subtask = part->subtask,
-                                                .parallelism = part->parallelism, .ended = part->ended};
+                                                .parallelism = part->parallelism, .ended = part->ended,
+                                                .meaning = part->meaning ? strdup(part->meaning) : NULL};
+    if (part->meaning && !operator_.meaning) {
+        free(operator_.uid);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest");
+    }
     SABOT_TRY(manifest_add_operator(&checkpoint->manifest, &operator_, err));
     for (int32_t f = 0; f < part->n_files; f++) {
         const struct manifest_file item = part->files[f];

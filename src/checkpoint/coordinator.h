@@ -13,7 +13,7 @@
 
 /* The state of one operator instance at a barrier. */
 struct checkpoint_part {
-    const char *uid; /* borrowed from the plan */
+    const char *uid, *meaning; /* borrowed from the plan */
     int32_t subtask, parallelism;
     bool ended;      /* had given out its last row */
     struct manifest_file *files; /* written */

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-static void operator_clear(struct manifest_operator *item) { free(item->uid); }
+static void operator_clear(struct manifest_operator *item) {
+    free(item->uid);
+    free(item->meaning);
+}
 
 void manifest_file_clear(struct manifest_file *item) {
     free(item->uid);
@@ -89,8 +92,13 @@ static void checksum_of(const char *data, size_t size, char target[CHECKSUM_SIZE
 static void print_operator(const struct manifest_operator *item, struct text *target) {
     text_add(target, "{\"uid\": ");
     add_string(target, item->uid);
-    text_format(target, ", \"subtask\": %d, \"parallelism\": %d, \"ended\": %s}", item->subtask, item->parallelism,
+    text_format(target, ", \"subtask\": %d, \"parallelism\": %d, \"ended\": %s", item->subtask, item->parallelism,
                 item->ended ? "true" : "false");
+    if (item->meaning) {
+        text_add(target, ", \"meaning\": ");
+        add_string(target, item->meaning);
+    }
+    text_add(target, "}");
 }
 
 static const char *const form_names[STATE_FORMS] = {"rows", "base", "delta"};
@@ -274,6 +282,7 @@ static sabot_status operator_member(struct reader *reader, const char *key, void
     if (strcmp(key, "subtask") == 0) { return read_int(reader, 0, &item->subtask, err); }
     if (strcmp(key, "parallelism") == 0) { return read_int(reader, 1, &item->parallelism, err); }
     if (strcmp(key, "ended") == 0) { return read_bool(reader, &item->ended, err); }
+    if (strcmp(key, "meaning") == 0) { return read_copy(reader, &item->meaning, err); }
     return skip_value(reader, err);
 }
 

@@ -16,7 +16,8 @@
 struct manifest_operator {
     char *uid;
     int32_t subtask, parallelism;
-    bool ended; /* had given out its last row */
+    bool ended;    /* had given out its last row */
+    char *meaning; /* of its state (op_spec); NULL: nothing, or of a version that did not say */
 };
 /* A file of one state table of one operator instance. Those of a chain follow each other, the base first. */
 struct manifest_file {

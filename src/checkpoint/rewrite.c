@@ -215,8 +215,14 @@ static sabot_status manifest_begin(struct rewrite *rewrite, struct sabot_error *
         const char *uid = i < base->n_operators ? item.uid : rewrite->options.uid;
         if (i == base->n_operators && has_operator) { break; }
         has_operator = has_operator || strcmp(uid, rewrite->options.uid) == 0;
+        const char *meaning = item.meaning;
         item.uid = strdup(uid);
-        if (!item.uid) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a savepoint"); }
+        item.meaning = meaning ? strdup(meaning) : NULL;
+        if (!item.uid || (meaning && !item.meaning)) {
+            free(item.uid);
+            free(item.meaning);
+            return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a savepoint");
+        }
         SABOT_TRY(manifest_add_operator(manifest, &item, err));
     }
     return SABOT_OK;

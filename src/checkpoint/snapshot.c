@@ -293,7 +293,7 @@ static sabot_status streams_open(struct task_snapshot *snapshot, struct sabot_er
 static struct checkpoint_part *parts_new(const struct snapshot_op *ops, int32_t n_ops) {
     struct checkpoint_part *parts = calloc((size_t)n_ops + 1, sizeof *parts);
     for (int32_t i = 0; parts && i < n_ops; i++) {
-        parts[i] = (struct checkpoint_part){.uid = ops[i].uid, .subtask = ops[i].subtask,
+        parts[i] = (struct checkpoint_part){.uid = ops[i].uid, .meaning = ops[i].meaning, .subtask = ops[i].subtask,
                                             .parallelism = ops[i].parallelism, .ended = ops[i].ended};
     }
     return parts;

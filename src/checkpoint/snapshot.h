@@ -10,7 +10,7 @@ struct snapshot_chains; /* of the tables of one operator instance */
 void snapshot_chains_free(struct snapshot_chains *chains); /* NULL is allowed */
 
 struct snapshot_op {
-    const char *uid; /* borrowed from the plan */
+    const char *uid, *meaning; /* borrowed from the plan */
     int32_t subtask, parallelism;
     bool ended;
     struct state_tables *tables;

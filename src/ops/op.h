@@ -30,6 +30,7 @@ struct op_spec {
     struct schema *output;  /* schema of what it emits; owned reference */
     const char *uid;        /* stable across versions of the job; state is found by it */
     const char *label;      /* for EXPLAIN and metrics: "WindowAggregate[tumble 10 s]" */
+    const char *meaning;    /* what its state depends on besides the columns: "TUMBLE(size 10 s)"; NULL: nothing */
 };
 
 struct op_context {

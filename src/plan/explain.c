@@ -1,6 +1,8 @@
 /* Plans as text. */
 #include "plan/explain.h"
 
+#include "base/encode.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +203,22 @@ static void print_pair_expr(const struct plan *join, const struct expr *expr, st
     free(fields);
 }
 
+static void print_rest_of_join(const struct plan *node, struct text *target) {
+    if (node->join.time == PLAN_JOIN_INTERVAL) {
+        text_format(target, ", bounds=[%s - %s from ", node->inputs[0]->schema->fields[node->join.left_time].name,
+                    node->inputs[1]->schema->fields[node->join.right_time].name);
+        duration_print(node->join.lower_ms, target);
+        text_add(target, " to ");
+        duration_print(node->join.upper_ms, target);
+        text_add(target, "]");
+    }
+    if (node->join.condition) {
+        text_add(target, ", where=[");
+        print_pair_expr(node, node->join.condition, target);
+        text_add(target, "]");
+    }
+}
+
 static void explain_join(const struct plan *node, struct text *target) {
     static const char *const kinds[] = {"InnerJoin", "LeftOuterJoin", "RightOuterJoin", "FullOuterJoin",
                                         "CrossJoin", "LeftSemiJoin",  "LeftAntiJoin"};
@@ -215,19 +233,7 @@ static void explain_join(const struct plan *node, struct text *target) {
         }
         text_add(target, "]");
     }
-    if (node->join.time == PLAN_JOIN_INTERVAL) {
-        text_format(target, ", bounds=[%s - %s from ", node->inputs[0]->schema->fields[node->join.left_time].name,
-                    node->inputs[1]->schema->fields[node->join.right_time].name);
-        duration_print(node->join.lower_ms, target);
-        text_add(target, " to ");
-        duration_print(node->join.upper_ms, target);
-        text_add(target, "]");
-    }
-    if (node->join.condition) {
-        text_add(target, ", where=[");
-        print_pair_expr(node, node->join.condition, target);
-        text_add(target, "]");
-    }
+    print_rest_of_join(node, target);
     text_add(target, ")");
 }
 
@@ -265,6 +271,19 @@ static void explain_process(const struct plan *node, struct text *target) {
     text_add(target, "])");
 }
 
+static void print_frame(const struct over_options *over, const struct schema *input, struct text *target) {
+    const bool rows = over->frame == OVER_ROWS || over->frame == OVER_UNBOUNDED_ROWS;
+    text_add(target, rows ? "ROWS BETWEEN " : "RANGE BETWEEN ");
+    if (over->frame == OVER_ROWS) {
+        text_format(target, "%" PRId64, over->preceding);
+    } else if (over->frame == OVER_RANGE) {
+        duration_print(over->preceding / timestamp_units_per_ms_num(input->fields[over->time_column].type), target);
+    } else {
+        text_add(target, "UNBOUNDED");
+    }
+    text_add(target, " PRECEDING AND CURRENT ROW");
+}
+
 static void explain_over(const struct plan *node, struct text *target) {
     static const char *const functions[] = {"", "ROW_NUMBER()", "RANK()", "DENSE_RANK()", "LAG"};
     const struct schema *input = node->inputs[0]->schema;
@@ -276,16 +295,8 @@ static void explain_over(const struct plan *node, struct text *target) {
         text_add(target, "], ");
     }
     text_format(target, "orderBy=[%s ASC], window=[", input->fields[over->time_column].name);
-    const bool rows = over->frame == OVER_ROWS || over->frame == OVER_UNBOUNDED_ROWS;
-    text_add(target, rows ? "ROWS BETWEEN " : "RANGE BETWEEN ");
-    if (over->frame == OVER_ROWS) {
-        text_format(target, "%" PRId64, over->preceding);
-    } else if (over->frame == OVER_RANGE) {
-        duration_print(over->preceding / timestamp_units_per_ms_num(input->fields[over->time_column].type), target);
-    } else {
-        text_add(target, "UNBOUNDED");
-    }
-    text_add(target, " PRECEDING AND CURRENT ROW], select=[");
+    print_frame(over, input, target);
+    text_add(target, "], select=[");
     for (int32_t i = 0; i < over->n_calls; i++) {
         const struct over_call *call = &over->calls[i];
         text_add(target, i ? ", " : "");
@@ -300,6 +311,54 @@ static void explain_over(const struct plan *node, struct text *target) {
         text_format(target, " AS %s", node->schema->fields[input->n_fields + i].name);
     }
     text_add(target, "])");
+}
+
+static void meaning_of_calls(const struct aggregate_call *calls, int32_t n, struct text *target) {
+    for (int32_t i = 0; i < n; i++) { /* what a list holds is a text already */
+        if (calls[i].kind != AGGREGATE_LISTAGG) { continue; }
+        text_format(target, "%sLISTAGG with ", target->size ? ", " : "");
+        text_add_json(target, string_view_data(&calls[i].separator), calls[i].separator.size);
+    }
+}
+
+static void meaning_of_join(const struct plan *node, struct text *target) {
+    static const char *const kinds[] = {"an inner", "a left", "a right", "a full", "an inner", "a semi", "an anti"};
+    static const char *const times[] = {"", " by time", " by window", " with a table as it is"};
+    text_format(target, "%s join%s", kinds[node->join.kind], times[node->join.time]);
+    print_rest_of_join(node, target);
+}
+
+static void meaning_of_window(const struct plan *node, struct text *target) {
+    const struct schema *input = node->inputs[0]->schema;
+    const struct window_spec *spec = &node->window_aggregate.spec;
+    if (node->window_aggregate.attached) {
+        text_add(target, "windows of the input");
+    } else {
+        window_print(spec, target);
+    }
+    text_format(target, " by %s", input->fields[spec->time_column].name);
+    meaning_of_calls(node->window_aggregate.calls, node->window_aggregate.n_calls, target);
+}
+
+void explain_meaning(const struct plan *node, struct text *target) {
+    const struct schema *input = node->n_inputs ? node->inputs[0]->schema : NULL;
+    switch (node->kind) {
+    case PLAN_AGGREGATE:
+        if (node->aggregate.is_distinct) { text_add(target, "different rows"); }
+        meaning_of_calls(node->aggregate.calls, node->aggregate.n_calls, target);
+        break;
+    case PLAN_WINDOW_AGGREGATE: meaning_of_window(node, target); break;
+    case PLAN_JOIN: meaning_of_join(node, target); break;
+    case PLAN_RANK:
+        text_format(target, "rows %" PRId64 " to %" PRId64 " in the order of ", node->rank.first, node->rank.limit);
+        print_order(input, node->rank.order, node->rank.n_order, target);
+        break;
+    case PLAN_OVER:
+        text_format(target, "%s ASC ", input->fields[node->over.time_column].name);
+        print_frame(&node->over, input, target);
+        break;
+    default: break;
+    }
 }
 
 static void explain_expand(const struct plan *node, struct text *target) {

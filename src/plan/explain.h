@@ -14,6 +14,8 @@ enum explain_style {
 
 /* One node on one line, without its inputs. */
 void explain_node(const struct plan *node, enum explain_style style, struct text *target);
+/* What a node's state depends on besides its columns, which are found by name; nothing: NULL at no cost. */
+void explain_meaning(const struct plan *node, struct text *target);
 /* The tree, root first, one node a line, indented as Flink does. */
 void explain_tree(const struct plan *root, enum explain_style style, struct text *target);
 

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define LABEL_SIZE_MAX 1000
+#define MEANING_SIZE_MAX 1000
 #define VERTICES_MAX 4096
 
 /* A vertex under construction; arrays in the arena. */
@@ -104,8 +106,9 @@ static sabot_status uid_of(struct physical_plan *plan, const char *name, const c
 }
 
 /* Appends an operator. `name` goes into the uid, the label is copied and cut. */
-static sabot_status add_op(struct physical_plan *plan, int32_t vertex, const struct op_type *type, const void *options,
-                           struct schema *output, const char *name, const char *label, struct sabot_error *err) {
+static sabot_status append_op(struct physical_plan *plan, int32_t vertex, const struct op_type *type,
+                              const void *options, struct schema *output, const char *name, const char *label,
+                              struct op_spec **out, struct sabot_error *err) {
     struct vertex *draft = &plan->drafts[vertex];
     struct op_spec *spec = ARENA_NEW(arena_of(plan), struct op_spec);
     draft->ops = arena_grow(arena_of(plan), draft->ops, draft->n_ops, sizeof *draft->ops, &draft->ops_capacity);
@@ -125,7 +128,14 @@ static sabot_status add_op(struct physical_plan *plan, int32_t vertex, const str
     spec->label = arena_format(arena_of(plan), "%.*s%s", (int)size, label, cut ? "..." : "");
     if (!spec->label) { return PLAN_NO_MEMORY(err); }
     draft->ops[draft->n_ops++] = spec;
+    *out = spec;
     return SABOT_OK;
+}
+
+static sabot_status add_op(struct physical_plan *plan, int32_t vertex, const struct op_type *type, const void *options,
+                           struct schema *output, const char *name, const char *label, struct sabot_error *err) {
+    struct op_spec *spec = NULL;
+    return append_op(plan, vertex, type, options, output, name, label, &spec, err);
 }
 
 /* Appends the tables that a node reads to sorted names, each once. */
@@ -166,6 +176,25 @@ static sabot_status stateful_name(struct physical_plan *plan, const struct plan 
     return SABOT_OK;
 }
 
+/* A long one is told apart by a hash of what is cut off. */
+static sabot_status meaning_of(struct physical_plan *plan, const struct plan *node, const char **out,
+                               struct sabot_error *err) {
+    struct text meaning = {0};
+    explain_meaning(node, &meaning);
+    if (meaning.size > MEANING_SIZE_MAX) {
+        const uint64_t hash = XXH3_64bits(meaning.data, meaning.size);
+        size_t size = MEANING_SIZE_MAX;
+        while (size > 0 && ((unsigned char)meaning.data[size] & 0xC0) == 0x80) { size--; }
+        meaning.size = size;
+        text_format(&meaning, "... #%016" PRIx64, hash);
+    }
+    const bool failed = meaning.failed;
+    *out = meaning.size ? arena_format(arena_of(plan), "%s", text_string(&meaning)) : NULL;
+    const bool whole = !failed && (*out || meaning.size == 0);
+    text_clear(&meaning);
+    return whole ? SABOT_OK : PLAN_NO_MEMORY(err);
+}
+
 static sabot_status add_node(struct physical_plan *plan, int32_t vertex, const struct op_type *type,
                              const void *options, const struct plan *node, const char *name, struct sabot_error *err) {
     struct schema *output = NULL;
@@ -173,9 +202,11 @@ static sabot_status add_node(struct physical_plan *plan, int32_t vertex, const s
     SABOT_TRY(stateful_name(plan, node, &name, err));
     SABOT_TRY(copy_schema(plan, node->schema, &output, err));
     explain_node(node, EXPLAIN_PHYSICAL, &label);
-    const sabot_status status = add_op(plan, vertex, type, options, output, name, text_string(&label), err);
+    struct op_spec *spec = NULL;
+    const sabot_status status =
+        append_op(plan, vertex, type, options, output, name, text_string(&label), &spec, err);
     text_clear(&label);
-    return status;
+    return status == SABOT_OK ? meaning_of(plan, node, &spec->meaning, err) : status;
 }
 
 /* ---- exchanges -----------------------------------------------------------------------------------------------------

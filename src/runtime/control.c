@@ -129,6 +129,7 @@ sabot_status job_task_snapshot(struct task *task, int64_t checkpoint_id, struct 
         struct chain_op *op = &task->ops[i];
         ops[i] = (struct snapshot_op){
             .uid = op->spec->uid,
+            .meaning = op->spec->meaning,
             .subtask = task->subtask,
             .parallelism = task->vertex->parallelism,
             .ended = op->ended,

@@ -127,6 +127,19 @@ static sabot_status look_at_rows(void *arg, struct batch *taken, struct sabot_er
     return state_migrate(looking->migration, looking->shape, looking->pool, rows, &fitting, err);
 }
 
+/* Rows of the same columns that were kept for another query: "its state was that of .. and would be that of ..". */
+static void compare_meaning(const struct check *check, struct state_migration *migration, struct text *why) {
+    const struct manifest *manifest = restore_manifest(check->restore);
+    const char *before = NULL, *now = check->op->meaning;
+    for (int32_t i = 0; i < manifest->n_operators && !before; i++) {
+        if (strcmp(manifest->operators[i].uid, check->op->uid) == 0) { before = manifest->operators[i].meaning; }
+    }
+    if (!before || !now || strcmp(before, now) == 0) { return; }
+    migration->verdict = STATE_INCOMPATIBLE;
+    text_format(why, "%sit is kept for %s, and the job now has %s, which needs other rows: start the old query, or begin "
+                "without the state", why->size ? "; " : "", before, now);
+}
+
 static sabot_status compare(struct check *check, int32_t at, const struct state_shape *shape, struct schema *stored,
                             struct sabot_error *err) {
     const struct restore_table *table = &check->tables[at];
@@ -136,6 +149,7 @@ static sabot_status compare(struct check *check, int32_t at, const struct state_
     struct text why = {0};
     sabot_status status =
         state_migration_plan(&from, shape, check->options->allow_non_restored_state, &migration, &why, err);
+    if (status == SABOT_OK) { compare_meaning(check, &migration, &why); }
     if (status == SABOT_OK && migration.rekeyed && migration.verdict != STATE_INCOMPATIBLE) {
         status = restore_rekey(check->restore, table->uid, table->state, err);
     }
