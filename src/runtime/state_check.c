@@ -136,8 +136,8 @@ static void compare_meaning(const struct check *check, struct state_migration *m
     }
     if (!before || !now || strcmp(before, now) == 0) { return; }
     migration->verdict = STATE_INCOMPATIBLE;
-    text_format(why, "%sit is kept for %s, and the job now has %s, which needs other rows: start the old query, or begin "
-                "without the state", why->size ? "; " : "", before, now);
+    text_format(why, "%sit is kept for %s, and the job now has %s, which needs other rows: start the old query, or "
+                "begin without the state", why->size ? "; " : "", before, now);
 }
 
 static sabot_status compare(struct check *check, int32_t at, const struct state_shape *shape, struct schema *stored,
