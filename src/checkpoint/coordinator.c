@@ -15,6 +15,19 @@
 #define REQUESTS_MAX 64
 #define KEPT_MAX 64 /* checkpoints that are read at a time */
 
+enum stage {
+    STAGE_COLLECTS, /* barriers are on their way, files are written */
+    STAGE_WRITES,   /* all tasks have acknowledged: the manifest is being written */
+    STAGE_WRITTEN,  /* it exists, and nobody had replaced us */
+    STAGE_ABORTED
+};
+enum claim {
+    CLAIM_OPEN, /* the folder is not made yet */
+    CLAIM_OURS,
+    CLAIM_REFUSED, /* a second try would find what the first has left */
+    CLAIM_COLLIDED /* a process that was replaced has a checkpoint of this number: the next one has another */
+};
+
 struct checkpoint {
     struct coordinator *coordinator;
     int32_t refs; /* under the mutex */
@@ -22,15 +35,14 @@ struct checkpoint {
     char *path;   /* NULL: nothing is written */
     bool savepoint;
     bool may_overtake, overtakes;
-    bool aborted, manifest_begun, manifest_written;
-    bool claimed; /* the folder is ours; under the claim's mutex */
-    struct sabot_error refused; /* why it is not: a second try would find what the first has left; as above */
+    enum stage stage;           /* changed under the mutex */
+    enum claim claim;           /* changed under both mutexes */
+    struct sabot_error refused; /* why the folder is not ours; under `claims` */
     bool stays;   /* its manifest exists, or may: a newer process may have started from it, so nothing is removed */
     uint64_t *acknowledged; /* a bit per task */
     int32_t n_acknowledged;
     struct manifest manifest;
     struct sabot_error error; /* the first failure */
-    bool collided; /* a process that was replaced has a checkpoint of this number */
     struct checkpoint_request *requests;
 };
 
@@ -98,7 +110,7 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
 
 /* Removes what an aborted checkpoint has left; on a helper, or where no helper can be had. */
 static void checkpoint_free(struct checkpoint *checkpoint) {
-    if (checkpoint->aborted && checkpoint->claimed && !checkpoint->stays) {
+    if (checkpoint->stage == STAGE_ABORTED && checkpoint->claim == CLAIM_OURS && !checkpoint->stays) {
         struct sabot_error err = {0};
         const struct coordinator_options *options = &checkpoint->coordinator->options;
         if (storage_remove(options->store, checkpoint->path, &err) != SABOT_OK) {
@@ -144,48 +156,62 @@ static void helper_end(struct coordinator *coordinator, struct checkpoint *check
     env_mutex_unlock(coordinator->mutex);
 }
 
+/* The job ends with this. Under `claims`. */
+static void fence(struct checkpoint *checkpoint, const struct sabot_error *why) {
+    struct coordinator *coordinator = checkpoint->coordinator;
+    checkpoint->refused = *why;
+    env_mutex_lock(coordinator->mutex);
+    coordinator->fenced = *why;
+    env_mutex_unlock(coordinator->mutex);
+}
+
 /* Somebody else has made the folder. Who holds the lease goes on with the next number: the processes that it replaced
  * end, but until then they may be one number ahead again and again. Under `claims`. */
-static void claim_lost(struct checkpoint *checkpoint) {
+static enum claim claim_lost(struct checkpoint *checkpoint) {
     struct coordinator *coordinator = checkpoint->coordinator;
     const struct lease *lease = &coordinator->options.lease;
-    if (checkpoint->savepoint || lease->epoch == 0) { return; }
+    if (checkpoint->savepoint || lease->epoch == 0) { return CLAIM_REFUSED; }
     bool fenced = false;
     struct sabot_error err = {0};
-    const bool mine = lease_check(coordinator->options.store, lease, &fenced, &err) == SABOT_OK;
-    env_mutex_lock(coordinator->mutex);
-    checkpoint->collided = mine;
-    if (fenced) { coordinator->fenced = err; }
-    env_mutex_unlock(coordinator->mutex);
-    if (fenced) { checkpoint->refused = err; }
+    if (lease_check(coordinator->options.store, lease, &fenced, &err) == SABOT_OK) { return CLAIM_COLLIDED; }
+    if (fenced) { fence(checkpoint, &err); }
+    return CLAIM_REFUSED;
 }
 
 /* A folder that is not there any more is not made anew: what is shared, and who else writes there, is gone with it. A
  * remote store, which has no folders, is asked behind the manifest only. Under `claims`. */
-static void lease_look(struct checkpoint *checkpoint) {
+static bool lease_is_lost(struct checkpoint *checkpoint) {
     struct coordinator *coordinator = checkpoint->coordinator;
     const struct coordinator_options *options = &coordinator->options;
     bool fenced = false;
     struct sabot_error err = {0};
-    if (checkpoint->savepoint || options->lease.epoch == 0 || store_is_remote(options->dir)) { return; }
+    if (checkpoint->savepoint || options->lease.epoch == 0 || store_is_remote(options->dir)) { return false; }
     lease_check(options->store, &options->lease, &fenced, &err);
-    if (!fenced) { return; }
-    checkpoint->refused = err;
-    env_mutex_lock(coordinator->mutex);
-    coordinator->fenced = err;
-    env_mutex_unlock(coordinator->mutex);
+    if (fenced) { fence(checkpoint, &err); }
+    return fenced;
+}
+
+/* Makes the folder. Under `claims`. */
+static enum claim claim_try(struct checkpoint *checkpoint) {
+    const struct coordinator_options *options = &checkpoint->coordinator->options;
+    if (lease_is_lost(checkpoint)) { return CLAIM_REFUSED; }
+    switch (storage_claim(options->store, checkpoint->path, checkpoint->savepoint, options->lease.epoch,
+                          &checkpoint->refused)) {
+    case SABOT_OK: return CLAIM_OURS;
+    case SABOT_ERR_STATE: return claim_lost(checkpoint);
+    default: return CLAIM_REFUSED;
+    }
 }
 
 /* Once per checkpoint, before its first file: on a helper, because it may take a while. */
 static sabot_status folder_claim(struct checkpoint *checkpoint, struct sabot_error *err) {
     struct coordinator *coordinator = checkpoint->coordinator;
     env_mutex_lock(coordinator->claims);
-    if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) { lease_look(checkpoint); }
-    if (!checkpoint->claimed && checkpoint->refused.status == SABOT_OK) {
-        const sabot_status status = storage_claim(coordinator->options.store, checkpoint->path, checkpoint->savepoint,
-                                                  coordinator->options.lease.epoch, &checkpoint->refused);
-        checkpoint->claimed = status == SABOT_OK;
-        if (status == SABOT_ERR_STATE) { claim_lost(checkpoint); }
+    if (checkpoint->claim == CLAIM_OPEN) {
+        const enum claim claim = claim_try(checkpoint);
+        env_mutex_lock(coordinator->mutex);
+        checkpoint->claim = claim;
+        env_mutex_unlock(coordinator->mutex);
     }
     const struct sabot_error refused = checkpoint->refused;
     env_mutex_unlock(coordinator->claims);
@@ -247,7 +273,8 @@ void coordinator_release(struct checkpoint_place *place) {
 bool coordinator_hold(struct coordinator *coordinator, int64_t checkpoint_id, struct checkpoint_place *out) {
     env_mutex_lock(coordinator->mutex);
     struct checkpoint *checkpoint = coordinator->current;
-    const bool held = checkpoint && checkpoint->id == checkpoint_id && !checkpoint->aborted && checkpoint->path;
+    const bool held = checkpoint && checkpoint->id == checkpoint_id && checkpoint->stage != STAGE_ABORTED &&
+                      checkpoint->path;
     if (held) {
         checkpoint->refs++;
         *out = (struct checkpoint_place){.checkpoint = checkpoint, .store = coordinator->options.store,
@@ -317,7 +344,7 @@ static void manifest_main(void *arg) {
     }
     env_mutex_lock(coordinator->mutex);
     if (fenced) { coordinator->fenced = err; }
-    checkpoint->manifest_written = status == SABOT_OK;
+    if (status == SABOT_OK && checkpoint->stage == STAGE_WRITES) { checkpoint->stage = STAGE_WRITTEN; }
     if (checkpoint->error.status == SABOT_OK) { checkpoint->error = err; }
     env_mutex_unlock(coordinator->mutex);
     helper_end(coordinator, checkpoint);
@@ -387,8 +414,9 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
     env_mutex_lock(coordinator->mutex);
     struct checkpoint *checkpoint = coordinator->current;
     const uint64_t bit = UINT64_C(1) << (task & 63);
-    const bool counts = checkpoint && checkpoint->id == checkpoint_id && !checkpoint->aborted && task >= 0 &&
-                        task < coordinator->options.n_tasks && !(checkpoint->acknowledged[task >> 6] & bit);
+    const bool counts = checkpoint && checkpoint->id == checkpoint_id && checkpoint->stage == STAGE_COLLECTS &&
+                        task >= 0 && task < coordinator->options.n_tasks &&
+                        !(checkpoint->acknowledged[task >> 6] & bit);
     bool all = false;
     struct sabot_error failed = {0};
     if (counts) {
@@ -546,7 +574,7 @@ static void checkpoint_abort(struct coordinator *coordinator, const struct sabot
     struct checkpoint *checkpoint = coordinator->current;
     env_mutex_lock(coordinator->mutex);
     coordinator->current = NULL;
-    checkpoint->aborted = true;
+    checkpoint->stage = STAGE_ABORTED;
     coordinator->counts.failed++;
     coordinator->failures += counts && !checkpoint->savepoint;
     if (counts && !checkpoint->savepoint) { coordinator->failure = *why; }
@@ -603,13 +631,12 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
     struct checkpoint *checkpoint = coordinator->current;
     env_mutex_lock(coordinator->mutex);
     struct sabot_error error = checkpoint->error;
-    const bool counts = !checkpoint->collided;
+    const bool counts = checkpoint->claim != CLAIM_COLLIDED;
     const bool all = checkpoint->n_acknowledged == coordinator->options.n_tasks;
-    const bool write = all && checkpoint->path && !checkpoint->manifest_begun;
-    const bool complete = all && (checkpoint->manifest_written || !checkpoint->path);
+    const enum stage stage = checkpoint->stage;
     const int32_t missing = coordinator->options.n_tasks - checkpoint->n_acknowledged;
     env_mutex_unlock(coordinator->mutex);
-    if (error.status == SABOT_OK && complete) {
+    if (error.status == SABOT_OK && all && (stage == STAGE_WRITTEN || !checkpoint->path)) {
         checkpoint_complete(coordinator);
         return;
     }
@@ -619,14 +646,16 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
         if (missing > 0) { coordinator->options.calls.overtake(coordinator->options.calls.arg, checkpoint->id); }
     }
     /* the manifest is not given up on while it is being written: it might exist the moment after */
-    if (error.status == SABOT_OK && !checkpoint->manifest_begun &&
+    if (error.status == SABOT_OK && stage == STAGE_COLLECTS &&
         now - checkpoint->started_ns >= coordinator->options.timeout_ns) {
         SABOT_FAIL(&error, SABOT_ERR_STATE, "checkpoint %lld was not complete after %lld ms: %d of %d tasks have not "
                    "acknowledged it; raise the timeout, or look for back-pressure", (long long)checkpoint->id,
                    (long long)(coordinator->options.timeout_ns / 1000000), missing, coordinator->options.n_tasks);
     }
-    if (error.status == SABOT_OK && write) {
-        checkpoint->manifest_begun = true;
+    if (error.status == SABOT_OK && all && stage == STAGE_COLLECTS) {
+        env_mutex_lock(coordinator->mutex);
+        checkpoint->stage = STAGE_WRITES;
+        env_mutex_unlock(coordinator->mutex);
         helper_begin(coordinator, checkpoint, manifest_main, checkpoint, &error);
     }
     if (error.status != SABOT_OK) {
@@ -660,6 +689,14 @@ static struct checkpoint_request *requests_take(struct coordinator *coordinator)
     return first;
 }
 
+/* Its manifest is on its way, or there. */
+static bool is_written(struct coordinator *coordinator, const struct checkpoint *checkpoint) {
+    env_mutex_lock(coordinator->mutex);
+    const enum stage stage = checkpoint->stage;
+    env_mutex_unlock(coordinator->mutex);
+    return stage == STAGE_WRITES || stage == STAGE_WRITTEN;
+}
+
 int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct sabot_error *fatal) {
     const struct coordinator_options *options = &coordinator->options;
     const int64_t now = env_now_ns(options->env);
@@ -687,7 +724,7 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
         }
     }
     const struct checkpoint *current = coordinator->current;
-    if (current && current->manifest_begun) { return INT64_MAX; } /* its end wakes us */
+    if (current && is_written(coordinator, current)) { return INT64_MAX; } /* its end wakes us */
     if (current && current->may_overtake && !current->overtakes) {
         return current->started_ns + options->overtake_after_ns;
     }
