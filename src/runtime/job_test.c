@@ -41,10 +41,10 @@ static void plan_init(struct plan *plan, int32_t sources, int32_t windows, int32
     plan->sink.store = &plan->store;
     plan->rows = test_stream_schema();
     plan->results = test_result_schema();
-    plan->specs[0] = (struct op_spec){&test_source_op, &plan->stream, plan->rows, "source", "Source[numbers]"};
-    plan->specs[1] = (struct op_spec){&test_filter_op, NULL, plan->rows, "filter", "Filter[key % 3 <> 0]"};
-    plan->specs[2] = (struct op_spec){&test_window_op, &plan->window, plan->results, "window", "Window[tumble 1 s]"};
-    plan->specs[3] = (struct op_spec){&test_sink_op, &plan->sink, plan->results, "sink", "Sink[store]"};
+    plan->specs[0] = (struct op_spec){&test_source_op, &plan->stream, plan->rows, "source", "Source[numbers]", NULL};
+    plan->specs[1] = (struct op_spec){&test_filter_op, NULL, plan->rows, "filter", "Filter[key % 3 <> 0]", NULL};
+    plan->specs[2] = (struct op_spec){&test_window_op, &plan->window, plan->results, "window", "Window[1 s]", NULL};
+    plan->specs[3] = (struct op_spec){&test_sink_op, &plan->sink, plan->results, "sink", "Sink[store]", NULL};
     for (int32_t i = 0; i < 4; i++) { plan->chain[i] = &plan->specs[i]; }
     plan->edges[0] = (struct job_edge){.from = 0, .exchange = EXCHANGE_HASH, .keys = plan->keys, .n_keys = 1};
     plan->edges[1] = (struct job_edge){.from = 1, .exchange = EXCHANGE_REBALANCE};

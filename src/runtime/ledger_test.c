@@ -132,8 +132,8 @@ static sabot_status run(struct env *env, const struct job_options *options, int6
                         struct sabot_error *err) {
     struct test_stream stream = {.splits = 1, .rows = 1, .keys = 9, .step_ms = 1, .batch_rows = 1};
     struct schema *schema = test_stream_schema();
-    const struct op_spec source = {&test_source_op, &stream, schema, "source", "Source"};
-    const struct op_spec fault = {&fault_op, NULL, schema, "fault", "Fault"};
+    const struct op_spec source = {&test_source_op, &stream, schema, "source", "Source", NULL};
+    const struct op_spec fault = {&fault_op, NULL, schema, "fault", "Fault", NULL};
     const struct op_spec *const ops[] = {&source, &fault};
     const struct job_vertex vertex = {.name = "v", .ops = ops, .n_ops = 2, .parallelism = 1};
     const struct job_graph graph = {&vertex, 1};

@@ -158,8 +158,8 @@ static void process_make(struct world *world) {
         .function = &world->function, .rows = world->rows, .passed = first_column, .n_passed = 1,
         .keys = first_column, .n_keys = 1, .time_column = 1};
     world->process_key = (struct process_key_options){.keys = first_column, .n_keys = 1};
-    world->specs[2] = (struct op_spec){&op_process_key, &world->process_key, world->keyed, "key", "ProcessKey"};
-    world->specs[3] = (struct op_spec){&op_process, &world->process, world->results, "process", "Process[windows]"};
+    world->specs[2] = (struct op_spec){&op_process_key, &world->process_key, world->keyed, "key", "ProcessKey", NULL};
+    world->specs[3] = (struct op_spec){&op_process, &world->process, world->results, "process", "Process", NULL};
     world->specs[4].output = world->results;
     world->vertices[0].n_ops = 3;
     world->keys[0] = 3;
@@ -191,14 +191,14 @@ static void windows_draw(struct world *world) {
     schema_unref(world->results);
     assert_int_equal(schema_new(fields, 4, &world->results, NULL), SABOT_OK);
     world->specs[3] = (struct op_spec){&op_window_aggregate, &world->global, world->results, "window",
-                                       "WindowAggregate"};
+                                       "WindowAggregate", NULL};
     world->specs[4].output = world->results;
     if (kind == 1) { return; }
     assert_int_equal(window_partial_schema(&world->local, world->rows, &world->partials, NULL), SABOT_OK);
     world->global.merges_partials = true;
     world->global.raw_input = world->rows;
     world->global.local = &world->local;
-    world->specs[2] = (struct op_spec){&op_window_local, &world->local, world->partials, "local", "WindowLocal"};
+    world->specs[2] = (struct op_spec){&op_window_local, &world->local, world->partials, "local", "WindowLocal", NULL};
     world->vertices[0].n_ops = 3;
     world->keys[0] = 2;
 }
@@ -222,10 +222,10 @@ static void world_init(struct world *world, uint64_t seed) {
     world->sink = (struct test_sink){.store = &world->store, .slow = draw(world, 0, 1) == 1};
     world->rows = test_stream_schema();
     world->results = test_result_schema();
-    world->specs[0] = (struct op_spec){&test_source_op, &world->stream, world->rows, "source", "Source[numbers]"};
-    world->specs[1] = (struct op_spec){&test_filter_op, NULL, world->rows, "filter", "Filter[key % 3 <> 0]"};
-    world->specs[3] = (struct op_spec){&test_window_op, &world->window, world->results, "window", "Window[tumble]"};
-    world->specs[4] = (struct op_spec){&test_sink_op, &world->sink, world->results, "sink", "Sink[store]"};
+    world->specs[0] = (struct op_spec){&test_source_op, &world->stream, world->rows, "source", "Source[numbers]", NULL};
+    world->specs[1] = (struct op_spec){&test_filter_op, NULL, world->rows, "filter", "Filter[key % 3 <> 0]", NULL};
+    world->specs[3] = (struct op_spec){&test_window_op, &world->window, world->results, "window", "Window", NULL};
+    world->specs[4] = (struct op_spec){&test_sink_op, &world->sink, world->results, "sink", "Sink[store]", NULL};
     for (int32_t i = 0; i < 5; i++) { world->chain[i] = &world->specs[i]; }
     world->edges[0] = (struct job_edge){.from = 0, .exchange = EXCHANGE_HASH, .keys = world->keys, .n_keys = 1};
     world->edges[1] = (struct job_edge){.from = 1};

@@ -50,10 +50,10 @@ static void run(int32_t sources, int32_t joins, int32_t sinks, int32_t workers) 
     assert_int_equal(schema_new(fields, 6, &output, &err), SABOT_OK);
     const struct join_options options = {.kind = JOIN_INNER, .left_keys = keys, .right_keys = keys, .n_keys = 1,
                                          .left = rows, .right = rows, .left_window_end = -1, .right_window_end = -1};
-    const struct op_spec specs[] = {{&test_source_op, &streams[0], rows, "left", "Source[left]"},
-                                    {&test_source_op, &streams[1], rows, "right", "Source[right]"},
-                                    {&op_join, &options, output, "join", "Join[key]"},
-                                    {&test_sink_op, &sink, output, "sink", "Sink[store]"}};
+    const struct op_spec specs[] = {{&test_source_op, &streams[0], rows, "left", "Source[left]", NULL},
+                                    {&test_source_op, &streams[1], rows, "right", "Source[right]", NULL},
+                                    {&op_join, &options, output, "join", "Join[key]", NULL},
+                                    {&test_sink_op, &sink, output, "sink", "Sink[store]", NULL}};
     const struct op_spec *chain[] = {&specs[0], &specs[1], &specs[2], &specs[3]};
     const struct job_edge edges[] = {
         {.from = 0, .input = 0, .exchange = EXCHANGE_HASH, .keys = keys, .n_keys = 1},

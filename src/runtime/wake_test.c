@@ -88,9 +88,9 @@ static int64_t run(struct env *env, bool behind_source, int32_t rows, int64_t pa
     const int32_t columns[] = {0, 1, 2, 0};
     const struct test_sink sink = {.store = &store, .columns = columns};
     struct schema *schema = test_stream_schema();
-    const struct op_spec specs[] = {{&test_source_op, &stream, schema, "source", "Source[numbers]"},
-                                    {&alarm_op, calls, schema, "alarm", "Alarm"},
-                                    {&test_sink_op, &sink, schema, "sink", "Sink[store]"}};
+    const struct op_spec specs[] = {{&test_source_op, &stream, schema, "source", "Source[numbers]", NULL},
+                                    {&alarm_op, calls, schema, "alarm", "Alarm", NULL},
+                                    {&test_sink_op, &sink, schema, "sink", "Sink[store]", NULL}};
     const struct op_spec *chain[] = {&specs[0], &specs[1], &specs[2]};
     const struct job_edge edge = {.from = 0, .exchange = EXCHANGE_REBALANCE};
     const struct job_vertex vertices[] = {{"source", chain, behind_source ? 2 : 1, 1, NULL, 0},
