@@ -43,7 +43,7 @@ bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 bench-state: ## what state, timers, checkpoints and spilling cost, and Nexmark beside others, with targets (about 25 min); ROUNDS=3
 	@tools/bootstrap test
 	@. tools/env && failed=0; \
-	tools/bench --rounds $(ROUNDS) state.kv time. checkpoint. engine.checkpoint_latency || failed=1; \
+	tools/bench --rounds $(ROUNDS) state.kv time.timers checkpoint. engine.checkpoint_latency || failed=1; \
 	tools/bench --rounds 1 state || failed=1; \
 	$(MAKE) --no-print-directory bench-state-large || failed=1; exit $$failed
 

@@ -253,8 +253,9 @@ int main(void) {
     const double plain_ns = plain_write(&bench, full.last_bytes);
     printf("snapshot/%lldMB/plain-write %.0f MB/s\n", (long long)mb,
            (double)full.last_bytes / plain_ns * SECOND / 1e6);
-    printf("snapshot/%lldMB/full-on-disk %.0f MB/s # reference: snapshot/%lldMB/plain-write # target: the disk's\n",
-           (long long)mb, (double)full.last_bytes / full_ns * SECOND / 1e6, (long long)mb);
+    printf("snapshot/%lldMB/full-on-disk %.0f MB/s\n", (long long)mb, (double)full.last_bytes / full_ns * SECOND / 1e6);
+    printf("snapshot/%lldMB/full-of-plain-write %.0f %% # target: >=90, which is the disk's speed\n", (long long)mb,
+           100 * plain_ns / full_ns);
     printf("snapshot/%lldMB/full-in-memory %.0f MB/s\n", (long long)mb, state / full_ns * SECOND / 1e6);
     change(&bench, bench.rows / 100);
     const double part_ns = checkpoint(&bench, &part);
