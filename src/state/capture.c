@@ -228,14 +228,16 @@ struct batch *capture_take(struct capture *capture) {
 }
 
 /* --- rows */
+
 #define GATHER(type_)                                                                                                  \
     do {                                                                                                               \
         type_ *target = (type_ *)(void *)capture->values[c]->data + at;                                                \
-        const type_ *from = source->columns[c];                                                                        \
-        if (is_run) {                                                                                                  \
-            memcpy(target, from + slots[0], (size_t)n * sizeof *target);                                               \
+        if (is_run && stride == sizeof *target) {                                                                      \
+            memcpy(target, from + (size_t)slots[0] * stride, (size_t)n * sizeof *target);                              \
         } else {                                                                                                       \
-            for (int32_t i = 0; i < n; i++) { target[i] = from[slots[i]]; }                                            \
+            for (int32_t i = 0; i < n; i++) {                                                                          \
+                target[i] = *(const type_ *)(const void *)(from + (size_t)slots[i] * stride);                          \
+            }                                                                                                          \
         }                                                                                                              \
     } while (0)
 static sabot_status gather_column(struct capture *capture, const struct capture_source *source, int32_t c,
@@ -248,6 +250,8 @@ static sabot_status gather_column(struct capture *capture, const struct capture_
         for (int32_t i = 0; i < n && phys == PHYS_I64; i++) { target[i] = source->absent[c]; }
         return SABOT_OK;
     }
+    const size_t stride = source->strides[c] ? source->strides[c] : phys_size(phys);
+    const char *from = source->columns[c];
     switch (phys_size(phys)) {
     case 0: break;
     case 1: GATHER(uint8_t); break;
@@ -260,10 +264,9 @@ static sabot_status gather_column(struct capture *capture, const struct capture_
             break;
         }
         struct string_view *target = (struct string_view *)(void *)capture->values[c]->data + at;
-        const struct string_view *views = source->columns[c];
         for (int32_t i = 0; i < n; i++) {
-            SABOT_TRY(string_heap_keep(capture->table->context->pool, &capture->heap, &views[slots[i]], &target[i],
-                                       err));
+            const struct string_view *view = (const void *)(from + (size_t)slots[i] * stride);
+            SABOT_TRY(string_heap_keep(capture->table->context->pool, &capture->heap, view, &target[i], err));
         }
         break;
     }

@@ -62,6 +62,7 @@ void slot_watch_thaw(struct slot_watch *watch);
 /* Where rows come from. */
 struct capture_source {
     const void *columns[STATE_COLUMNS_MAX + 2]; /* by slot; NULL: `absent` */
+    uint16_t strides[STATE_COLUMNS_MAX + 2];    /* bytes from slot to slot; 0: a value's size */
     const uint64_t *validity[STATE_COLUMNS_MAX + 2];
     int64_t absent[STATE_COLUMNS_MAX + 2];
     const uint64_t *hashes;    /* of the keys, by slot */

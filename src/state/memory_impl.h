@@ -21,7 +21,8 @@ struct pane {
     int32_t slots;     /* slots allocated */
     int32_t null_slot; /* of the NULL key where the word is the key; -1 = none */
     uint64_t *hashes;
-    void **columns;      /* keys, then values */
+    void **blocks;       /* what is allocated: an array per key, and one per value or one of records */
+    void **columns;      /* where the keys, then the values of slot 0 stand in them */
     uint64_t **validity; /* of the keys; NULL = no NULL so far */
     struct string_heap heap;
     struct slot_watch watch;
@@ -39,6 +40,10 @@ struct memory_table {
     bool has_views;
     uint8_t phys[STATE_COLUMNS_MAX];
     uint8_t sizes[STATE_COLUMNS_MAX]; /* bytes per value */
+    bool records;                     /* the values of a slot stand beside each other in one block behind the keys */
+    int32_t n_blocks;
+    uint16_t strides[STATE_COLUMNS_MAX]; /* bytes per slot: of the block that a column stands in */
+    uint16_t offsets[STATE_COLUMNS_MAX]; /* of a column in its block */
     struct pane **panes; /* sorted by namespace */
     int32_t n_panes, panes_capacity;
     struct pane *latest; /* used last */
@@ -54,6 +59,13 @@ struct memory_table {
 };
 
 static inline struct memory_table *memory_table_of(struct state_table *table) { return (struct memory_table *)table; }
+/* The block of a column. */
+static inline int32_t block_of(const struct memory_table *table, int32_t column) {
+    return table->records && column > table->n_keys ? table->n_keys : column;
+}
+static inline void *value_at(const struct memory_table *table, const struct pane *pane, int32_t column, int64_t slot) {
+    return (char *)pane->columns[column] + (size_t)slot * table->strides[column];
+}
 struct pane *pane_find(struct memory_table *table, int64_t namespace_);
 sabot_status table_alloc(struct memory_table *table, size_t size, bool zeroed, void **out, struct sabot_error *err);
 /* Empties a pane that is in no list, and keeps its memory for the next namespace if that is worth it. */

@@ -15,12 +15,13 @@
 /* --- columns */
 #define COPY(type_)                                                                                                    \
     do {                                                                                                               \
-        type_ *target = (type_ *)pane->columns[c] + first;                                                             \
         const type_ *source = column->values;                                                                          \
-        if (is_run) {                                                                                                  \
-            memcpy(target, source + at[0], (size_t)n * sizeof *target);                                                \
+        if (is_run && table->strides[c] == sizeof(type_)) {                                                            \
+            memcpy(value_at(table, pane, c, first), source + at[0], (size_t)n * sizeof(type_));                        \
         } else {                                                                                                       \
-            for (int32_t i = 0; i < n; i++) { target[i] = source[column_at(column, at[i])]; }                          \
+            for (int32_t i = 0; i < n; i++) {                                                                          \
+                *(type_ *)value_at(table, pane, c, first + i) = source[column_at(column, at[i])];                      \
+            }                                                                                                          \
         }                                                                                                              \
     } while (0)
 /* The values of column c of rows at[0..n) into slots first..; those of NULL stay zero. */
@@ -30,11 +31,11 @@ static sabot_status values_append(struct memory_table *table, struct pane *pane,
     const size_t size = table->sizes[c];
     const bool is_run = !column->constant && at[n - 1] - at[0] == n - 1;
     if (table->phys[c] == PHYS_VIEW) {
-        struct string_view *target = (struct string_view *)pane->columns[c] + first;
         const struct string_view *source = column->values;
         for (int32_t i = 0; i < n; i++) {
             if (column_is_null(column, at[i])) { continue; }
-            SABOT_TRY(string_heap_keep(table->pool, &pane->heap, &source[column_at(column, at[i])], &target[i], err));
+            SABOT_TRY(string_heap_keep(table->pool, &pane->heap, &source[column_at(column, at[i])],
+                                       value_at(table, pane, c, first + i), err));
         }
         return SABOT_OK;
     }
@@ -47,7 +48,7 @@ static sabot_status values_append(struct memory_table *table, struct pane *pane,
     default: COPY(__int128); break;
     }
     for (int32_t i = 0; i < n && column->validity; i++) {
-        if (column_is_null(column, at[i])) { memset((char *)pane->columns[c] + (size_t)(first + i) * size, 0, size); }
+        if (column_is_null(column, at[i])) { memset(value_at(table, pane, c, first + i), 0, size); }
     }
     return SABOT_OK;
 }

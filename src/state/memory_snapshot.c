@@ -8,7 +8,10 @@
 
 static struct capture_source source_of(const struct memory_table *table, const struct pane *pane) {
     struct capture_source source = {.hashes = pane->hashes, .namespace_ = pane->frozen_namespace};
-    for (int32_t c = 0; c < table->n_columns; c++) { source.columns[c] = pane->columns[c]; }
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        source.columns[c] = pane->columns[c];
+        source.strides[c] = table->strides[c];
+    }
     for (int32_t k = 0; k < table->n_keys; k++) { source.validity[k] = pane->validity[k]; }
     return source;
 }

@@ -69,7 +69,8 @@ static void write_values(struct fixture *fixture, int64_t namespace_, const int3
     struct sabot_error err = {0};
     char text[64];
     for (int32_t i = 0; i < n; i++) {
-        ((int64_t *)state_values(fixture->table, namespace_, 0))[slots[i]] = below(fixture, 1000000);
+        const struct state_cells numbers = state_cells(fixture->table, namespace_, 0);
+        *(int64_t *)state_cell(&numbers, slots[i]) = below(fixture, 1000000);
         if (below(fixture, 3)) { continue; }
         const int size = snprintf(text, sizeof text, "%.*s%d", below(fixture, 2) * 25, "xxxxxxxxxxxxxxxxxxxxxxxxx",
                                   below(fixture, 1000));
@@ -195,7 +196,8 @@ static void fixture_open(struct fixture *fixture, uint64_t seed, bool map) {
                                            .counts = fixture->counts, .matches = true, .namespaces = true};
         ok(state_multimap_open(fixture->tables, &spec, &fixture->map, &err), &err);
     } else {
-        const struct state_spec spec = {.name = "panes", .kind = STATE_KEYED, .schema = fixture->schema, .n_keys = 1};
+        const struct state_spec spec = {.name = "panes", .kind = STATE_KEYED, .schema = fixture->schema, .n_keys = 1,
+                                        .records = below(fixture, 2)};
         ok(state_table_open(fixture->tables, &spec, &fixture->table, &err), &err);
     }
     fixture->check = chain_check_new(&fixture->pool, fixture->tables);

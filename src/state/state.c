@@ -104,7 +104,8 @@ static sabot_status only_row_restore(struct state_table *table, int64_t namespac
         if (column_is_null(column, row)) { continue; }
         const char *value = (const char *)column->values + (size_t)column_at(column, row) * size;
         if (column->phys != PHYS_VIEW) {
-            memcpy((char *)table->backend->values(table, namespace_, v) + (size_t)slot * size, value, size);
+            const struct state_cells cells = table->backend->cells(table, namespace_, v);
+            memcpy(state_cell(&cells, slot), value, size);
             continue;
         }
         struct string_view view;
@@ -399,7 +400,14 @@ sabot_status state_merge(struct state_table *table, int64_t from, int64_t first,
 }
 
 void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column) {
-    return table->backend->values(table, namespace_, value_column);
+    const struct state_cells cells = table->backend->cells(table, namespace_, value_column);
+    assert(!cells.first || cells.stride == phys_size(type_phys(table->schema->fields[table->n_keys +
+                                                                                     value_column].type)));
+    return cells.first;
+}
+
+struct state_cells state_cells(struct state_table *table, int64_t namespace_, int32_t value_column) {
+    return table->backend->cells(table, namespace_, value_column);
 }
 
 sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,

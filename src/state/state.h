@@ -37,6 +37,7 @@ struct state_spec {
     bool is_log;                 /* rows are appended (state_append) and read by slot, never looked up: no index. All
                                     columns are keys (they may be NULL) and sub-keys: it is in one subtask. A restore
                                     may change the order of rows in a namespace */
+    bool records;                /* KEYED: the values of a row are used together and stand beside each other */
 };
 
 struct state_table;
@@ -90,10 +91,19 @@ void state_find(struct state_table *table, int64_t namespace_, const struct batc
  * of first + i stands in `into`. Values are the caller's to merge. */
 sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                          int32_t *slots, struct sabot_error *err);
-/* The values of a fixed-width value column (0 = first behind the keys) of a namespace: index by slot. The pointer is
+/* The values of a fixed-width value column (0 = first behind the keys) of a namespace, not of records: index by slot. The pointer is
  * valid
  * until the next find_or_insert in this namespace. NULL where the namespace is empty. */
 void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column);
+/* The same for any table, also one of records: the value of a slot is at `first` + slot * stride. */
+struct state_cells {
+    char *first;
+    size_t stride;
+};
+struct state_cells state_cells(struct state_table *table, int64_t namespace_, int32_t value_column);
+static inline void *state_cell(const struct state_cells *cells, int64_t slot) {
+    return cells->first + (size_t)slot * cells->stride;
+}
 /* Sets a VIEW value: its bytes are copied into the table. Space of replaced values is reclaimed now and then. */
 sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
                             struct string_view view, struct sabot_error *err);

@@ -37,7 +37,7 @@ struct state_backend {
                  const int32_t *rows, int32_t n, int32_t *slots);
     sabot_status (*merge)(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                           int32_t *slots, struct sabot_error *err);
-    void *(*values)(struct state_table *table, int64_t namespace_, int32_t value_column);
+    struct state_cells (*cells)(struct state_table *table, int64_t namespace_, int32_t value_column);
     sabot_status (*set_view)(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
                              struct string_view view, struct sabot_error *err);
     int64_t (*count)(struct state_table *table, int64_t namespace_);

@@ -41,6 +41,7 @@ struct fixture {
     struct state_table *table;
     struct model *model;
     bool collide; /* hashes of few values, so that full keys must be compared */
+    bool records; /* values of a row beside each other */
     int32_t ids;  /* distinct values per key column */
 };
 
@@ -120,7 +121,8 @@ static struct state_table *table_open(struct fixture *fixture, struct state_tabl
                                              .kind = STATE_KEYED,
                                              .schema = fixture->schema,
                                              .n_keys = fixture->n_keys,
-                                             .n_sub_keys = fixture->n_sub_keys},
+                                             .n_sub_keys = fixture->n_sub_keys,
+                                             .records = fixture->records},
                         &table, &err),
        &err);
     return table;
@@ -129,7 +131,8 @@ static struct state_table *table_open(struct fixture *fixture, struct state_tabl
 static void fixture_open(struct fixture *fixture, const char *backend, const struct type *types, int32_t n_keys,
                          int32_t n_sub_keys) {
     struct sabot_error err = {0};
-    *fixture = (struct fixture){.backend = backend, .n_keys = n_keys, .n_sub_keys = n_sub_keys, .ids = 40};
+    *fixture = (struct fixture){.backend = backend, .n_keys = n_keys, .n_sub_keys = n_sub_keys, .ids = 40,
+                                .records = random_below(2)};
     memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
     struct field fields[KEYS_MAX + 2];
     char names[KEYS_MAX][16];
@@ -251,12 +254,13 @@ static void change_values(struct fixture *fixture) {
     for (int32_t i = 0; i < fixture->model->n_rows; i++) {
         struct model_row *row = &fixture->model->rows[i];
         if (random_below(4)) { continue; }
-        int64_t *numbers = state_values(fixture->table, row->namespace_, 0);
-        const struct string_view *texts = state_values(fixture->table, row->namespace_, 1);
-        assert_int_equal(numbers[row->slot], row->number);
-        assert_int_equal(texts[row->slot].size, strlen(row->text));
-        row->number = (int64_t)next_random();
-        numbers[row->slot] = row->number;
+        const struct state_cells numbers = state_cells(fixture->table, row->namespace_, 0);
+        const struct state_cells texts = state_cells(fixture->table, row->namespace_, 1);
+        int64_t *number = state_cell(&numbers, row->slot);
+        const struct string_view *text = state_cell(&texts, row->slot);
+        assert_int_equal(*number, row->number);
+        assert_int_equal(text->size, strlen(row->text));
+        row->number = *number = (int64_t)next_random();
         snprintf(row->text, sizeof row->text, "%.*s%d", random_below(30), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", i);
         ok(state_set_view(fixture->table, row->namespace_, 1, row->slot,
                           string_view_of(row->text, (uint32_t)strlen(row->text)), &err),
@@ -541,10 +545,11 @@ static void a_namespace_grows_to_many_keys_and_its_memory_is_used_again(void **s
             }
             batch_unref(batch);
         }
-        int64_t *numbers = state_values(fixture.table, round, 0);
+        const struct state_cells numbers = state_cells(fixture.table, round, 0);
         for (int64_t i = 0; i < 300000; i++) {
-            assert_int_equal(numbers[i], 0);
-            numbers[i] = i;
+            int64_t *number = state_cell(&numbers, i);
+            assert_int_equal(*number, 0);
+            *number = i;
         }
         if (round) { assert_int_equal(fixture.pool.used, used); }
         used = fixture.pool.used;
@@ -602,7 +607,8 @@ static void many_keys_are_found_behind_a_restore(void **state) {
         parts[p] = keys_from(&fixture, p * n, n);
         ok(state_find_or_insert(fixture.table, 4, parts[p], keys, NULL, n, slots, &err), &err);
         for (int32_t i = 0; i < n; i++) {
-            ((int64_t *)state_values(fixture.table, 4, 0))[slots[i]] = p * n + i;
+            const struct state_cells numbers = state_cells(fixture.table, 4, 0);
+            *(int64_t *)state_cell(&numbers, slots[i]) = p * n + i;
             if (i % 1000 == 0) { ok(state_set_view(fixture.table, 4, 1, slots[i], string_view_of("a text of a row", 15),
                                                    &err), &err); }
         }
@@ -618,12 +624,12 @@ static void many_keys_are_found_behind_a_restore(void **state) {
     assert_int_equal(state_count(fixture.table, 4), 6 * n);
     for (int64_t p = 0; p < 6; p++) {
         state_find(fixture.table, 4, parts[p], keys, NULL, n, slots);
-        const int64_t *numbers = state_values(fixture.table, 4, 0);
-        const struct string_view *texts = state_values(fixture.table, 4, 1);
+        const struct state_cells numbers = state_cells(fixture.table, 4, 0);
+        const struct state_cells texts = state_cells(fixture.table, 4, 1);
         for (int32_t i = 0; i < n; i++) {
             assert_true(slots[i] >= 0);
-            assert_int_equal(numbers[slots[i]], p * n + i);
-            assert_int_equal(texts[slots[i]].size, i % 1000 ? 0 : 15);
+            assert_int_equal(*(int64_t *)state_cell(&numbers, slots[i]), p * n + i);
+            assert_int_equal(((struct string_view *)state_cell(&texts, slots[i]))->size, i % 1000 ? 0 : 15);
         }
         batch_unref(parts[p]);
     }

@@ -20,6 +20,7 @@
 #define CAPACITY_MAX (1u << 30)
 #define SLOTS_MAX (1 << 30)
 #define LOG_SLOTS_MIN 16384          /* a log has many namespaces: what can't go to disk of each is little */
+#define RECORD_ALIGNMENT 8 /* of records; wider values need more */
 #define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
 
 /* --- memory */
@@ -47,13 +48,20 @@ void pane_free(struct memory_table *table, struct pane *pane) {
     if (!pane) { return; }
     table_release(table, pane->index, pane->capacity * sizeof(struct entry));
     table_release(table, pane->hashes, (size_t)pane->slots * 8);
-    for (int32_t i = 0; i < table->n_columns; i++) {
-        table_release(table, pane->columns[i], (size_t)pane->slots * table->sizes[i]);
+    for (int32_t i = 0; i < table->n_blocks; i++) {
+        table_release(table, pane->blocks[i], (size_t)pane->slots * table->strides[i]);
     }
     for (int32_t i = 0; i < table->n_keys; i++) { table_release(table, pane->validity[i], validity_size(pane->slots)); }
     slot_watch_clear(&pane->watch, table->pool);
     string_heap_clear(&pane->heap);
     free(pane);
+}
+
+static void pane_point(const struct memory_table *table, struct pane *pane) {
+    for (int32_t c = 0; c < table->n_columns; c++) {
+        char *block = pane->blocks[block_of(table, c)];
+        pane->columns[c] = block ? block + table->offsets[c] : NULL;
+    }
 }
 
 static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pane, int32_t slots,
@@ -71,11 +79,12 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
         status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
     }
     const bool hashes_done = status == SABOT_OK && !table->is_log;
-    for (; done < table->n_columns && status == SABOT_OK; done++) {
-        status = table_resize(table, &pane->columns[done], (size_t)old * table->sizes[done],
-                              (size_t)slots * table->sizes[done], err);
+    for (; done < table->n_blocks && status == SABOT_OK; done++) {
+        status = table_resize(table, &pane->blocks[done], (size_t)old * table->strides[done],
+                              (size_t)slots * table->strides[done], err);
         if (status != SABOT_OK) { break; }
     }
+    pane_point(table, pane);
     int32_t bits = 0;
     for (; bits < table->n_keys && status == SABOT_OK; bits++) {
         if (!pane->validity[bits]) { continue; }
@@ -90,9 +99,10 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     }
     if (hashes_done) { (void)table_resize(table, (void **)&pane->hashes, (size_t)slots * 8, (size_t)old * 8, NULL); }
     for (int32_t i = 0; i < done; i++) {
-        (void)table_resize(table, &pane->columns[i], (size_t)slots * table->sizes[i], (size_t)old * table->sizes[i],
+        (void)table_resize(table, &pane->blocks[i], (size_t)slots * table->strides[i], (size_t)old * table->strides[i],
                            NULL);
     }
+    pane_point(table, pane);
     for (int32_t i = 0; i < bits; i++) {
         if (!pane->validity[i]) { continue; }
         (void)table_resize(table, (void **)&pane->validity[i], validity_size(slots), validity_size(old), NULL);
@@ -172,12 +182,14 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
         *out = pane;
         return SABOT_OK;
     }
-    struct pane *pane = calloc(1, sizeof *pane + (size_t)(table->n_columns + table->n_keys) * sizeof(void *));
+    const int32_t n_pointers = table->n_blocks + table->n_columns + table->n_keys;
+    struct pane *pane = calloc(1, sizeof *pane + (size_t)n_pointers * sizeof(void *));
     *out = NULL;
     if (!pane) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a state table"); }
     pane->namespace_ = namespace_;
     pane->null_slot = -1;
-    pane->columns = (void **)(pane + 1);
+    pane->blocks = (void **)(pane + 1);
+    pane->columns = pane->blocks + table->n_blocks;
     pane->validity = (uint64_t **)(void *)(pane->columns + table->n_columns);
     *out = pane;
     if (table->is_log) {
@@ -381,8 +393,8 @@ sabot_status keys_append(struct memory_table *table, struct pane *pane, const st
             }
         }
     }
-    for (int32_t v = table->n_keys; v < table->n_columns; v++) {
-        memset((char *)pane->columns[v] + (size_t)first * table->sizes[v], 0, (size_t)n * table->sizes[v]);
+    for (int32_t b = table->n_keys; b < table->n_blocks; b++) {
+        memset((char *)pane->blocks[b] + (size_t)first * table->strides[b], 0, (size_t)n * table->strides[b]);
     }
     return SABOT_OK;
 }
@@ -688,11 +700,12 @@ static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t
     return pane_probe(table, target, views, source->hashes, NULL, (int32_t)first, n, slots, err);
 }
 
-static void *memory_values(struct state_table *base, int64_t namespace_, int32_t value_column) {
+static struct state_cells memory_cells(struct state_table *base, int64_t namespace_, int32_t value_column) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
+    const int32_t c = table->n_keys + value_column;
     memory_relax(table->pool); /* the caller is going to use them here and there */
-    return pane && pane->count ? pane->columns[table->n_keys + value_column] : NULL;
+    return (struct state_cells){.first = pane && pane->count ? pane->columns[c] : NULL, .stride = table->strides[c]};
 }
 
 /* Copies what is still in use into a new heap, of one block. Batches that share the old blocks keep them. */
@@ -700,22 +713,21 @@ static sabot_status heap_compact(struct memory_table *table, struct pane *pane, 
     size_t size = 0;
     for (int32_t c = 0; c < table->n_columns; c++) {
         if (table->phys[c] != PHYS_VIEW) { continue; }
-        const struct string_view *views = pane->columns[c];
         for (int32_t i = 0; i < pane->count; i++) {
+            const struct string_view *view = value_at(table, pane, c, i);
             if (i % BLOCK_ROWS == 0) { memory_relax(table->pool); }
-            size += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0;
+            size += view->size > STRING_VIEW_INLINE ? view->size : 0;
         }
     }
     struct string_heap heap = {0};
     SABOT_TRY(string_heap_grow(table->pool, &heap, size, err));
     for (int32_t c = 0; c < table->n_columns; c++) {
         if (table->phys[c] != PHYS_VIEW) { continue; }
-        struct string_view *views = pane->columns[c];
         for (int32_t i = 0; i < pane->count; i++) {
-            struct string_view kept;
+            struct string_view *view = value_at(table, pane, c, i), kept;
             if (i % BLOCK_ROWS == 0) { memory_relax(table->pool); }
-            (void)string_heap_keep(table->pool, &heap, &views[i], &kept, NULL); /* there is room for all of them */
-            views[i] = kept;
+            (void)string_heap_keep(table->pool, &heap, view, &kept, NULL); /* there is room for all of them */
+            *view = kept;
         }
     }
     string_heap_clear(&pane->heap);
@@ -728,7 +740,7 @@ static sabot_status memory_set_view(struct state_table *base, int64_t namespace_
     struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
     assert(pane && slot >= 0 && slot < pane->count);
-    struct string_view *target = (struct string_view *)pane->columns[table->n_keys + value_column] + slot;
+    struct string_view *target = value_at(table, pane, table->n_keys + value_column, slot);
     struct string_view kept;
     pane_touch(table, pane, &slot, 1, pane->count);
     SABOT_TRY(string_heap_keep(table->pool, &pane->heap, &view, &kept, err));
@@ -769,8 +781,9 @@ static sabot_status memory_namespaces(struct state_table *base, const int64_t **
 #define PICK(type_)                                                                                                    \
     do {                                                                                                               \
         type_ *target = (type_ *)(void *)values->data;                                                                 \
-        const type_ *source = pane->columns[c];                                                                        \
-        for (int32_t i = 0; i < n; i++) { target[i] = source[slots[i]]; }                                              \
+        for (int32_t i = 0; i < n; i++) {                                                                              \
+            target[i] = *(const type_ *)value_at(table, pane, c, slots ? slots[i] : first + i);                        \
+        }                                                                                                              \
     } while (0)
 /* Slots first..first+n, or slots[0..n) where they are given. */
 static sabot_status read_column(struct memory_table *table, struct pane *pane, int32_t c, const int32_t *slots,
@@ -778,7 +791,7 @@ static sabot_status read_column(struct memory_table *table, struct pane *pane, i
     struct buffer *values, *validity = NULL;
     memory_relax(table->pool);
     SABOT_TRY(buffer_new(table->pool, (size_t)n * table->sizes[c], &values, err));
-    if (!slots) {
+    if (!slots && table->strides[c] == table->sizes[c]) {
         memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c],
                (size_t)n * table->sizes[c]);
     } else {
@@ -870,9 +883,9 @@ static void slot_move(struct memory_table *table, struct pane *pane, int32_t fro
         pane->index[entry_of(pane, from)].slot1 = (uint32_t)to + 1;
     }
     pane->hashes[to] = pane->hashes[from];
-    for (int32_t c = 0; c < table->n_columns; c++) {
-        const size_t size = table->sizes[c];
-        memcpy((char *)pane->columns[c] + (size_t)to * size, (char *)pane->columns[c] + (size_t)from * size, size);
+    for (int32_t b = 0; b < table->n_blocks; b++) {
+        const size_t size = table->strides[b];
+        memcpy((char *)pane->blocks[b] + (size_t)to * size, (char *)pane->blocks[b] + (size_t)from * size, size);
     }
     for (int32_t k = 0; k < table->n_keys; k++) {
         if (!pane->validity[k]) { continue; }
@@ -886,7 +899,7 @@ void slot_close(struct memory_table *table, struct pane *pane, int32_t slot) {
     const int32_t last = pane->count - 1;
     for (int32_t c = 0; c < table->n_columns && table->has_views; c++) {
         if (table->phys[c] != PHYS_VIEW) { continue; }
-        string_heap_discard(&pane->heap, (const struct string_view *)pane->columns[c] + slot);
+        string_heap_discard(&pane->heap, value_at(table, pane, c, slot));
     }
     if (slot != last) { slot_move(table, pane, last, slot); }
     for (int32_t k = 0; k < table->n_keys; k++) { /* free slots are not NULL */
@@ -952,6 +965,26 @@ static void memory_close(struct state_table *base) {
     free(table);
 }
 
+/* Where each column stands. The values of records begin with the widest, so that each is aligned; equal ones, such as
+ * flags, keep their order without a gap. */
+static void lay_out(struct memory_table *table, bool records) {
+    table->records = records && table->n_columns - table->n_keys > 1;
+    table->n_blocks = table->records ? table->n_keys + 1 : table->n_columns;
+    for (int32_t c = 0; c < table->n_columns; c++) { table->strides[c] = table->sizes[c]; }
+    if (!table->records) { return; }
+    uint32_t end = 0, widest = RECORD_ALIGNMENT;
+    for (uint32_t size = 16; size; size /= 2) {
+        for (int32_t c = table->n_keys; c < table->n_columns; c++) {
+            if (table->sizes[c] != size) { continue; }
+            widest = size > widest ? size : widest;
+            table->offsets[c] = (uint16_t)end;
+            end += size;
+        }
+    }
+    end = (end + widest - 1) / widest * widest;
+    for (int32_t c = table->n_keys; c < table->n_columns; c++) { table->strides[c] = (uint16_t)end; }
+}
+
 static sabot_status memory_open(const struct state_context *context, const struct state_spec *spec,
                                 struct state_table **out, struct sabot_error *err) {
     *out = NULL;
@@ -981,6 +1014,7 @@ static sabot_status memory_open(const struct state_context *context, const struc
         table->sizes[i] = (uint8_t)phys_size(phys);
         table->has_views |= phys == PHYS_VIEW;
     }
+    lay_out(table, spec->records);
     const enum phys first = table->n_keys == 1 ? (enum phys)table->phys[0] : PHYS_NULL;
     table->is_log = spec->is_log;
     table->word_is_key = first == PHYS_I64 || first == PHYS_I32 || first == PHYS_I16 || first == PHYS_I8 ||
@@ -997,7 +1031,7 @@ const struct state_backend state_memory = {
     .find_or_insert = memory_find_or_insert,
     .find = memory_find,
     .merge = memory_merge,
-    .values = memory_values,
+    .cells = memory_cells,
     .set_view = memory_set_view,
     .count = memory_count,
     .namespaces = memory_namespaces,

@@ -154,9 +154,9 @@ static bool was_extreme(const struct group_update *self, int32_t s, const struct
     for (int32_t c = 0; c < plan->n_cells; c++) {
         const struct cell *cell = &plan->cells[c];
         if (cell->set != s || (cell->op != CELL_MIN && cell->op != CELL_MAX)) { continue; }
-        const struct column now = {.phys = value->phys, .length = group + 1,
-                                   .values = state_values(self->aggregator.table, 0, c)};
-        if (column_compare(value, row, &now, group, cell->type) == 0) { return true; }
+        const struct state_cells cells = state_cells(self->aggregator.table, 0, c);
+        const struct column now = {.phys = value->phys, .length = 1, .values = state_cell(&cells, group)};
+        if (column_compare(value, row, &now, 0, cell->type) == 0) { return true; }
     }
     return false;
 }
@@ -256,10 +256,10 @@ static void clear_residues(struct group_update *self, const int32_t *touched, in
     for (int32_t i = 0; i < plan->n_calls; i++) {
         const struct cell *cell = &plan->cells[plan->calls[i].value];
         if (cell->op != CELL_SUM || type_phys(cell->type) != PHYS_F64 || plan->calls[i].count < 0) { continue; }
-        double *sums = state_values(self->aggregator.table, 0, plan->calls[i].value);
-        const int64_t *counts = state_values(self->aggregator.table, 0, plan->calls[i].count);
+        const struct state_cells sums = state_cells(self->aggregator.table, 0, plan->calls[i].value);
+        const struct state_cells counts = state_cells(self->aggregator.table, 0, plan->calls[i].count);
         for (int32_t t = 0; t < n; t++) {
-            if (counts[touched[t]] == 0) { sums[touched[t]] = 0; }
+            if (*(int64_t *)state_cell(&counts, touched[t]) == 0) { *(double *)state_cell(&sums, touched[t]) = 0; }
         }
     }
 }
@@ -462,8 +462,11 @@ static sabot_status drop_empty(struct group_update *self, const struct results *
 /* --- groups that are too old */
 #define LOOK_AT_LEAST 64 /* groups that a batch looks at besides its own */
 
-static bool is_too_old(const struct group_update *self, const int64_t *written, int32_t group) {
-    return written[group] <= self->now_ms - self->options->ttl_ms;
+static struct state_cells written_cells(struct group_update *self) {
+    return state_cells(self->aggregator.table, 0, self->aggregator.accumulators.n_cells);
+}
+static bool is_too_old(const struct group_update *self, const struct state_cells *written, int32_t group) {
+    return *(int64_t *)state_cell(written, group) <= self->now_ms - self->options->ttl_ms;
 }
 
 /* Groups of the batch's keys that are there: slots, -1 = none. */
@@ -487,10 +490,10 @@ static sabot_status forget(struct group_update *self, const struct batch *batch,
     SABOT_TRY(reserve(self, &self->touched, (int64_t)n + look, 0, err));
     int32_t *groups = self->changes.items, *old = self->touched.items, *marks = self->marks.items;
     find_groups(self, batch, groups);
-    const int64_t *written = state_values(table, 0, self->aggregator.accumulators.n_cells);
+    const struct state_cells written = written_cells(self);
     int32_t m = 0;
     for (int32_t i = 0; i < n; i++) {
-        if (groups[i] < 0 || marks[groups[i]] || !is_too_old(self, written, groups[i])) { continue; }
+        if (groups[i] < 0 || marks[groups[i]] || !is_too_old(self, &written, groups[i])) { continue; }
         marks[groups[i]] = 1;
         old[m++] = groups[i];
     }
@@ -498,7 +501,7 @@ static sabot_status forget(struct group_update *self, const struct batch *batch,
     int64_t at = self->looked_from > 0 && self->looked_from <= count ? self->looked_from : count;
     for (int32_t i = 0; i < look && at > 0; i++) {
         at--;
-        if (marks[at] || !is_too_old(self, written, (int32_t)at)) { continue; }
+        if (marks[at] || !is_too_old(self, &written, (int32_t)at)) { continue; }
         marks[at] = 1;
         old[m++] = (int32_t)at;
     }
@@ -534,8 +537,8 @@ static sabot_status leave_out_forgotten(struct group_update *self, const struct 
 }
 
 static void note_written(struct group_update *self, int32_t n) {
-    int64_t *written = state_values(self->aggregator.table, 0, self->aggregator.accumulators.n_cells);
-    for (int32_t i = 0; i < n; i++) { written[self->touched.items[i]] = self->now_ms; }
+    const struct state_cells written = written_cells(self);
+    for (int32_t i = 0; i < n; i++) { *(int64_t *)state_cell(&written, self->touched.items[i]) = self->now_ms; }
 }
 
 /* --- events */

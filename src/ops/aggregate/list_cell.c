@@ -134,7 +134,8 @@ static int by_slot(const void *a, const void *b) {
 
 static sabot_status list_load(struct state_table *table, int32_t c, int64_t namespace_, int32_t slot,
                               struct text *list, struct sabot_error *err) {
-    const struct string_view *view = (const struct string_view *)state_values(table, namespace_, c) + slot;
+    const struct state_cells cells = state_cells(table, namespace_, c);
+    const struct string_view *view = state_cell(&cells, slot);
     list->size = 0;
     text_append(list, string_view_data(view), view->size);
     return list->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list") : SABOT_OK;
@@ -206,7 +207,8 @@ sabot_status list_cell_change(const struct accumulators *accumulators, int32_t c
 static sabot_status merge_list(const struct cell *cell, struct state_table *table, int32_t c, int64_t from,
                                int32_t slot_from, int64_t into, int32_t slot_into, struct text *list,
                                struct sabot_error *err) {
-    const struct string_view more = ((const struct string_view *)state_values(table, from, c))[slot_from];
+    const struct state_cells cells = state_cells(table, from, c);
+    const struct string_view more = *(const struct string_view *)state_cell(&cells, slot_from);
     if (more.size == 0) { return SABOT_OK; }
     SABOT_TRY(list_load(table, c, into, slot_into, list, err));
     text_append(list, string_view_data(&more), more.size);

@@ -116,8 +116,9 @@ static inline int64_t to_ms(const struct session *self, int64_t time) {
     return self->units == 1 ? time : floor_div(time, self->units);
 }
 
-static int64_t *cell_values(const struct session *self, int64_t level, int32_t cell) {
-    return state_values(self->table, level, cell);
+static int64_t *bound_at(const struct session *self, int64_t level, int32_t cell, int32_t slot) {
+    const struct state_cells cells = state_cells(self->table, level, cell);
+    return state_cell(&cells, slot);
 }
 
 /* Who is meant: a row whose key columns hold the key. */
@@ -144,7 +145,8 @@ static sabot_status reset(struct session *self, int64_t level, int32_t slot, str
             SABOT_TRY(state_set_view(self->table, level, c, slot, none, err));
             continue;
         }
-        memset((char *)state_values(self->table, level, c) + (size_t)slot * phys_size(phys), 0, phys_size(phys));
+        const struct state_cells cells = state_cells(self->table, level, c);
+        memset(state_cell(&cells, slot), 0, phys_size(phys));
     }
     accumulators_init(accumulators, self->table, level, slot, (int64_t)slot + 1);
     return SABOT_OK;
@@ -190,9 +192,9 @@ static sabot_status flush_pending(struct session *self, struct sabot_error *err)
 }
 
 static inline void add_pending(struct session *self, int32_t row, int32_t slot, int64_t time) {
-    int64_t *least = cell_values(self, 0, self->least), *most = cell_values(self, 0, self->most);
-    least[slot] = time < least[slot] ? time : least[slot];
-    most[slot] = time > most[slot] ? time : most[slot];
+    int64_t *least = bound_at(self, 0, self->least, slot), *most = bound_at(self, 0, self->most, slot);
+    *least = time < *least ? time : *least;
+    *most = time > *most ? time : *most;
     self->pending_rows[self->n_pending] = row;
     self->pending_slots[self->n_pending++] = slot;
 }
@@ -240,11 +242,11 @@ static sabot_status take_earlier(struct session *self, const struct who *who, in
     const int64_t start_ms = to_ms(self, time), end_ms = start_ms + self->gap_ms;
     int64_t touched[2], levels = 0;
     int32_t n_touched = 0;
-    if (to_ms(self, cell_values(self, 0, self->least)[slot]) <= end_ms) { touched[n_touched++] = 0; }
+    if (to_ms(self, *bound_at(self, 0, self->least, slot)) <= end_ms) { touched[n_touched++] = 0; }
     for (int32_t at = find_at(self, who, 1); at >= 0; at = find_at(self, who, levels + 1)) {
         levels++;
-        const int64_t other_start = to_ms(self, cell_values(self, levels, self->least)[at]);
-        const int64_t other_end = to_ms(self, cell_values(self, levels, self->most)[at]) + self->gap_ms;
+        const int64_t other_start = to_ms(self, *bound_at(self, levels, self->least, at));
+        const int64_t other_end = to_ms(self, *bound_at(self, levels, self->most, at)) + self->gap_ms;
         if (other_start > end_ms || other_end < start_ms) { continue; }
         assert(n_touched < 2);
         touched[n_touched++] = levels;
@@ -269,7 +271,7 @@ static sabot_status take_earlier(struct session *self, const struct who *who, in
 }
 
 static sabot_status take_row(struct session *self, int32_t row, int32_t slot, int64_t time, struct sabot_error *err) {
-    const int64_t least = cell_values(self, 0, self->least)[slot], most = cell_values(self, 0, self->most)[slot];
+    const int64_t least = *bound_at(self, 0, self->least, slot), most = *bound_at(self, 0, self->most, slot);
     const int64_t time_ms = to_ms(self, time);
     if (least > most) { /* a key that was not there */
         if (is_late(self, row, time_ms)) {
@@ -296,13 +298,13 @@ static int by_slot_descending(const void *a, const void *b) {
 /* Keys of which only late rows came. */
 static sabot_status remove_vacant(struct session *self, struct sabot_error *err) {
     if (self->n_vacant == 0) { return SABOT_OK; }
-    const int64_t *least = cell_values(self, 0, self->least), *most = cell_values(self, 0, self->most);
     int32_t n = 0;
     qsort(self->vacant, (size_t)self->n_vacant, sizeof *self->vacant, by_slot_descending);
     for (int32_t i = 0; i < self->n_vacant; i++) {
         const int32_t slot = self->vacant[i];
         const bool again = n > 0 && self->vacant[n - 1] == slot;
-        if (!again && least[slot] > most[slot]) { self->vacant[n++] = slot; }
+        if (again || *bound_at(self, 0, self->least, slot) <= *bound_at(self, 0, self->most, slot)) { continue; }
+        self->vacant[n++] = slot;
     }
     return n > 0 ? state_remove(self->table, 0, self->vacant, n, err) : SABOT_OK;
 }
@@ -461,12 +463,12 @@ static sabot_status remove_due(struct session *self, struct batch *rows, struct 
 
 /* Finds the next sessions of the level that are due, from the last slot down, as they must be removed. */
 static void collect_due(struct session *self) {
-    const int64_t *most = cell_values(self, self->level, self->most);
+    const struct state_cells most = state_cells(self->table, self->level, self->most);
     const bool all = self->target_ms == WATERMARK_END;
     const int64_t last_ms = all ? INT64_MAX : self->target_ms - self->gap_ms + 1; /* of a session's last row */
     self->n_due = 0;
     while (self->cursor > 0 && self->n_due < self->own.batch_rows) {
-        const int64_t time = most[--self->cursor];
+        const int64_t time = *(int64_t *)state_cell(&most, --self->cursor);
         if (to_ms(self, time) <= last_ms) {
             self->due[self->n_due++] = self->cursor;
         } else if (time < self->least_left) {
