@@ -228,7 +228,6 @@ struct batch *capture_take(struct capture *capture) {
 }
 
 /* --- rows */
-
 #define GATHER(type_)                                                                                                  \
     do {                                                                                                               \
         type_ *target = (type_ *)(void *)capture->values[c]->data + at;                                                \

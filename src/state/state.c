@@ -115,8 +115,28 @@ static sabot_status only_row_restore(struct state_table *table, int64_t namespac
     return SABOT_OK;
 }
 
-static sabot_status run_restore(struct state_table *table, int64_t namespace_, const struct batch *rows,
-                                const int32_t *at, int32_t n, struct sabot_error *err) {
+#define RUN_ROWS 1024
+/* Rows of another table: the keys come in, and are marked. The table has its index by now. */
+static sabot_status former_restore(struct state_table *table, const struct state_former *former, int64_t namespace_,
+                                   const struct batch *rows, const int32_t *at, int32_t n, struct sabot_error *err) {
+    const struct column *only = former->only ? rows->columns[2 + table->n_keys] : NULL;
+    int32_t keys[64], taken[RUN_ROWS], slots[RUN_ROWS];
+    int32_t m = 0;
+    for (int32_t k = 0; k < table->n_keys; k++) { keys[k] = 2 + k; }
+    for (int32_t i = 0; i < n; i++) {
+        taken[m] = at[i];
+        m += !only || (!column_is_null(only, at[i]) && ((const uint8_t *)only->values)[column_at(only, at[i])]);
+    }
+    SABOT_TRY(table->backend->find_or_insert(table, namespace_, rows, keys, taken, m, slots, err));
+    if (former->flag < 0) { return SABOT_OK; }
+    const struct state_cells flags = table->backend->cells(table, namespace_, former->flag);
+    for (int32_t i = 0; i < m; i++) { *(uint8_t *)state_cell(&flags, slots[i]) = 1; }
+    return SABOT_OK;
+}
+
+static sabot_status run_restore(struct state_table *table, const struct state_former *former, int64_t namespace_,
+                                const struct batch *rows, const int32_t *at, int32_t n, struct sabot_error *err) {
+    if (former) { return former_restore(table, former, namespace_, rows, at, n, err); }
     if (table->backend->restore) { return table->backend->restore(table, namespace_, rows, at, n, err); }
     if (table->n_keys) { return table->backend->append(table, namespace_, rows, 2, at, n, err); }
     for (int32_t i = 0; i < n; i++) { SABOT_TRY(only_row_restore(table, namespace_, rows, at[i], err)); }
@@ -124,8 +144,8 @@ static sabot_status run_restore(struct state_table *table, int64_t namespace_, c
 }
 
 /* The rows whose key group is ours, run by run of one namespace. */
-static sabot_status rows_restore(struct state_table *table, struct batch *shared, const uint64_t *group_hashes,
-                                 struct sabot_error *err) {
+static sabot_status rows_restore(struct state_table *table, const struct state_former *former, struct batch *shared,
+                                 const uint64_t *group_hashes, struct sabot_error *err) {
     const struct state_context *context = table->context;
     /* The restored batch may be in the hands of other subtasks too: hashes are cached in a batch of our own. */
     BATCH_OWNED struct batch *rows = NULL;
@@ -137,7 +157,7 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
     }
 
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
-    int32_t at[1024];
+    int32_t at[RUN_ROWS];
     int32_t n = 0;
     const int64_t *namespaces = rows->columns[1]->values;
     int64_t current = 0;
@@ -145,8 +165,8 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
         const bool end = i == rows->selected;
         const int32_t row = end ? 0 : batch_row(rows, i);
         const int64_t namespace_ = end ? 0 : namespaces[column_at(rows->columns[1], row)];
-        if (n && (end || n == 1024 || namespace_ != current)) {
-            SABOT_TRY(run_restore(table, current, rows, at, n, err));
+        if (n && (end || n == RUN_ROWS || namespace_ != current)) {
+            SABOT_TRY(run_restore(table, former, current, rows, at, n, err));
             n = 0;
         }
         if (end) { break; }
@@ -162,14 +182,16 @@ static sabot_status rows_restore(struct state_table *table, struct batch *shared
 }
 
 /* Where some keys have no say in the key group, the group is the hash of the others. */
-static sabot_status keyed_restore(struct state_table *table, struct batch *rows, struct sabot_error *err) {
+static sabot_status keyed_restore(struct state_table *table, const struct state_former *former, struct batch *rows,
+                                  struct sabot_error *err) {
     const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
-    if (n_group_keys == 0 || table->n_sub_keys == 0) { return rows_restore(table, rows, NULL, err); }
+    if (n_group_keys == 0 || table->n_sub_keys == 0) { return rows_restore(table, former, rows, NULL, err); }
     int32_t keys[64];
     for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = 2 + k; }
     struct buffer *hashes;
     SABOT_TRY(batch_hash(table->context->pool, rows, keys, n_group_keys, &hashes, err));
-    const sabot_status status = rows_restore(table, rows, (const uint64_t *)(const void *)hashes->data, err);
+    const sabot_status status =
+        rows_restore(table, former, rows, (const uint64_t *)(const void *)hashes->data, err);
     buffer_unref(hashes);
     return status;
 }
@@ -177,6 +199,7 @@ static sabot_status keyed_restore(struct state_table *table, struct batch *rows,
 /* Rows that come for a table that is being opened. */
 struct taker {
     struct state_table *table;
+    const struct state_former *former; /* they come from; NULL: the table of its own name */
     struct state_shape shape;
     struct batch **lists;
     int32_t n_lists, lists_capacity;
@@ -199,14 +222,14 @@ static sabot_status list_take(struct taker *taker, struct batch *taken, struct s
 static sabot_status rows_fit(const struct taker *taker, enum state_kind kind, struct batch *rows, struct batch **out,
                              struct sabot_error *err) {
     const struct state_table *table = taker->table;
-    const struct state_shape from = {.name = table->name, .kind = kind, .n_keys = table->n_keys,
+    const struct state_shape from = {.name = taker->shape.name, .kind = kind, .n_keys = table->n_keys,
                                      .schema = rows->schema};
     struct state_migration migration;
     struct text why = {0};
     sabot_status status =
         state_migration_plan(&from, &taker->shape, table->context->drops_columns, &migration, &why, err);
     if (status == SABOT_OK && migration.verdict == STATE_INCOMPATIBLE) {
-        status = SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %s", table->name, text_string(&why));
+        status = SABOT_FAIL(err, SABOT_ERR_STATE, "state %s: %s", taker->shape.name, text_string(&why));
     }
     if (status == SABOT_OK) {
         status = state_migrate(&migration, &taker->shape, table->context->pool, rows, out, err);
@@ -222,7 +245,7 @@ static sabot_status rows_take(void *arg, enum state_kind kind, struct batch *tak
     BATCH_OWNED struct batch *fitting = NULL;
     SABOT_TRY(rows_fit(taker, kind, rows, &fitting, err));
     if (kind == STATE_LIST) { return list_take(taker, batch_ref(fitting), err); }
-    return keyed_restore(taker->table, fitting, err);
+    return keyed_restore(taker->table, taker->former, fitting, err);
 }
 
 static sabot_status list_finish(struct state_table *table, struct batch *const *lists, int32_t n,
@@ -233,26 +256,50 @@ static sabot_status list_finish(struct state_table *table, struct batch *const *
     return SABOT_OK;
 }
 
+/* What the restore has under the name of taker->shape. */
+static sabot_status rows_read(struct state_tables *tables, struct taker *taker, struct sabot_error *err) {
+    const char *name = taker->shape.name;
+    for (int32_t i = 0; i < tables->n_loaded; i++) {
+        struct loaded *loaded = &tables->loaded[i];
+        if (!loaded->rows || strcmp(loaded->name, name) != 0) { continue; }
+        struct batch *rows = loaded->rows;
+        loaded->rows = NULL;
+        SABOT_TRY(rows_take(taker, loaded->kind, rows, err));
+    }
+    return tables->source.read ? tables->source.read(tables->source.arg, name, rows_take, taker, err) : SABOT_OK;
+}
+
 static sabot_status table_restore(struct state_tables *tables, struct state_table *table,
                                   const struct state_shape *shape, struct sabot_error *err) {
     struct taker taker = {.table = table, .shape = *shape};
-    sabot_status status = SABOT_OK;
-    for (int32_t i = 0; i < tables->n_loaded && status == SABOT_OK; i++) {
-        struct loaded *loaded = &tables->loaded[i];
-        if (!loaded->rows || strcmp(loaded->name, table->name) != 0) { continue; }
-        struct batch *rows = loaded->rows;
-        loaded->rows = NULL;
-        status = rows_take(&taker, loaded->kind, rows, err);
-    }
-    if (status == SABOT_OK && tables->source.read) {
-        status = tables->source.read(tables->source.arg, table->name, rows_take, &taker, err);
-    }
+    sabot_status status = rows_read(tables, &taker, err);
     if (status == SABOT_OK && table->kind == STATE_KEYED && !table->is_log && table->backend->index) {
         status = table->backend->index(table, err);
     }
     if (status == SABOT_OK) { status = list_finish(table, taker.lists, taker.n_lists, err); }
     for (int32_t i = 0; i < taker.n_lists; i++) { batch_unref(taker.lists[i]); }
     free(taker.lists);
+    return status;
+}
+
+/* Its keys come out of another table, or are only declared to do so. */
+static sabot_status former_begin(struct state_tables *tables, struct state_table *table,
+                                 const struct state_former *former, struct sabot_error *err) {
+    struct field fields[STATE_COLUMNS_MAX + 3];
+    const int32_t n = 2 + table->n_keys;
+    for (int32_t i = 0; i < n; i++) { fields[i] = table->snapshot->fields[i]; }
+    if (former->only) { fields[n] = (struct field){former->only, type_not_null(type_of(TYPE_BOOL))}; }
+    struct schema *schema;
+    SABOT_TRY(schema_new(fields, former->only ? n + 1 : n, &schema, err));
+    static const uint8_t no = 0;
+    static const struct state_default absent = {.known = true, .value = &no, .guard = -1};
+    struct taker taker = {.table = table, .former = former,
+                          .shape = {.name = former->name, .kind = STATE_KEYED, .n_keys = table->n_keys,
+                                    .schema = schema, .defaults = &absent}};
+    const sabot_status status = tables->observer.declared
+                                    ? tables->observer.declared(tables->observer.arg, &taker.shape, err)
+                                    : rows_read(tables, &taker, err);
+    schema_unref(schema);
     return status;
 }
 
@@ -311,8 +358,12 @@ static sabot_status table_begin(struct state_tables *tables, const struct state_
         .holds_nulls = spec->kind == STATE_LIST || (multimap && !multimap->counts),
         .fixed_layout = spec->fixed_layout,
     };
-    if (tables->observer.declared) { return tables->observer.declared(tables->observer.arg, &shape, err); }
-    return table_restore(tables, table, &shape, err);
+    SABOT_TRY(tables->observer.declared ? tables->observer.declared(tables->observer.arg, &shape, err)
+                                        : table_restore(tables, table, &shape, err));
+    for (int32_t i = 0; i < spec->n_formers; i++) {
+        SABOT_TRY(former_begin(tables, table, &spec->formers[i], err));
+    }
+    return SABOT_OK;
 }
 
 static sabot_status table_add(struct state_tables *tables, const struct state_spec *spec,

@@ -25,6 +25,14 @@ struct state_default {
     int32_t guard;     /* the BIGINT value column that is 0 while this one was never set; -1: none */
 };
 
+/* A table that another query, or an older version, kept the same keys in: where a checkpoint has it, its keys come into
+ * this table too. */
+struct state_former {
+    const char *name;
+    const char *only; /* its BOOLEAN column that tells which keys; NULL: all */
+    int32_t flag;     /* the BOOLEAN value column that is TRUE of such keys; -1: none */
+};
+
 struct state_spec {
     const char *name;            /* "panes"; unique within the operator */
     enum state_kind kind;
@@ -38,6 +46,8 @@ struct state_spec {
                                     columns are keys (they may be NULL) and sub-keys: it is in one subtask. A restore
                                     may change the order of rows in a namespace */
     bool records;                /* KEYED: the values of a row are used together and stand beside each other */
+    const struct state_former *formers; /* KEYED, with keys */
+    int32_t n_formers;
 };
 
 struct state_table;
@@ -91,9 +101,8 @@ void state_find(struct state_table *table, int64_t namespace_, const struct batc
  * of first + i stands in `into`. Values are the caller's to merge. */
 sabot_status state_merge(struct state_table *table, int64_t from, int64_t first, int32_t n, int64_t into,
                          int32_t *slots, struct sabot_error *err);
-/* The values of a fixed-width value column (0 = first behind the keys) of a namespace, not of records: index by slot. The pointer is
- * valid
- * until the next find_or_insert in this namespace. NULL where the namespace is empty. */
+/* The values of a fixed-width value column (0 = first behind the keys) of a namespace, not of records: index by slot.
+ * The pointer is valid until the next find_or_insert in this namespace. NULL where the namespace is empty. */
 void *state_values(struct state_table *table, int64_t namespace_, int32_t value_column);
 /* The same for any table, also one of records: the value of a slot is at `first` + slot * stride. */
 struct state_cells {

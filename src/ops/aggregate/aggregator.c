@@ -62,13 +62,14 @@ static sabot_status open_table(struct aggregator *aggregator, const struct aggre
     return status;
 }
 
-/* "panes_distinct_auction"; a long one ends with its hash. */
-static sabot_status set_name(const struct aggregator *aggregator, int32_t s, const struct schema *input,
+/* "panes_distinct_auction_if_cheap", or "panes_values_auction" of all sets of the column; a long one ends with its
+ * hash. */
+static sabot_status set_name(const struct aggregator *aggregator, int32_t s, bool shared, const struct schema *input,
                              const char *table_name, char target[64], struct sabot_error *err) {
     const struct distinct_set *set = &aggregator->accumulators.sets[s];
     struct text name = {0};
-    text_format(&name, "%.40s_distinct", table_name);
-    add_taken(input, set->argument, set->filter, &name);
+    text_format(&name, "%.40s_%s", table_name, shared ? "values" : "distinct");
+    add_taken(input, set->argument, shared ? -1 : set->filter, &name);
     if (name.failed) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the name of a state table"); }
     if (name.size < 64) {
         memcpy(target, name.data, name.size + 1);
@@ -79,24 +80,129 @@ static sabot_status set_name(const struct aggregator *aggregator, int32_t s, con
     return SABOT_OK;
 }
 
+/* "all", "if_cheap". */
+static sabot_status flag_name(const struct aggregator *aggregator, int32_t s, const struct schema *input,
+                              struct text *name, struct sabot_error *err) {
+    const struct distinct_set *sets = aggregator->accumulators.sets;
+    const int32_t filter = sets[s].filter;
+    text_format(name, filter < 0 ? "all" : "if_%s", filter < 0 ? "" : input->fields[filter].name);
+    for (int32_t other = 0; other < s && filter >= 0; other++) { /* two input columns may have one name */
+        const bool beside = sets[other].argument == sets[s].argument && sets[other].filter >= 0;
+        if (beside && strcmp(input->fields[sets[other].filter].name, input->fields[filter].name) == 0) {
+            text_format(name, "_%d", s);
+            break;
+        }
+    }
+    return name->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for names of state columns") : SABOT_OK;
+}
+
+/* Finds the set whose table this one shares, and its place there. */
+static void find_home(struct aggregator *aggregator, int32_t s) {
+    const struct accumulators *plan = &aggregator->accumulators;
+    aggregator->sets[s].home = s;
+    aggregator->sets[s].flag = -1;
+    if (plan->flags & ACCUMULATE_RETRACTS) { return; } /* counts its rows, set by set */
+    int32_t before = 0, all = 0;
+    for (int32_t other = 0; other < plan->n_sets; other++) {
+        if (plan->sets[other].argument != plan->sets[s].argument) { continue; }
+        if (all++ == 0) { aggregator->sets[s].home = other; }
+        before += other < s;
+    }
+    if (all > 1) { aggregator->sets[s].flag = before; }
+}
+
+static bool shares_home(const struct aggregator *aggregator, int32_t s, int32_t other) {
+    return aggregator->sets[s].home == aggregator->sets[other].home;
+}
+
+/* What of a table of DISTINCT values is looked for in a checkpoint, besides the table itself: whether sets share one
+ * depends on how many the query has. */
+struct set_columns {
+    struct field fields[AGGREGATOR_KEYS_MAX + 1 + CELLS_MAX];
+    int32_t n;
+    struct text flags[CELLS_MAX]; /* names */
+    struct state_default defaults[CELLS_MAX];
+    struct state_former formers[CELLS_MAX];
+    char former_names[CELLS_MAX][64];
+    int32_t n_formers;
+};
+
+static sabot_status add_former(struct aggregator *aggregator, int32_t s, const struct schema *input,
+                               const char *table_name, struct set_columns *columns, struct sabot_error *err) {
+    const int32_t at = columns->n_formers++;
+    const bool shared = aggregator->sets[s].flag >= 0;
+    SABOT_TRY(set_name(aggregator, s, !shared, input, table_name, columns->former_names[at], err));
+    columns->formers[at] = (struct state_former){.name = columns->former_names[at],
+                                                 .only = shared ? NULL : text_string(&columns->flags[s]),
+                                                 .flag = aggregator->sets[s].flag};
+    return SABOT_OK;
+}
+
+static sabot_status set_columns_fill(struct aggregator *aggregator, int32_t s, const struct schema *input,
+                                     const char *table_name, struct set_columns *columns, struct sabot_error *err) {
+    const struct accumulators *plan = &aggregator->accumulators;
+    static const uint8_t no = 0;
+    for (int32_t k = 0; k < aggregator->n_keys; k++) { columns->fields[k] = input->fields[aggregator->keys[k]]; }
+    columns->fields[aggregator->n_keys] = input->fields[plan->sets[s].argument];
+    columns->n = aggregator->n_keys + 1;
+    if (plan->flags & ACCUMULATE_RETRACTS) {
+        columns->fields[columns->n++] = (struct field){"count", type_not_null(type_of(TYPE_INT64))};
+        return SABOT_OK;
+    }
+    for (int32_t other = s; other < plan->n_sets; other++) {
+        if (!shares_home(aggregator, s, other)) { continue; }
+        SABOT_TRY(flag_name(aggregator, other, input, &columns->flags[other], err));
+        SABOT_TRY(add_former(aggregator, other, input, table_name, columns, err));
+        if (aggregator->sets[other].flag < 0) { continue; }
+        columns->fields[columns->n++] =
+            (struct field){text_string(&columns->flags[other]), type_not_null(type_of(TYPE_BOOL))};
+        columns->defaults[aggregator->sets[other].flag] =
+            (struct state_default){.known = true, .value = &no, .guard = -1};
+    }
+    return SABOT_OK;
+}
+
 static sabot_status open_set(struct aggregator *aggregator, int32_t s, const struct schema *input,
-                             struct state_tables *tables, const char *table_name, struct sabot_error *err) {
-    struct field fields[AGGREGATOR_KEYS_MAX + 2];
-    for (int32_t k = 0; k < aggregator->n_keys; k++) { fields[k] = input->fields[aggregator->keys[k]]; }
-    fields[aggregator->n_keys] = input->fields[aggregator->accumulators.sets[s].argument];
-    const bool retracts = aggregator->accumulators.flags & ACCUMULATE_RETRACTS;
-    fields[aggregator->n_keys + 1] = (struct field){"count", type_not_null(type_of(TYPE_INT64))};
-    SABOT_TRY(schema_new(fields, aggregator->n_keys + (retracts ? 2 : 1), &aggregator->sets[s].schema, err));
+                             struct state_tables *tables, const char *table_name, struct set_columns *columns,
+                             struct sabot_error *err) {
+    const bool shared = aggregator->sets[s].flag >= 0;
     char name[64];
-    SABOT_TRY(set_name(aggregator, s, input, table_name, name, err));
+    SABOT_TRY(set_name(aggregator, s, shared, input, table_name, name, err));
+    SABOT_TRY(set_columns_fill(aggregator, s, input, table_name, columns, err));
+    SABOT_TRY(schema_new(columns->fields, columns->n, &aggregator->sets[s].schema, err));
     const struct state_spec spec = {
         .name = name,
         .kind = STATE_KEYED,
         .schema = aggregator->sets[s].schema,
         .n_keys = aggregator->n_keys + 1,
         .n_sub_keys = 1, /* the values of a group go where the group goes */
+        .defaults = shared ? columns->defaults : NULL,
+        .records = shared,
+        .formers = columns->formers,
+        .n_formers = columns->n_formers,
     };
     return state_table_open(tables, &spec, &aggregator->sets[s].table, err);
+}
+
+static sabot_status open_sets(struct aggregator *aggregator, const struct schema *input, struct state_tables *tables,
+                              const char *name, struct sabot_error *err) {
+    const int32_t n = aggregator->accumulators.n_sets;
+    for (int32_t s = 0; s < n; s++) { find_home(aggregator, s); }
+    for (int32_t s = 0; s < n; s++) {
+        const int32_t home = aggregator->sets[s].home;
+        if (home != s) {
+            aggregator->sets[s].schema = schema_ref(aggregator->sets[home].schema);
+            aggregator->sets[s].table = aggregator->sets[home].table;
+            continue;
+        }
+        struct set_columns *columns = calloc(1, sizeof *columns);
+        if (!columns) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for names of state columns"); }
+        const sabot_status status = open_set(aggregator, s, input, tables, name, columns, err);
+        for (int32_t other = 0; other < CELLS_MAX; other++) { text_clear(&columns->flags[other]); }
+        free(columns);
+        SABOT_TRY(status);
+    }
+    return SABOT_OK;
 }
 
 sabot_status aggregator_open(struct aggregator *aggregator, const struct aggregator_options *options,
@@ -112,10 +218,7 @@ sabot_status aggregator_open(struct aggregator *aggregator, const struct aggrega
     SABOT_TRY(accumulators_plan(options->calls, options->n_calls, options->input, options->flags,
                                 &aggregator->accumulators, err));
     SABOT_TRY(open_table(aggregator, options, tables, name, err));
-    for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
-        SABOT_TRY(open_set(aggregator, s, options->input, tables, name, err));
-    }
-    return SABOT_OK;
+    return open_sets(aggregator, options->input, tables, name, err);
 }
 
 void aggregator_take_partials(struct aggregator *aggregator, int32_t first_key, int32_t rows_column,
@@ -213,24 +316,140 @@ static sabot_status with_hashes(struct aggregator *aggregator, const struct batc
     return status;
 }
 
-/* *hashed is the batch with the hashes of the group and the value; sets of one column follow each other (calls are
- * written that way) and share it. */
+/* --- sets that share a table
+ * Which sets a row's value is to be in, and then which it was not in before, is a byte per set, eight to a word: as the
+ * flags stand in the table's records, which are so read and written once a row. */
+#define WORD_SETS 8
+
+struct shared_rows {
+    int32_t *rows, *groups; /* that at least one set takes */
+    int32_t *slots;         /* of their values */
+    uint64_t *wanted;       /* n_words each */
+    int32_t *fresh, *fresh_groups;
+    int32_t n, n_words;
+    void *block;
+    size_t size;
+};
+
+static sabot_status shared_rows_new(const struct aggregator *aggregator, int32_t home, int32_t rows,
+                                    struct shared_rows *out, struct sabot_error *err) {
+    const int32_t n_flags = aggregator->sets[home].schema->n_fields - aggregator->n_keys - 1;
+    *out = (struct shared_rows){.n_words = (n_flags + WORD_SETS - 1) / WORD_SETS};
+    out->size = (size_t)rows * ((size_t)out->n_words * sizeof(uint64_t) + 5 * sizeof(int32_t));
+    SABOT_TRY(memory_alloc(aggregator->pool, out->size, &out->block, err));
+    out->wanted = out->block;
+    out->rows = (int32_t *)(void *)(out->wanted + (size_t)rows * (size_t)out->n_words);
+    out->groups = out->rows + rows;
+    out->slots = out->groups + rows;
+    out->fresh = out->slots + rows;
+    out->fresh_groups = out->fresh + rows;
+    return SABOT_OK;
+}
+
+static inline uint8_t *wanted_at(const struct shared_rows *shared, int32_t row, int32_t flag) {
+    return (uint8_t *)(shared->wanted + (size_t)row * (size_t)shared->n_words) + flag;
+}
+
+/* Rows of a batch whose value is not NULL, and that a filter lets through; `wanted` says which. */
+static void shared_rows_qualify(const struct aggregator *aggregator, int32_t home, const struct batch *batch,
+                                const int32_t *rows, int32_t n, struct shared_rows *shared) {
+    const struct accumulators *plan = &aggregator->accumulators;
+    const int32_t kept = rows_qualify(batch, plan->sets[home].argument, -1, rows, aggregator->slots, n, shared->rows,
+                                      shared->groups);
+    memset(shared->wanted, 0, (size_t)kept * (size_t)shared->n_words * sizeof(uint64_t));
+    for (int32_t s = home; s < plan->n_sets; s++) {
+        if (!shares_home(aggregator, s, home)) { continue; }
+        const struct column *filter = plan->sets[s].filter >= 0 ? batch->columns[plan->sets[s].filter] : NULL;
+        const uint8_t *is_true = filter ? filter->values : NULL;
+        const int32_t flag = aggregator->sets[s].flag;
+        for (int32_t i = 0; i < kept; i++) {
+            const int32_t row = shared->rows[i];
+            *wanted_at(shared, i, flag) =
+                !filter || (!column_is_null(filter, row) && is_true[column_at(filter, row)]);
+        }
+    }
+    for (int32_t i = 0; i < kept; i++) {
+        uint64_t any = 0;
+        for (int32_t w = 0; w < shared->n_words; w++) {
+            const uint64_t word = shared->wanted[(size_t)i * (size_t)shared->n_words + (size_t)w];
+            shared->wanted[(size_t)shared->n * (size_t)shared->n_words + (size_t)w] = word;
+            any |= word;
+        }
+        shared->rows[shared->n] = shared->rows[i];
+        shared->groups[shared->n] = shared->groups[i];
+        shared->n += any != 0;
+    }
+}
+
+/* Sets the flags of the rows' values; `wanted` keeps those that were not set. Returns which any row has. */
+static uint64_t flags_set(struct state_table *table, int64_t namespace_, struct shared_rows *shared, int32_t word) {
+    const struct state_cells cells = state_cells(table, namespace_, word * WORD_SETS);
+    uint64_t *wanted = shared->wanted + word;
+    uint64_t any = 0;
+    for (int32_t i = 0; i < shared->n; i++, wanted += shared->n_words) {
+        uint64_t *flags = state_cell(&cells, shared->slots[i]);
+        const uint64_t fresh = *wanted & ~*flags;
+        *flags |= fresh;
+        *wanted = fresh;
+        any |= fresh;
+    }
+    return any;
+}
+
+/* Puts the values of the rows into their sets, and folds those that were not there into the groups. `plan` says where
+ * the value stands in `batch`, which has the hashes of group and value. */
+static sabot_status shared_add(struct aggregator *aggregator, const struct accumulators *plan, int32_t home,
+                               int64_t namespace_, const struct batch *batch, const int32_t *keys,
+                               struct shared_rows *shared, struct sabot_error *err) {
+    struct state_table *table = aggregator->sets[home].table;
+    if (shared->n == 0) { return SABOT_OK; }
+    SABOT_TRY(state_find_or_insert(table, namespace_, batch, keys, shared->rows, shared->n, shared->slots, err));
+    uint64_t any[CELLS_MAX / WORD_SETS];
+    for (int32_t w = 0; w < shared->n_words; w++) { any[w] = flags_set(table, namespace_, shared, w); }
+    for (int32_t s = home; s < plan->n_sets; s++) {
+        const int32_t flag = aggregator->sets[s].flag;
+        if (!shares_home(aggregator, s, home) || !((const uint8_t *)any)[flag]) { continue; }
+        int32_t m = 0;
+        for (int32_t i = 0; i < shared->n; i++) {
+            shared->fresh[m] = shared->rows[i];
+            shared->fresh_groups[m] = shared->groups[i];
+            m += *wanted_at(shared, i, flag);
+        }
+        SABOT_TRY(accumulators_update(plan, s, aggregator->table, namespace_, batch, NULL, shared->fresh,
+                                      shared->fresh_groups, m, err));
+    }
+    return SABOT_OK;
+}
+
+/* As add_distinct, for all sets of the table. */
+static sabot_status add_shared(struct aggregator *aggregator, int32_t home, int64_t namespace_,
+                               const struct batch *batch, const int32_t *rows, int32_t n, struct sabot_error *err) {
+    int32_t keys[AGGREGATOR_KEYS_MAX + 1];
+    memcpy(keys, aggregator->keys, sizeof aggregator->keys);
+    keys[aggregator->n_keys] = aggregator->accumulators.sets[home].argument;
+    BATCH_OWNED struct batch *hashed = NULL;
+    SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, &hashed, err));
+    struct shared_rows shared;
+    SABOT_TRY(shared_rows_new(aggregator, home, n, &shared, err));
+    shared_rows_qualify(aggregator, home, batch, rows, n, &shared);
+    const sabot_status status = shared_add(aggregator, &aggregator->accumulators, home, namespace_, hashed, keys,
+                                           &shared, err);
+    memory_free(aggregator->pool, shared.block, shared.size);
+    return status;
+}
+
 static sabot_status add_distinct(struct aggregator *aggregator, int32_t s, int64_t namespace_,
-                                 const struct batch *batch, const int32_t *rows, int32_t n, struct batch **hashed,
-                                 struct sabot_error *err) {
+                                 const struct batch *batch, const int32_t *rows, int32_t n, struct sabot_error *err) {
     const struct distinct_set *set = &aggregator->accumulators.sets[s];
     int32_t keys[AGGREGATOR_KEYS_MAX + 1];
     memcpy(keys, aggregator->keys, sizeof aggregator->keys);
     keys[aggregator->n_keys] = set->argument;
     const int32_t kept = rows_qualify(batch, set->argument, set->filter, rows, aggregator->slots, n, aggregator->kept,
                                       aggregator->kept_slots);
-    if (*hashed && (*hashed)->hash_key_id != key_id(keys, aggregator->n_keys + 1)) {
-        batch_unref(*hashed);
-        *hashed = NULL;
-    }
-    if (!*hashed) { SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, hashed, err)); }
+    BATCH_OWNED struct batch *hashed = NULL;
+    SABOT_TRY(with_hashes(aggregator, batch, keys, aggregator->n_keys + 1, &hashed, err));
     int32_t fresh;
-    SABOT_TRY(set_add(aggregator, s, namespace_, *hashed, keys, aggregator->kept, aggregator->kept_slots, kept, &fresh,
+    SABOT_TRY(set_add(aggregator, s, namespace_, hashed, keys, aggregator->kept, aggregator->kept_slots, kept, &fresh,
                       err));
     return accumulators_update(&aggregator->accumulators, s, aggregator->table, namespace_, batch, NULL,
                                aggregator->kept, aggregator->kept_slots, fresh, err);
@@ -276,14 +495,35 @@ sabot_status aggregator_fold(struct aggregator *aggregator, int64_t namespace_, 
     SABOT_TRY(accumulators_update(&aggregator->accumulators, -1, aggregator->table, namespace_, batch,
                                   aggregator->takes_partials ? aggregator->partial_columns : NULL, rows,
                                   aggregator->slots, n, err));
-    BATCH_OWNED struct batch *hashed = NULL;
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
-        SABOT_TRY(add_distinct(aggregator, s, namespace_, batch, rows, n, &hashed, err));
+        if (aggregator->sets[s].home != s) { continue; }
+        SABOT_TRY(aggregator->sets[s].flag >= 0 ? add_shared(aggregator, s, namespace_, batch, rows, n, err)
+                                                : add_distinct(aggregator, s, namespace_, batch, rows, n, err));
     }
     return SABOT_OK;
 }
 
 /* --- merging */
+/* Values of a table that sets share, as rows with their flags, into another namespace. */
+static sabot_status merge_shared(struct aggregator *aggregator, const struct accumulators *moved, int32_t home,
+                                 int64_t into, const struct batch *values, const int32_t *keys, const int32_t *rows,
+                                 const int32_t *groups, struct sabot_error *err) {
+    struct shared_rows shared;
+    const int32_t n = values->rows;
+    SABOT_TRY(shared_rows_new(aggregator, home, n, &shared, err));
+    shared.n = n;
+    memset(shared.wanted, 0, (size_t)n * (size_t)shared.n_words * sizeof(uint64_t));
+    memcpy(shared.rows, rows, (size_t)n * sizeof *rows);
+    memcpy(shared.groups, groups, (size_t)n * sizeof *groups);
+    for (int32_t c = aggregator->n_keys + 1; c < values->n_columns; c++) {
+        const uint8_t *flags = values->columns[c]->values;
+        for (int32_t i = 0; i < n; i++) { *wanted_at(&shared, i, c - aggregator->n_keys - 1) = flags[i]; }
+    }
+    const sabot_status status = shared_add(aggregator, moved, home, into, values, keys, &shared, err);
+    memory_free(aggregator->pool, shared.block, shared.size);
+    return status;
+}
+
 /* Distinct values can't be added up: those of `from` are put into the set of `into`, and the new ones are counted. */
 static sabot_status merge_distinct(struct aggregator *aggregator, int32_t s, int64_t from, int64_t into,
                                    struct sabot_error *err) {
@@ -304,13 +544,18 @@ static sabot_status merge_distinct(struct aggregator *aggregator, int32_t s, int
             err));
         for (int32_t i = 0; i < n; i++) { rows[i] = i; }
         SABOT_TRY(with_hashes(aggregator, values, keys, aggregator->n_keys + 1, &by_value, err));
-        int32_t fresh;
-        SABOT_TRY(set_add(aggregator, s, into, by_value, keys, rows, slots, n, &fresh, err));
-        /* The value stands in the last column, not where raw rows have it. */
+        /* The value stands behind the keys, not where raw rows have it. */
         struct accumulators moved = aggregator->accumulators;
         for (int32_t c = 0; c < moved.n_cells; c++) {
-            if (moved.cells[c].set == s) { moved.cells[c].argument = aggregator->n_keys; }
+            const int32_t of = moved.cells[c].set;
+            if (of >= 0 && shares_home(aggregator, of, s)) { moved.cells[c].argument = aggregator->n_keys; }
         }
+        if (aggregator->sets[s].flag >= 0) {
+            SABOT_TRY(merge_shared(aggregator, &moved, s, into, by_value, keys, rows, slots, err));
+            continue;
+        }
+        int32_t fresh;
+        SABOT_TRY(set_add(aggregator, s, into, by_value, keys, rows, slots, n, &fresh, err));
         SABOT_TRY(accumulators_update(&moved, s, aggregator->table, into, values, NULL, rows, slots, fresh, err));
     }
     return SABOT_OK;
@@ -329,7 +574,7 @@ sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64
                                      aggregator->slots, err));
     }
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
-        SABOT_TRY(merge_distinct(aggregator, s, from, into, err));
+        if (aggregator->sets[s].home == s) { SABOT_TRY(merge_distinct(aggregator, s, from, into, err)); }
     }
     return SABOT_OK;
 }
@@ -362,6 +607,6 @@ void aggregator_drop(struct aggregator *aggregator, int64_t namespace_) {
 void aggregator_rename(struct aggregator *aggregator, int64_t from, int64_t to) {
     state_rename_namespace(aggregator->table, from, to);
     for (int32_t s = 0; s < aggregator->accumulators.n_sets; s++) {
-        state_rename_namespace(aggregator->sets[s].table, from, to);
+        if (aggregator->sets[s].home == s) { state_rename_namespace(aggregator->sets[s].table, from, to); }
     }
 }

@@ -28,8 +28,10 @@ struct aggregator {
     struct schema *stored;      /* of the table: the same, and "written" where it is kept */
     struct state_table *table;
     struct {
-        struct schema *schema;  /* keys, value */
+        struct schema *schema;  /* keys, value, flags; of a set that shares a table the first one's */
         struct state_table *table;
+        int32_t home;           /* the first set of the same table */
+        int32_t flag;           /* its BOOLEAN value column: which values are of this set; -1: all are */
     } sets[CELLS_MAX];
     int32_t *slots, *kept, *kept_slots; /* scratch, one per row */
     int32_t scratch_rows;
@@ -39,7 +41,9 @@ struct aggregator {
 struct text;
 sabot_status aggregator_cell_name(const struct accumulators *plan, int32_t c, const struct schema *input,
                                   struct text *names, struct sabot_error *err);
-/* Opens the table `name` (and name_distinct0, ...) in `tables`. */
+/* Opens the table `name` in `tables`, and those of DISTINCT values: one per column, where a value tells by a flag which
+ * FILTERs let it in (name_values_x), or where it has but one set, or rows are taken back, one per set
+ * (name_distinct_x_if_y). */
 sabot_status aggregator_open(struct aggregator *aggregator, const struct aggregator_options *options,
                              struct state_tables *tables, const char *name, struct memory_pool *pool,
                              struct sabot_error *err);

@@ -167,6 +167,55 @@ static void distinct_and_filter_count_each_value_once(void **state) {
     schema_unref(output);
 }
 
+/* Eight flags are looked at together: the sets of a column go on behind them. */
+static void a_column_has_more_sets_than_fit_a_word(void **state) {
+    (void)state;
+    enum { SETS = 11, ROWS = 200, VALUES = 30 };
+    struct field fields[SETS + 2] = {{"k", type_of(TYPE_INT64)}, {"v", type_of(TYPE_INT64)}};
+    struct type types[SETS + 1] = {type_of(TYPE_INT64)};
+    struct aggregate_call calls[SETS];
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "l"};
+    for (int32_t s = 0; s < SETS; s++) { /* the last has no filter */
+        fields[s + 2] = (struct field){names[s], type_of(TYPE_BOOL)};
+        types[s + 1] = type_of(TYPE_INT64);
+        calls[s] = (struct aggregate_call){.kind = s % 2 ? AGGREGATE_SUM : AGGREGATE_COUNT, .argument = 1,
+                                           .filter = s == SETS - 1 ? -1 : s + 2, .distinct = true};
+    }
+    struct schema *input = test_schema(fields, SETS + 2), *output = results_of(types, SETS + 1);
+    const int32_t key = 0;
+    const struct group_aggregate_options options = {.keys = &key, .n_keys = 1, .calls = calls, .n_calls = SETS};
+    struct op_harness *harness = malloc(sizeof *harness);
+    harness_init(harness, &op_group_aggregate, &options, input, output);
+    int64_t keys[ROWS], values[ROWS];
+    bool filters[SETS][ROWS], nulls[ROWS], seen[SETS][VALUES] = {0};
+    int64_t results[SETS] = {0};
+    for (int32_t i = 0; i < ROWS; i++) {
+        keys[i] = 1;
+        values[i] = i * 7 % VALUES;
+        nulls[i] = i % 13 == 0;
+        for (int32_t s = 0; s < SETS; s++) {
+            filters[s][i] = i % (s + 3) == 1;
+            const bool takes = !nulls[i] && (filters[s][i] || s == SETS - 1) && !seen[s][values[i]];
+            results[s] += takes ? (s % 2 ? values[i] : 1) : 0;
+            seen[s][values[i]] |= takes;
+        }
+    }
+    struct column *columns[SETS + 2] = {test_column_i64(&harness->pool, keys, NULL, ROWS),
+                                        test_column_i64(&harness->pool, values, nulls, ROWS)};
+    for (int32_t s = 0; s < SETS; s++) {
+        columns[s + 2] = test_column_bool(&harness->pool, filters[s], NULL, ROWS);
+    }
+    char expected[512] = "1";
+    for (int32_t s = 0; s < SETS; s++) {
+        const size_t at = strlen(expected);
+        snprintf(expected + at, sizeof expected - at, "|%lld", (long long)results[s]);
+    }
+    expect(input, columns, SETS + 2, harness, expected);
+    free(harness);
+    schema_unref(input);
+    schema_unref(output);
+}
+
 static void without_calls_it_gives_each_key_once(void **state) {
     (void)state;
     struct schema *input = test_schema((struct field[]){{"k", type_of(TYPE_INT64)}}, 1);
@@ -256,6 +305,7 @@ int main(void) {
         cmocka_unit_test(decimals_are_summed_in_38_digits_and_average_has_six_places),
         cmocka_unit_test(nan_is_the_largest_number_and_sums_are_nan_with_it),
         cmocka_unit_test(distinct_and_filter_count_each_value_once),
+        cmocka_unit_test(a_column_has_more_sets_than_fit_a_word),
         cmocka_unit_test(without_calls_it_gives_each_key_once),
         cmocka_unit_test(a_sum_of_int_that_passes_int_is_an_error),
         cmocka_unit_test(what_is_left_of_a_changelog_is_counted),
