@@ -258,3 +258,21 @@ sabot_status restore_load(struct restore *restore, const char *uid, int32_t subt
     state_tables_restore_from(tables, &(struct state_source){.arg = asker, .read = table_read});
     return SABOT_OK;
 }
+
+static sabot_status take_schema(void *arg, struct batch *rows, struct sabot_error *err) {
+    (void)err;
+    struct schema **out = arg;
+    *out = schema_ref(rows->schema);
+    batch_unref(rows);
+    return SABOT_ERR_CANCELLED; /* enough */
+}
+
+sabot_status restore_schema(struct restore *restore, const char *uid, const char *state, struct schema **out,
+                            struct sabot_error *err) {
+    struct sabot_error stopped = {0};
+    *out = NULL;
+    const sabot_status status = restore_read(restore, uid, state, -1, take_schema, out, &stopped);
+    if (*out || status == SABOT_OK) { return SABOT_OK; }
+    if (err && err->status == SABOT_OK) { *err = stopped; }
+    return status;
+}

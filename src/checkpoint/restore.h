@@ -39,5 +39,8 @@ const struct manifest *restore_manifest(const struct restore *restore);
 sabot_status restore_read(struct restore *restore, const char *uid, const char *state, int32_t subtask,
                           sabot_status (*take)(void *arg, struct batch *rows, struct sabot_error *err), void *arg,
                           struct sabot_error *err);
+/* The columns that restore_read gives; *out is NULL where there are no rows. */
+sabot_status restore_schema(struct restore *restore, const char *uid, const char *state, struct schema **out,
+                            struct sabot_error *err);
 
 #endif

@@ -5,7 +5,6 @@
 #include "sql/caret.h"
 #include "store/store.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,31 +67,9 @@ void console_time(int64_t ms, char *target, size_t size) {
     if (gmtime_r(&seconds, &parts)) { strftime(target, size, "%Y-%m-%d %H:%M:%S", &parts); }
 }
 
-/* SABOT_S3_ENDPOINT for s3.endpoint, and so on. */
-static const char *store_variable(const char *key) {
-    char name[64] = "SABOT_";
-    size_t n = strlen(name);
-    for (; *key && n + 1 < sizeof name; key++) {
-        name[n++] = *key == '.' || *key == '-' ? '_' : (char)toupper((unsigned char)*key);
-    }
-    name[n] = '\0';
-    return getenv(name);
-}
-
 struct store *console_store(struct sabot_error *err) {
     static struct store *store;
-    static const char *const keys[] = {
-#define X(field, key, kind, fallback, summary) key,
-#include "store/settings.def"
-#undef X
-    };
-    struct store_setting settings[sizeof keys / sizeof keys[0]];
-    int32_t n = 0;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const char *value = store_variable(keys[i]);
-        if (value && *value) { settings[n++] = (struct store_setting){keys[i], value}; }
-    }
-    if (!store) { store_new(env_real(), settings, n, &store, err); }
+    if (!store) { store_new(env_real(), NULL, 0, &store, err); }
     return store;
 }
 

@@ -48,14 +48,6 @@ static bool savepoint_is_bounded(const struct connector_table *table) {
 
 /* --- schema */
 
-static sabot_status take_schema(void *arg, struct batch *rows, struct sabot_error *err) {
-    (void)err;
-    struct schema **out = arg;
-    *out = schema_ref(rows->schema);
-    batch_unref(rows);
-    return SABOT_ERR_CANCELLED; /* enough */
-}
-
 static sabot_status savepoint_schema(const struct connector_table *table, struct schema **out,
                                      struct sabot_error *err) {
     *out = NULL;
@@ -74,14 +66,10 @@ static sabot_status savepoint_schema(const struct connector_table *table, struct
         store_free(store);
         return result;
     }
-    struct sabot_error stopped = {0};
     const char *uid = option_text(table, savepoint_options, "operator");
     const char *state = option_text(table, savepoint_options, "state");
-    const sabot_status status = restore_read(restore, uid, state, -1, take_schema, out, &stopped);
-    if (!*out && status != SABOT_OK) {
-        if (err && err->status == SABOT_OK) { *err = stopped; }
-        result = status;
-    } else if (!*out) {
+    result = restore_schema(restore, uid, state, out, err);
+    if (result == SABOT_OK && !*out) {
         result = SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "%s has no rows of state '%s' of operator '%s'; `sabot "
                             "checkpoints show` lists what it has", restore_path(restore), state, uid);
     }

@@ -1,9 +1,6 @@
 /* String functions. */
-#include <locale.h>
-#include <stdatomic.h>
-#include <wctype.h>
-
 #include "expr/function.h"
+#include "expr/signature.h"
 #include "expr/utf8.h"
 
 #define ALL_BYTES(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -34,23 +31,8 @@ static bool swap_case_ascii(const char *from, size_t size, unsigned char first, 
     return (seen & ALL_BYTES(0x80)) == 0;
 }
 
-/* Case rules beyond ASCII come from the C library's Unicode tables, in every environment the same. */
-static locale_t unicode_locale(void) {
-    static _Atomic(locale_t) known;
-    locale_t locale = atomic_load(&known);
-    if (locale) { return locale; }
-    locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    locale_t expected = (locale_t)0;
-    if (locale && !atomic_compare_exchange_strong(&known, &expected, locale)) {
-        freelocale(locale);
-        return expected;
-    }
-    return locale;
-}
-
 /* At most 2 bytes become 3 (and U+00DF two letters), so 2 * size + 4 bytes are enough. */
 static size_t swap_case_unicode(const char *from, size_t size, bool upper, char *to) {
-    const locale_t locale = unicode_locale();
     size_t used = 0;
     for (size_t i = 0; i < size;) {
         uint32_t code;
@@ -61,9 +43,7 @@ static size_t swap_case_unicode(const char *from, size_t size, bool upper, char 
             to[used++] = 'S';
             to[used++] = 'S';
         } else {
-            const wint_t wide = (wint_t)code;
-            const wint_t other = locale ? (upper ? towupper_l(wide, locale) : towlower_l(wide, locale)) : wide;
-            used += (size_t)utf8_encode((uint32_t)other, to + used);
+            used += (size_t)utf8_encode(upper ? code_upper(code) : code_lower(code), to + used);
         }
         i += (size_t)length;
     }

@@ -1,5 +1,6 @@
-/* What an operator does with an event that it does not care about: pass it on. */
-#include "ops/op.h"
+/* What an operator does with an event that it does not care about: pass it on. And what those with a connector tell it.
+ */
+#include "ops/specs.h"
 
 sabot_status op_default_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out, struct sabot_error *err) {
     (void)op;
@@ -37,4 +38,23 @@ sabot_status op_default_on_complete(struct op *op, int64_t checkpoint_id, struct
     (void)checkpoint_id;
     (void)err;
     return SABOT_OK;
+}
+
+struct connector_context op_connector_context(const struct op_context *context, const struct connector_table *table) {
+    return (struct connector_context){
+        .env = context->env,
+        .store = context->store,
+        .epoch = context->epoch,
+        .lineage = context->lineage,
+        .pool = context->pool,
+        .metrics = context->metrics,
+        .table = table,
+        .subtask = context->subtask,
+        .parallelism = context->parallelism,
+        .batch_rows = context->batch_rows,
+        .latency_target_ns = context->latency_target_ns,
+        .started_ms = context->started_ms,
+        .wake = context->wake,
+        .wake_arg = context->wake_arg,
+    };
 }

@@ -26,6 +26,8 @@ struct source_options {
     int64_t idle_timeout_ns;             /* 0 = a split without rows holds the watermark for ever */
     int64_t watermark_alignment_ms;      /* 0 = none */
 };
+/* What an operator with a connector tells it; `malformed` is the operator's to add. */
+struct connector_context op_connector_context(const struct op_context *context, const struct connector_table *table);
 struct filter_options {
     struct expr *condition;
 };

@@ -95,25 +95,6 @@ static int32_t table_of(const struct check *check, const char *uid, const char *
     return -1;
 }
 
-static sabot_status take_schema(void *arg, struct batch *rows, struct sabot_error *err) {
-    (void)err;
-    struct schema **out = arg;
-    *out = schema_ref(rows->schema);
-    batch_unref(rows);
-    return SABOT_ERR_CANCELLED; /* enough */
-}
-
-/* *out: NULL where it has no rows. */
-static sabot_status stored_schema(const struct check *check, const struct restore_table *table, struct schema **out,
-                                  struct sabot_error *err) {
-    struct sabot_error stopped = {0};
-    *out = NULL;
-    const sabot_status status = restore_read(check->restore, table->uid, table->state, -1, take_schema, out, &stopped);
-    if (*out || status == SABOT_OK) { return SABOT_OK; }
-    if (err && err->status == SABOT_OK) { *err = stopped; }
-    return status;
-}
-
 struct looking {
     const struct state_migration *migration;
     const struct state_shape *shape;
@@ -182,7 +163,7 @@ static sabot_status declared(void *arg, const struct state_shape *shape, struct 
     if (at < 0) { return SABOT_OK; }
     check->seen[at] = true;
     struct schema *stored;
-    SABOT_TRY(stored_schema(check, &check->tables[at], &stored, err));
+    SABOT_TRY(restore_schema(check->restore, check->tables[at].uid, check->tables[at].state, &stored, err));
     const sabot_status status = stored ? compare(check, at, shape, stored, err)
                                        : add(check, check->op->uid, shape->name, STATE_FATE_SAME, NULL, err);
     schema_unref(stored);
@@ -246,7 +227,7 @@ static sabot_status check_in_flight(struct check *check, int32_t at, const struc
     }
     const struct job_vertex *from = &check->graph->vertices[vertex->edges[edge].from];
     const struct schema *rows = from->ops[from->n_ops - 1]->output;
-    SABOT_TRY(stored_schema(check, &check->tables[at], &stored, err));
+    SABOT_TRY(restore_schema(check->restore, check->tables[at].uid, check->tables[at].state, &stored, err));
     if (!stored || stored->n_fields < 2) {
         schema_unref(stored);
         return SABOT_OK;

@@ -3,6 +3,7 @@
 
 #include "store/store_impl.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,44 @@ bool store_is_remote(const char *path) {
 
 struct env *store_env(const struct store *store) { return store->env; }
 
+static const char *const keys[] = {
+#define X(field, key, kind, fallback, summary) key,
+#include "store/settings.def"
+#undef X
+};
+#define N_KEYS ((int32_t)(sizeof keys / sizeof keys[0]))
+
+/* SABOT_S3_ENDPOINT for s3.endpoint, and so on. */
+static const char *variable_of(const char *key) {
+    char name[64] = "SABOT_";
+    size_t n = strlen(name);
+    for (; *key && n + 1 < sizeof name; key++) {
+        name[n++] = *key == '.' || *key == '-' ? '_' : (char)toupper((unsigned char)*key);
+    }
+    name[n] = '\0';
+    return getenv(name);
+}
+
+static bool setting_add(struct store *store, const char *key, const char *value) {
+    const struct store_setting copy = {strdup(key), strdup(value)};
+    store->settings[store->n_settings++] = copy;
+    return copy.key && copy.value;
+}
+
 sabot_status store_new(struct env *env, const struct store_setting *settings, int32_t n_settings, struct store **out,
                        struct sabot_error *err) {
     *out = NULL;
     struct store *store = calloc(1, sizeof *store);
     if (!store) { return no_memory(err); }
     store->env = env;
-    store->settings = calloc((size_t)n_settings + 1, sizeof *store->settings);
+    store->settings = calloc((size_t)(n_settings + N_KEYS), sizeof *store->settings);
     bool whole = store->settings != NULL;
     for (int32_t i = 0; i < n_settings && whole; i++) {
-        store->settings[i] = (struct store_setting){strdup(settings[i].key), strdup(settings[i].value)};
-        store->n_settings++;
-        whole = store->settings[i].key && store->settings[i].value;
+        whole = setting_add(store, settings[i].key, settings[i].value);
+    }
+    for (int32_t k = 0; k < N_KEYS && whole; k++) {
+        const char *value = variable_of(keys[k]);
+        if (value && *value && !store_setting(store, keys[k])) { whole = setting_add(store, keys[k], value); }
     }
     store->mutex = env_mutex_new(env);
     store->stop = &store->own_stop;

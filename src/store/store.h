@@ -20,7 +20,8 @@ struct store_writer;
 struct store_setting {
     const char *key, *value;
 };
-/* Opens nothing yet. Copies the settings. */
+/* Opens nothing yet. Copies the settings; what they leave out may be in the environment (SABOT_S3_ENDPOINT for
+ * s3.endpoint). */
 sabot_status store_new(struct env *env, const struct store_setting *settings, int32_t n_settings, struct store **out,
                        struct sabot_error *err);
 /* The same with settings that come before those of `store`, which must outlive it. */

@@ -34,21 +34,7 @@ static sabot_status sink_prepare_open(struct sink_op *self, struct sabot_error *
     SABOT_TRY(schema_new(&field, 1, &self->pending_schema, err));
     const struct state_spec spec = {.name = "pending", .kind = STATE_LIST, .schema = self->pending_schema};
     SABOT_TRY(state_table_open(context->state, &spec, &self->pending, err));
-    const struct connector_context connector = {
-        .env = context->env,
-        .store = context->store,
-        .epoch = context->epoch,
-        .lineage = context->lineage,
-        .pool = context->pool,
-        .metrics = context->metrics,
-        .table = self->options->table,
-        .subtask = context->subtask,
-        .parallelism = context->parallelism,
-        .batch_rows = context->batch_rows,
-        .latency_target_ns = context->latency_target_ns,
-        .wake = context->wake,
-        .wake_arg = context->wake_arg,
-    };
+    const struct connector_context connector = op_connector_context(context, self->options->table);
     SABOT_TRY(self->type->open(&connector, &self->sink, err));
     struct batch *rows = state_list_rows(self->pending);
     if (!rows) { return SABOT_OK; }

@@ -76,24 +76,9 @@ static sabot_status open_positions(struct source_operator *self, struct sabot_er
 
 static sabot_status open_reader(struct source_operator *self, struct sabot_error *err) {
     const struct op_context *context = &self->own;
-    const struct connector_context connector = {
-        .env = context->env,
-        .store = context->store,
-        .epoch = context->epoch,
-        .lineage = context->lineage,
-        .pool = context->pool,
-        .metrics = context->metrics,
-        .table = self->options->table,
-        .subtask = context->subtask,
-        .parallelism = context->parallelism,
-        .batch_rows = context->batch_rows,
-        .latency_target_ns = context->latency_target_ns,
-        .started_ms = context->started_ms,
-        .malformed = source_malformed,
-        .malformed_arg = self,
-        .wake = context->wake,
-        .wake_arg = context->wake_arg,
-    };
+    struct connector_context connector = op_connector_context(context, self->options->table);
+    connector.malformed = source_malformed;
+    connector.malformed_arg = self;
     SABOT_TRY(self->type->open(&connector, &self->reader, err));
     struct batch *rows = state_list_rows(self->positions);
     if (rows) { SABOT_TRY(self->type->restore(self->reader, rows, err)); }

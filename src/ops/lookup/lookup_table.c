@@ -31,20 +31,11 @@ static sabot_status table_malformed(void *arg, const char *place, const char *re
 static sabot_status open_reader(struct lookup_table *table, struct sabot_error *err) {
     const struct op_context *context = table->context;
     const struct source_type *type = table->options->table->connector->source;
-    const struct connector_context connector = {
-        .env = context->env,
-        .pool = context->pool,
-        .metrics = context->metrics,
-        .table = table->options->table->table,
-        .parallelism = 1,
-        .batch_rows = context->batch_rows,
-        .latency_target_ns = context->latency_target_ns,
-        .started_ms = context->started_ms,
-        .malformed = table_malformed,
-        .malformed_arg = table,
-        .wake = context->wake,
-        .wake_arg = context->wake_arg,
-    };
+    struct connector_context connector = op_connector_context(context, table->options->table->table);
+    connector.subtask = 0;
+    connector.parallelism = 1;
+    connector.malformed = table_malformed;
+    connector.malformed_arg = table;
     return type->open(&connector, &table->reader, err);
 }
 
