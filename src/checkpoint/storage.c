@@ -351,6 +351,24 @@ sabot_status storage_has_manifest(struct store *store, const char *path, bool *h
     return store_look(store, target, has, &found, err);
 }
 
+/* A folder of savepoints is none of checkpoints: which of them is meant must be said. */
+static sabot_status no_checkpoint(struct store *store, const char *path, int32_t n, struct sabot_error *err) {
+    struct store_entry *entries = NULL;
+    size_t n_entries = 0;
+    const char *savepoint = NULL;
+    if (store_list(store, path, &entries, &n_entries, NULL) != SABOT_OK) { n_entries = 0; }
+    for (size_t i = 0; i < n_entries && !savepoint; i++) {
+        if (strncmp(entries[i].name, "savepoint-", strlen("savepoint-")) == 0) { savepoint = entries[i].name; }
+    }
+    const sabot_status status =
+        savepoint ? SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "%s is a folder of savepoints: name one of them, such as "
+                               "%s/%s", path, path, savepoint)
+                  : SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "there is no complete checkpoint in %s (%d folders named "
+                               FOLDER_PREFIX "<number>, none with a valid " MANIFEST_NAME ")", path, n);
+    store_entries_free(entries, n_entries);
+    return status;
+}
+
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};
@@ -399,9 +417,7 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
         return status; /* a newer format, no permission: skipping it would go back in time */
     }
     free(ids);
-    if (status == SABOT_OK) { return SABOT_OK; }
-    return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "there is no complete checkpoint in %s (%d folders named " FOLDER_PREFIX
-                      "<number>, none with a valid " MANIFEST_NAME ")", path, n);
+    return status == SABOT_OK ? SABOT_OK : no_checkpoint(store, path, n, err);
 }
 
 sabot_status storage_checksum_compare(const XXH3_state_t *hash, int64_t size, const char *path,

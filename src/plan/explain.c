@@ -439,6 +439,11 @@ void explain_node(const struct plan *node, enum explain_style style, struct text
         if (target->size > 0) { target->size--; } /* inside of the parentheses */
         text_add(target, ", changelogMode=");
         explain_changes(node, target);
+        if (node->changes.updating && node->changes.n_key >= 0 && node->kind != PLAN_SINK) {
+            text_add(target, ", upsertKey=[");
+            print_columns(node->schema, node->changes.key, node->changes.n_key, target);
+            text_add(target, "]");
+        }
         text_add(target, ")");
     }
 }

@@ -128,7 +128,46 @@ static sabot_status window_changes(struct plan_arena *plans, const struct plan *
     return SABOT_OK;
 }
 
-static sabot_status join_changes(const struct plan *plan, struct plan_changes *changes, struct sabot_error *err) {
+static bool holds_all(const int32_t *columns, int32_t n, const int32_t *wanted, int32_t n_wanted) {
+    for (int32_t i = 0; i < n_wanted; i++) {
+        int32_t at = 0;
+        while (at < n && columns[at] != wanted[i]) { at++; }
+        if (at == n) { return false; }
+    }
+    return true;
+}
+
+/* Whether a key of one side is a key of the result: its rows find at most one of the other side, and come to the join
+ * by columns of their key only. Otherwise a row whose join key changes leaves one task and comes out of another, and
+ * who replaces rows by their key may see that in any order. */
+static bool keeps_key(const struct plan *plan, int32_t side) {
+    const struct plan_changes *own = &plan->inputs[side]->changes, *other = &plan->inputs[1 - side]->changes;
+    const int32_t *own_keys = side == 0 ? plan->join.left_keys : plan->join.right_keys;
+    const int32_t *other_keys = side == 0 ? plan->join.right_keys : plan->join.left_keys;
+    const int32_t n = plan->join.n_keys;
+    const enum plan_join_kind kind = plan->join.kind;
+    const bool tests = kind == PLAN_JOIN_SEMI || kind == PLAN_JOIN_ANTI;
+    const bool pads_other = kind == PLAN_JOIN_FULL || kind == (side == 0 ? PLAN_JOIN_RIGHT : PLAN_JOIN_LEFT);
+    if (own->n_key < 0 || pads_other || !holds_all(own->key, own->n_key, own_keys, n)) { return false; }
+    return tests ? side == 0 : other->n_key >= 0 && holds_all(other_keys, n, other->key, other->n_key);
+}
+
+static sabot_status join_key(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                             struct sabot_error *err) {
+    const int32_t side = keeps_key(plan, 0) ? 0 : 1;
+    if (side == 1 && !keeps_key(plan, 1)) { return SABOT_OK; }
+    const struct plan_changes *own = &plan->inputs[side]->changes;
+    const int32_t first = side == 0 ? 0 : plan->inputs[0]->schema->n_fields;
+    int32_t *key = arena_alloc(&plans->arena, (size_t)(own->n_key + 1) * sizeof *key);
+    if (!key) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < own->n_key; i++) { key[i] = first + own->key[i]; }
+    changes->key = key;
+    changes->n_key = own->n_key;
+    return SABOT_OK;
+}
+
+static sabot_status join_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
+                                 struct sabot_error *err) {
     const enum plan_join_kind kind = plan->join.kind;
     if (plan->join.time == PLAN_JOIN_LOOKUP) { /* each row for itself; the table's rows are not followed */
         *changes = plan->inputs[0]->changes;
@@ -152,7 +191,7 @@ static sabot_status join_changes(const struct plan *plan, struct plan_changes *c
         changes->updating = changes->deletes = true;
         changes->cause = plan;
     }
-    return SABOT_OK;
+    return plan->join.time == PLAN_JOIN_REGULAR && changes->updating ? join_key(plans, plan, changes, err) : SABOT_OK;
 }
 
 static sabot_status rank_changes(struct plan_arena *plans, const struct plan *plan, struct plan_changes *changes,
@@ -266,7 +305,7 @@ static sabot_status derive(struct plan_arena *plans, struct plan *plan, struct s
         break;
     case PLAN_SORT:
     case PLAN_LIMIT: SABOT_TRY(sort_changes(plans, plan, err)); break;
-    case PLAN_JOIN: SABOT_TRY(join_changes(plan, &changes, err)); break;
+    case PLAN_JOIN: SABOT_TRY(join_changes(plans, plan, &changes, err)); break;
     case PLAN_RANK: SABOT_TRY(rank_changes(plans, plan, &changes, err)); break;
     }
     /* Behind a filter an update of a row that it keeps may be one that it drops. */
