@@ -133,8 +133,8 @@ static sabot_status entry_place(struct indexing *indexing, const struct entry *e
         const int32_t found = (int32_t)pane->index[at].slot1 - 1;
         if (!table->word_is_key && !key_equal(table, pane, found, indexing->views, slot)) { continue; }
         /* what was written by hand may have a key twice: the last one counts */
-        SABOT_TRY(orphan_add(indexing, found < slot ? found : slot, err));
-        if (found > slot) { return SABOT_OK; }
+        assert(found < slot); /* one home, one bucket, and in it slots ascend */
+        SABOT_TRY(orphan_add(indexing, found, err));
         break;
     }
     pane->index[at] = *entry;
