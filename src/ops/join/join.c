@@ -9,12 +9,11 @@
  * TTL); interval joins at once, and rows leave when the watermark has passed all they could match; window joins when
  * the watermark passes the window's end, for both. Semantics are those of Flink's StreamingJoinOperator,
  * StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
-#include <assert.h>
 #include <stdlib.h>
 
 #include "ops/join/held.h"
-#include "ops/services.h"
 #include "ops/specs.h"
+#include "ops/window/window_rows.h"
 #include "state/multimap.h"
 
 #define COLUMNS_MAX 64
@@ -746,7 +745,6 @@ static sabot_status window_store(struct join *self, struct sabot_error *err) {
     struct probe *probe = &self->probe;
     const struct side *mine = &self->sides[self->from];
     const bool comes_out_anyway = mine->pads || (self->from == 0 && self->options->kind == JOIN_ANTI);
-    int32_t n_late = 0;
     for (int32_t i = 0; i < probe->n; i++) {
         const int32_t row = probe->rows[i];
         probe->stored[i] = !column_is_null(probe->batch->columns[mine->time_column], row);
@@ -755,18 +753,10 @@ static sabot_status window_store(struct join *self, struct sabot_error *err) {
         probe->namespaces[i] = end_ms;
         if (end_ms - 1 <= self->watermark_ms) {
             probe->stored[i] = 0;
-            probe->heads[n_late++] = row;
+            SABOT_TRY(window_late(&self->own, NULL, probe->batch, &row, 1, "window join", end_ms, self->watermark_ms,
+                                  NULL, err));
         } else if (!comes_out_anyway) {
             probe->stored[i] = !key_has_null(self, self->from, probe->batch, row);
-        }
-    }
-    if (n_late) {
-        if (self->own.metrics) { metric_add(&self->own.metrics->rows_late, n_late); }
-        for (int32_t i = 0; i < n_late && self->own.job; i++) {
-            const int64_t end_ms =
-                divide_down(time_of(self, self->from, probe->batch, probe->heads[i]), mine->units_per_ms);
-            SABOT_TRY(job_late(self->own.job, &self->own, probe->batch, probe->heads[i], "window join",
-                               self->watermark_ms, self->watermark_ms - (end_ms - 1), err));
         }
     }
     memset(probe->matched, 0, (size_t)probe->n * sizeof *probe->matched);

@@ -210,7 +210,7 @@ static sabot_status judge(struct over *self, const struct batch *batch, int32_t 
         const bool timeless = value > SLICE_TIME_MAX || value < -SLICE_TIME_MAX;
         const int64_t ms = timeless ? INT64_MAX - 1 : time_ms_of(self, value);
         if (timeless || row_is_late(ms + 1, 0, self->watermark_ms)) {
-            SABOT_TRY(window_late(&self->own, false, batch, &row, 1, timeless ? "no time" : "over",
+            SABOT_TRY(window_late(&self->own, NULL, batch, &row, 1, timeless ? "no time" : "over",
                                   timeless ? INT64_MAX : ms + 1, self->watermark_ms, NULL, err));
             continue;
         }

@@ -1,8 +1,6 @@
 /* What the window aggregations share about rows: see window_rows.h. */
 #include "ops/window/window_rows.h"
 
-#include <stdlib.h>
-
 #include "ops/services.h"
 
 sabot_status window_check_time(const struct schema *input, int32_t time_column, struct sabot_error *err) {
@@ -16,7 +14,7 @@ sabot_status window_check_time(const struct schema *input, int32_t time_column, 
 
 /* Whether a row is not one of those that grouping sets made of it besides. */
 static bool is_first_copy(const struct window_aggregate_options *options, const struct batch *batch, int32_t row) {
-    if (!options->copies) { return true; }
+    if (!options || !options->copies) { return true; }
     const int32_t key = options->copies->key;
     const struct column *ids = batch->columns[options->merges_partials ? 2 + key : options->keys[key]];
     return ((const int64_t *)ids->values)[column_at(ids, row)] == options->copies->id;
@@ -26,7 +24,7 @@ sabot_status window_late(const struct op_context *context, const struct window_a
                          const struct batch *batch, const int32_t *rows, int32_t n, const char *rule,
                          int64_t closes_ms, int64_t watermark_ms, const struct window_progress *progress,
                          struct sabot_error *err) {
-    const struct column *counts = options->merges_partials ? batch->columns[1] : NULL;
+    const struct column *counts = options && options->merges_partials ? batch->columns[1] : NULL;
     int64_t count = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t row = rows ? rows[i] : i;
