@@ -230,13 +230,13 @@ void storage_writer_close(struct storage_writer *writer) {
     free(writer);
 }
 
-/* The manifest makes the names in its own folder durable, but not those beside it. */
+/* The manifest makes the names in its own folder durable, but not those beside it: of files that this checkpoint has
+ * written, or one before that was given up. */
 static sabot_status shared_sync(struct store *store, const char *path, const struct manifest *manifest,
                                 struct sabot_error *err) {
     bool any = false;
     for (int32_t f = 0; f < manifest->n_files; f++) {
-        const struct manifest_file *file = &manifest->files[f];
-        any |= file->shared && storage_shared_id(file->file) == manifest->checkpoint_id;
+        any |= manifest->files[f].shared;
     }
     if (!any) { return SABOT_OK; }
     char shared[STORAGE_PATH_MAX];
