@@ -191,6 +191,11 @@ static void groups_note(struct manifest_file *item, const struct batch *rows) {
     const struct column *groups = rows->columns[item->form == STATE_FORM_DELTA ? 1 : 0];
     for (int32_t i = 0; i < rows->selected; i++) {
         const int32_t group = ((const int32_t *)groups->values)[column_at(groups, batch_row(rows, i))];
+        if (group == STATE_GROUP_ALL) {
+            item->first_group = 0;
+            item->last_group = INT32_MAX;
+            return;
+        }
         if (group < 0) { continue; } /* a mark of a delta */
         item->first_group = item->first_group < 0 || group < item->first_group ? group : item->first_group;
         item->last_group = group > item->last_group ? group : item->last_group;

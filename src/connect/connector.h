@@ -59,12 +59,39 @@ sabot_status size_parse(const char *text, int64_t *out, struct sabot_error *err)
 
 enum on_error { ON_ERROR_SKIP, ON_ERROR_FAIL, ON_ERROR_DEAD_LETTER };
 
+/* Where a sink keeps rows until they are committed: in checkpoints, and past a share of the memory limit on disk. What
+ * is kept has a key, and comes in pieces of bytes. Only the sink's task calls it. */
+struct kept_piece {
+    const char *data;
+    size_t size;
+};
+struct kept_pieces {
+    struct batch *rows; /* keeps the bytes */
+    struct kept_piece *pieces;
+    int32_t n;
+    int64_t bytes;
+};
+struct keeper {
+    int64_t next_key;    /* not given away so far */
+    int64_t piece_bytes; /* what has so many should be kept */
+    /* The next piece of a key. */
+    sabot_status (*add)(struct keeper *keeper, int64_t key, const char *data, size_t size, struct sabot_error *err);
+    /* All pieces of a key, in order; they stay readable, for any thread, until they are cleared. */
+    sabot_status (*get)(struct keeper *keeper, int64_t key, struct kept_pieces *out, struct sabot_error *err);
+    void (*drop)(struct keeper *keeper, int64_t key);
+    /* While a sink is restored: what `subtask` had kept under a key. */
+    sabot_status (*former)(struct keeper *keeper, int32_t subtask, int64_t key, struct kept_pieces *out,
+                           struct sabot_error *err);
+};
+void kept_pieces_clear(struct kept_pieces *pieces);
+
 struct connector_context {
     struct env *env;
     struct store *store;           /* files, local and remote; NULL in unit tests that use none */
     int64_t epoch;                 /* of the job's checkpoint folder, rises with every start on it; 0 = there is none */
     uint64_t lineage;              /* of that folder: the same for all epochs */
     struct memory_pool *pool;
+    struct keeper *keeper;         /* of sinks whose type has keeps_rows; NULL elsewhere */
     struct metrics *metrics;
     const struct connector_table *table;
     int32_t subtask, parallelism;
@@ -142,6 +169,7 @@ struct sink_type {
     uint32_t accepts; /* enum sink_accepts, or'ed */
     bool takes_format;
     bool is_internal; /* the engine makes its tables; WITH can't name it */
+    bool keeps_rows;  /* wants a keeper */
     bool one_task;    /* takes the rows of all tasks in one, at any parallelism */
     sabot_status (*open)(const struct connector_context *context, struct sink **out, struct sabot_error *err);
     /* Pending commits of all subtasks (STATE_LIST rows: pending BINARY): finish those of a completed checkpoint

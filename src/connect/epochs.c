@@ -3,7 +3,8 @@
  * The task fills the open epoch, closes it at a barrier and lists it; what is listed goes into every checkpoint until
  * it is sent. When the checkpoint is complete the epoch is told to be sent, and the thread does so, oldest first. Text
  * in the checkpoint, per epoch (the first has no rows):
- *   "<tag> <id> <place> <subtask> <number> <checkpoint> <rows> <bytes>\n", then the bytes */
+ *   "<tag> <id> <place> <subtask> <number> <checkpoint> <rows> <bytes> <key> <pieces> <their bytes>\n", then the bytes
+ * The pieces, which come before the bytes, are with the keeper. Older checkpoints have none, and no words for them. */
 #include "connect/epochs.h"
 
 #include <inttypes.h>
@@ -12,14 +13,17 @@
 
 #define UNSENT_SOFT (INT64_C(256) << 20) /* take no rows while so much is being sent */
 #define EAGER_SOFT (INT64_C(16) << 20)
-#define UNSENT_MAX (INT64_C(1) << 30)
 #define CHARGE_STEP (INT64_C(1) << 20)
 
 struct listed_epoch {
     struct listed_epoch *next;
     struct epoch epoch; /* data and size are those of `rows` */
     struct text rows;
-    int64_t counted; /* of its bytes, in those of all */
+    int64_t key;        /* of its pieces; -1: it has none */
+    int32_t n_kept;
+    int64_t kept_bytes;
+    struct kept_pieces kept; /* when it is listed */
+    int64_t counted; /* bytes of `rows` that are in those of all */
     bool wanted, sent; /* under the mutex */
 };
 
@@ -30,7 +34,8 @@ struct epochs {
     char prefix[EPOCHS_ID_MAX];
     struct listed_epoch *open;   /* under the mutex where the type is eager: the thread takes it */
     struct listed_epoch *listed; /* oldest first; linked and freed by the task, walked by both */
-    int64_t next_number, bytes, charged, marked_ns;
+    int64_t next_number, marked_ns;
+    int64_t bytes, in_memory, charged; /* of rows that are not sent; of them those in `rows` */
     bool mark_was_there, mark_asked;
     struct env_thread *thread;
     struct env_event *wanted; /* the thread has something to do */
@@ -53,13 +58,38 @@ static void id_of(const char *prefix, int32_t subtask, char id[EPOCHS_ID_MAX]) {
 static struct listed_epoch *epoch_new(struct sabot_error *err) {
     struct listed_epoch *epoch = calloc(1, sizeof *epoch);
     if (!epoch) { no_memory(err); }
+    if (epoch) { epoch->key = -1; }
     return epoch;
 }
 
 static void epoch_free(struct listed_epoch *epoch) {
     if (!epoch) { return; }
     text_clear(&epoch->rows);
+    kept_pieces_clear(&epoch->kept);
     free(epoch);
+}
+
+struct kept_piece epoch_part(const struct epoch *epoch, int32_t i) {
+    return i < epoch->n_pieces ? epoch->pieces[i] : (struct kept_piece){epoch->data, epoch->size};
+}
+
+/* What is written of the rows so far becomes a piece. */
+static sabot_status rows_keep(struct epochs *self, struct listed_epoch *epoch, struct sabot_error *err) {
+    struct keeper *keeper = self->context.keeper;
+    if (epoch->key < 0) { epoch->key = keeper->next_key++; }
+    SABOT_TRY(keeper->add(keeper, epoch->key, text_string(&epoch->rows), epoch->rows.size, err));
+    epoch->n_kept++;
+    epoch->kept_bytes += (int64_t)epoch->rows.size;
+    self->in_memory -= epoch->counted;
+    epoch->counted = 0;
+    epoch->rows.size = 0;
+    return SABOT_OK;
+}
+
+/* Its pieces, for whoever sends it. */
+static sabot_status pieces_open(struct epochs *self, struct listed_epoch *epoch, struct sabot_error *err) {
+    if (epoch->key < 0) { return SABOT_OK; }
+    return self->context.keeper->get(self->context.keeper, epoch->key, &epoch->kept, err);
 }
 
 /* Under the mutex. */
@@ -68,6 +98,8 @@ static void epoch_append(struct epochs *self, struct listed_epoch *epoch, int64_
     epoch->epoch.checkpoint_id = checkpoint_id;
     epoch->epoch.data = text_string(&epoch->rows);
     epoch->epoch.size = epoch->rows.size;
+    epoch->epoch.pieces = epoch->kept.pieces;
+    epoch->epoch.n_pieces = epoch->kept.n;
     epoch->wanted = wanted;
     struct listed_epoch **at = &self->listed;
     while (*at) { at = &(*at)->next; }
@@ -90,11 +122,13 @@ static void epochs_reap(struct epochs *self) {
         if (sent) { self->listed = first->next; }
         env_mutex_unlock(self->mutex);
         if (!sent) { break; }
-        self->bytes -= (int64_t)first->rows.size;
+        self->bytes -= (int64_t)first->rows.size + first->kept_bytes;
+        self->in_memory -= first->counted;
+        if (first->key >= 0) { self->context.keeper->drop(self->context.keeper, first->key); }
         epoch_free(first);
         self->marked_ns = env_now_ns(self->context.env);
     }
-    const int64_t keep = (self->bytes / CHARGE_STEP + 1) * CHARGE_STEP;
+    const int64_t keep = (self->in_memory / CHARGE_STEP + 1) * CHARGE_STEP;
     if (self->charged > keep) {
         memory_charge(self->context.pool, keep - self->charged, NULL);
         self->charged = keep;
@@ -215,7 +249,8 @@ void epochs_close(struct epochs *self) {
 /* One epoch as it stands in a checkpoint. */
 struct stored_epoch {
     char tag[16], id[EPOCHS_ID_MAX], place[EPOCHS_PLACE_MAX];
-    int32_t subtask;
+    int32_t subtask, n_pieces;
+    int64_t key, kept_bytes;
     struct epoch epoch;
 };
 
@@ -233,9 +268,12 @@ static sabot_status stored_epoch_read(const struct epochs_type *type, const char
     memcpy(line, *at, (size_t)(stop - *at));
     line[stop - *at] = '\0';
     int64_t bytes;
-    if (sscanf(line, "%15s %255s %249s %" SCNd32 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, out->tag, out->id,
-               out->place, &out->subtask, &out->epoch.number, &out->epoch.checkpoint_id, &out->epoch.n, &bytes) != 8 ||
-        strcmp(out->tag, type->tag) != 0 || bytes < 0 || bytes > end - stop - 1) {
+    *out = (struct stored_epoch){.key = -1};
+    const int words =
+        sscanf(line, "%15s %255s %249s %" SCNd32 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64
+               " %" SCNd32 " %" SCNd64, out->tag, out->id, out->place, &out->subtask, &out->epoch.number,
+               &out->epoch.checkpoint_id, &out->epoch.n, &bytes, &out->key, &out->n_pieces, &out->kept_bytes);
+    if ((words != 8 && words != 11) || strcmp(out->tag, type->tag) != 0 || bytes < 0 || bytes > end - stop - 1) {
         return corrupt(err);
     }
     out->epoch.data = stop + 1;
@@ -244,7 +282,24 @@ static sabot_status stored_epoch_read(const struct epochs_type *type, const char
     return SABOT_OK;
 }
 
-typedef sabot_status epoch_taker(void *arg, const struct stored_epoch *epoch, struct sabot_error *err);
+/* The pieces of an epoch of a checkpoint; to be cleared. */
+static sabot_status stored_pieces(const struct connector_context *context, struct stored_epoch *stored,
+                                  struct kept_pieces *out, struct sabot_error *err) {
+    *out = (struct kept_pieces){0};
+    if (stored->key < 0) { return SABOT_OK; }
+    SABOT_TRY(context->keeper->former(context->keeper, stored->subtask, stored->key, out, err));
+    if (out->n != stored->n_pieces || out->bytes != stored->kept_bytes) {
+        kept_pieces_clear(out);
+        return SABOT_FAIL(err, SABOT_ERR_CORRUPT,
+                          "table \"%s\": the checkpoint lacks some of the rows that it says it keeps for '%s': start "
+                          "from an earlier one", context->table->name, stored->place);
+    }
+    stored->epoch.pieces = out->pieces;
+    stored->epoch.n_pieces = out->n;
+    return SABOT_OK;
+}
+
+typedef sabot_status epoch_taker(void *arg, struct stored_epoch *epoch, struct sabot_error *err);
 
 static sabot_status pending_epochs(const struct epochs_type *type, const struct batch *pending, epoch_taker *take,
                                    void *arg, struct sabot_error *err) {
@@ -263,9 +318,28 @@ static sabot_status pending_epochs(const struct epochs_type *type, const struct 
     return SABOT_OK;
 }
 
+/* The rows of a stored epoch as those of a new one. */
+static sabot_status rows_take(struct epochs *self, struct listed_epoch *epoch, struct stored_epoch *stored,
+                              struct sabot_error *err) {
+    struct kept_pieces pieces;
+    SABOT_TRY(stored_pieces(&self->context, stored, &pieces, err));
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < pieces.n && status == SABOT_OK; i++) {
+        text_append(&epoch->rows, pieces.pieces[i].data, pieces.pieces[i].size);
+        status = epoch->rows.failed ? no_memory(err) : rows_keep(self, epoch, err);
+    }
+    kept_pieces_clear(&pieces);
+    if (status != SABOT_OK) { return status; }
+    text_append(&epoch->rows, stored->epoch.data, stored->epoch.size);
+    if (epoch->rows.failed) { return no_memory(err); }
+    epoch->counted = (int64_t)epoch->rows.size;
+    self->in_memory += epoch->counted;
+    self->bytes += epoch->counted + epoch->kept_bytes;
+    return pieces_open(self, epoch, err);
+}
+
 /* An epoch of this subtask's own id. */
-static sabot_status own_take(struct epochs *self, const struct stored_epoch *stored,
-                             struct sabot_error *err) {
+static sabot_status own_take(struct epochs *self, struct stored_epoch *stored, struct sabot_error *err) {
     if (stored->epoch.n == 0) { return SABOT_OK; }
     if (strcmp(stored->place, self->target->place) != 0) {
         return SABOT_FAIL(err, SABOT_ERR_STATE,
@@ -277,13 +351,12 @@ static sabot_status own_take(struct epochs *self, const struct stored_epoch *sto
     if (stored->epoch.number <= self->target->mark) { return SABOT_OK; }
     struct listed_epoch *epoch = epoch_new(err);
     if (!epoch) { return SABOT_ERR_MEMORY; }
-    text_append(&epoch->rows, stored->epoch.data, stored->epoch.size);
-    if (epoch->rows.failed) {
+    const sabot_status status = rows_take(self, epoch, stored, err);
+    if (status != SABOT_OK) {
         epoch_free(epoch);
-        return no_memory(err);
+        return status;
     }
     epoch->epoch.n = stored->epoch.n;
-    self->bytes += (int64_t)epoch->rows.size;
     /* it keeps its number, so that a second crash finds it as it was */
     self->next_number = stored->epoch.number;
     epoch_list(self, epoch, stored->epoch.checkpoint_id, true);
@@ -292,7 +365,7 @@ static sabot_status own_take(struct epochs *self, const struct stored_epoch *sto
 
 /* An epoch of an id that nobody has any more. One without rows is there so that nothing of its id stays open. */
 static sabot_status former_finish(const struct epochs_type *type, const struct connector_context *context,
-                                  _Atomic bool *stop, const struct stored_epoch *stored, bool guess,
+                                  _Atomic bool *stop, struct stored_epoch *stored, bool guess,
                                   struct sabot_error *err) {
     struct epochs_target *target;
     SABOT_TRY(target_open(type, context, stored->id, stored->place, stop, &target, err));
@@ -300,13 +373,16 @@ static sabot_status former_finish(const struct epochs_type *type, const struct c
     if (stored->epoch.n > 0 && target->mark < 0 && !guess) { status = type->mark_missing(context, stored->id, err); }
     if (status == SABOT_OK && stored->epoch.n > 0 && target->mark < stored->epoch.number) {
         bool sent;
-        status = type->send(target, &stored->epoch, &sent, err);
+        struct kept_pieces pieces;
+        status = stored_pieces(context, stored, &pieces, err);
+        if (status == SABOT_OK) { status = type->send(target, &stored->epoch, &sent, err); }
+        kept_pieces_clear(&pieces);
     }
     target_free(type, target);
     return status;
 }
 
-static sabot_status restore_take(void *arg, const struct stored_epoch *stored, struct sabot_error *err) {
+static sabot_status restore_take(void *arg, struct stored_epoch *stored, struct sabot_error *err) {
     struct epochs *self = arg;
     if (strcmp(stored->id, self->target->id) == 0) { return own_take(self, stored, err); }
     char id[EPOCHS_ID_MAX];
@@ -321,8 +397,8 @@ static sabot_status restore_take(void *arg, const struct stored_epoch *stored, s
 sabot_status epochs_restore(struct epochs *self, const struct batch *pending,
                                         struct sabot_error *err) {
     SABOT_TRY(pending_epochs(self->type, pending, restore_take, self, err));
-    SABOT_TRY(memory_charge(self->context.pool, self->bytes, err));
-    self->charged += self->bytes;
+    SABOT_TRY(memory_charge(self->context.pool, self->in_memory, err));
+    self->charged += self->in_memory;
     return SABOT_OK;
 }
 
@@ -331,7 +407,7 @@ struct finish {
     const struct connector_context *context;
 };
 
-static sabot_status finish_take(void *arg, const struct stored_epoch *stored, struct sabot_error *err) {
+static sabot_status finish_take(void *arg, struct stored_epoch *stored, struct sabot_error *err) {
     const struct finish *finish = arg;
     if (stored->subtask % finish->context->parallelism != finish->context->subtask) { return SABOT_OK; }
     return former_finish(finish->type, finish->context, NULL, stored, true, err);
@@ -371,22 +447,15 @@ bool epochs_full(struct epochs *self) {
 
 static sabot_status bytes_add(struct epochs *self, int64_t bytes, struct sabot_error *err) {
     self->bytes += bytes;
-    if (self->bytes > UNSENT_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY,
-                          "table \"%s\": more than %d MiB of rows since the last complete checkpoint; "
-                          "'exactly-once' keeps them until then: take a shorter checkpoint interval or a higher "
-                          "parallelism",
-                          self->context.table->name, (int)(UNSENT_MAX >> 20));
-    }
-    if (self->bytes <= self->charged) { return SABOT_OK; }
+    self->in_memory += bytes;
+    if (self->in_memory <= self->charged) { return SABOT_OK; }
     const int64_t more = (bytes / CHARGE_STEP + 1) * CHARGE_STEP;
     const sabot_status status = memory_charge(self->context.pool, more, err);
     if (status == SABOT_OK) {
         self->charged += more;
         return SABOT_OK;
     }
-    error_context(err, "table \"%s\": the rows since the last complete checkpoint, which 'exactly-once' keeps "
-                  "until then, do not fit; take a shorter checkpoint interval", self->context.table->name);
+    error_context(err, "table \"%s\": the rows that wait to be sent do not fit", self->context.table->name);
     return status;
 }
 
@@ -407,7 +476,16 @@ sabot_status epochs_added(struct epochs *self, int64_t rows, struct sabot_error 
         env_mutex_unlock(self->mutex);
         env_event_set(self->wanted);
     }
-    return failed ? no_memory(err) : bytes_add(self, bytes, err);
+    if (failed) { return no_memory(err); }
+    SABOT_TRY(bytes_add(self, bytes, err));
+    if (self->type->is_eager || !self->context.keeper) { return SABOT_OK; }
+    if ((int64_t)open->rows.size < self->context.keeper->piece_bytes) { return SABOT_OK; }
+    const sabot_status status = rows_keep(self, open, err);
+    if (status != SABOT_OK) {
+        error_context(err, "table \"%s\": the rows since the last complete checkpoint, which 'exactly-once' keeps "
+                      "until then, do not fit; take a shorter checkpoint interval", self->context.table->name);
+    }
+    return status;
 }
 
 int64_t epochs_open_rows(const struct epochs *self) { return self->open ? self->open->epoch.n : 0; }
@@ -421,11 +499,11 @@ static sabot_status mark_ask(struct epochs *self, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-static void pending_write(const struct epochs *self, const struct epoch *epoch,
-                          struct text *pending) {
-    text_format(pending, "%s %s %s %d %" PRId64 " %" PRId64 " %" PRId64 " %zu\n", self->type->tag, self->target->id,
-                self->target->place, self->context.subtask, epoch->number, epoch->checkpoint_id, epoch->n,
-                epoch->size);
+static void pending_write(const struct epochs *self, const struct listed_epoch *listed, struct text *pending) {
+    const struct epoch *epoch = &listed->epoch;
+    text_format(pending, "%s %s %s %d %" PRId64 " %" PRId64 " %" PRId64 " %zu %" PRId64 " %d %" PRId64 "\n",
+                self->type->tag, self->target->id, self->target->place, self->context.subtask, epoch->number,
+                epoch->checkpoint_id, epoch->n, epoch->size, listed->key, listed->n_kept, listed->kept_bytes);
     if (epoch->size) { text_append(pending, epoch->data, epoch->size); }
 }
 
@@ -445,14 +523,15 @@ sabot_status epochs_prepare(struct epochs *self, int64_t checkpoint_id, struct t
         return SABOT_OK;
     }
     if (self->open) {
+        SABOT_TRY(pieces_open(self, self->open, err));
         epoch_list(self, self->open, checkpoint_id, false);
         self->open = NULL;
     }
     /* One without rows names the id to whoever restores. */
-    pending_write(self, &(struct epoch){.checkpoint_id = checkpoint_id}, pending);
+    pending_write(self, &(struct listed_epoch){.epoch.checkpoint_id = checkpoint_id, .key = -1}, pending);
     env_mutex_lock(self->mutex); /* an epoch that is sent meanwhile is known by its mark */
     for (const struct listed_epoch *epoch = self->listed; epoch; epoch = epoch->next) {
-        if (!epoch->sent && epoch->epoch.n > 0) { pending_write(self, &epoch->epoch, pending); }
+        if (!epoch->sent && epoch->epoch.n > 0) { pending_write(self, epoch, pending); }
     }
     env_mutex_unlock(self->mutex);
     return pending->failed ? no_memory(err) : SABOT_OK;

@@ -1,5 +1,6 @@
 /* Exactly-once by writing ahead: the rows of an epoch (from barrier to barrier) are kept, go into the checkpoint, and
- * are sent behind it in one transaction together with a mark that says so (docs/decisions/0015, 0019).
+ * are sent behind it in one transaction together with a mark that says so (docs/decisions/0015, 0019). They are kept in
+ * pieces by the sink's keeper (connector.h), so that an epoch may be larger than memory (0032).
  *
  * What is sent to, and how, is an `epochs_type`: Kafka, PostgreSQL. Called by the task; a thread of its own sends, so
  * that only open, restore and close wait for a server. */
@@ -14,10 +15,14 @@
 
 struct epoch {
     int64_t number, checkpoint_id;
-    const char *data; /* rows as the sink has written them */
+    const struct kept_piece *pieces; /* rows as the sink has written them, cut between two; `data` is the rest */
+    int32_t n_pieces;
+    const char *data;
     size_t size;
     int64_t n; /* 0: nothing but the mark */
 };
+/* Part i of an epoch, 0..n_pieces: a piece, or the rest (which may be empty). */
+struct kept_piece epoch_part(const struct epoch *epoch, int32_t i);
 
 /* Where epochs go, under one id; the head of what an epochs_type makes. */
 struct epochs_target {

@@ -1,6 +1,14 @@
 /* What a sink of one phase does in a checkpoint: nothing. Its rows are out when write returns, at least once. */
 #include "connect/connector.h"
 
+#include <stdlib.h>
+
+void kept_pieces_clear(struct kept_pieces *pieces) {
+    batch_unref(pieces->rows);
+    free(pieces->pieces);
+    *pieces = (struct kept_pieces){0};
+}
+
 sabot_status sink_default_restore(struct sink *sink, struct batch *pending, struct sabot_error *err) {
     (void)sink, (void)pending, (void)err;
     return SABOT_OK;

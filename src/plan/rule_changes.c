@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/aggregate/aggregator.h"
+
 static struct plan_changes no_changes(void) { return (struct plan_changes){.n_key = -1}; }
 
 /* What people call the node in a message. */
@@ -216,6 +218,11 @@ static sabot_status settled(struct plan_arena *plans, struct plan *input, struct
     static const char *const names[] = {"$times"};
     const int32_t n = input->schema->n_fields;
     const int32_t *columns = NULL;
+    if (n > AGGREGATOR_KEYS_MAX) {
+        return PLAN_FAIL(err, SABOT_ERR_UNSUPPORTED, input->span,
+                         "ORDER BY and LIMIT over rows that are updated count each different row, of at most %d "
+                         "columns, and here are %d: select fewer", AGGREGATOR_KEYS_MAX, n);
+    }
     struct aggregate_call *count = ARENA_NEW(&plans->arena, struct aggregate_call);
     if (!count) { return PLAN_NO_MEMORY(err); }
     *count = (struct aggregate_call){.kind = AGGREGATE_COUNT_STAR, .argument = -1, .filter = -1,

@@ -288,7 +288,10 @@ static void gather_head(struct capture *capture, const struct capture_source *so
     int32_t *groups = (int32_t *)(void *)capture->groups->data + at;
     int64_t *namespaces = (int64_t *)(void *)capture->namespaces->data + at;
     const bool by_hash = table->n_keys && !table->n_sub_keys;
-    for (int32_t i = 0; i < n; i++) { groups[i] = by_hash ? key_group_of(source->hashes[slots[i]], groups_max) : 0; }
+    const int32_t group = table->to_all ? STATE_GROUP_ALL : 0;
+    for (int32_t i = 0; i < n; i++) {
+        groups[i] = by_hash ? key_group_of(source->hashes[slots[i]], groups_max) : group;
+    }
     for (int32_t i = 0; i < n; i++) {
         namespaces[i] = source->namespaces ? source->namespaces[slots[i]] : source->namespace_;
     }
@@ -296,10 +299,33 @@ static void gather_head(struct capture *capture, const struct capture_source *so
     if (capture->changes) { memset(capture->changes->data + at, (int)source->change, (size_t)n); }
 }
 
+static int64_t strings_max_of(const struct capture *capture) {
+    const int64_t share = memory_limit(capture->table->context->pool) / CHUNK_LIMIT_SHARE;
+    return share < CHUNK_STRINGS_MAX ? share : CHUNK_STRINGS_MAX;
+}
+
+/* How many of slots[0..n) do not make the chunk's strings much more than they may be: one at least. */
+static int32_t slots_that_fit(const struct capture *capture, const struct capture_source *source, const int32_t *slots,
+                              int32_t n) {
+    const struct schema *schema = capture->table->schema;
+    const int64_t bytes_max = strings_max_of(capture);
+    int64_t bytes = (int64_t)capture->heap.size;
+    for (int32_t c = 0; c < schema->n_fields; c++) {
+        if (!source->columns[c] || type_phys(schema->fields[c].type) != PHYS_VIEW) { continue; }
+        const size_t stride = source->strides[c] ? source->strides[c] : sizeof(struct string_view);
+        for (int32_t i = 0; i < n; i++) {
+            const char *at = (const char *)source->columns[c] + (size_t)slots[i] * stride;
+            const uint32_t size = ((const struct string_view *)(const void *)at)->size;
+            bytes += size > STRING_VIEW_INLINE ? size : 0;
+            if (bytes > bytes_max) { n = i + 1; }
+        }
+    }
+    return n;
+}
+
 /* Room for a row at least. */
 static bool chunk_ready(struct capture *capture) {
-    const int64_t share = memory_limit(capture->table->context->pool) / CHUNK_LIMIT_SHARE;
-    const int64_t strings_max = share < CHUNK_STRINGS_MAX ? share : CHUNK_STRINGS_MAX;
+    const int64_t strings_max = strings_max_of(capture);
     if (capture->n && (capture->n == capture->capacity || (int64_t)capture->heap.size > strings_max)) {
         capture_flush(capture);
     }
@@ -312,7 +338,8 @@ static bool chunk_ready(struct capture *capture) {
 void capture_rows(struct capture *capture, const struct capture_source *source, const int32_t *slots, int32_t n,
                   bool ascending) {
     while (n > 0 && chunk_ready(capture)) {
-        const int32_t room = capture->capacity - capture->n, m = n < room ? n : room;
+        const int32_t room = capture->capacity - capture->n;
+        const int32_t m = slots_that_fit(capture, source, slots, n < room ? n : room);
         const bool is_run = ascending && slots[m - 1] - slots[0] == m - 1;
         gather_head(capture, source, slots, m);
         for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {

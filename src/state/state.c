@@ -174,7 +174,9 @@ static sabot_status rows_restore(struct state_table *table, const struct state_f
         const int32_t group =
             n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism)
                 : 0;
-        if (key_group_owner(group, context->max_parallelism, context->parallelism) != context->subtask) { continue; }
+        const bool is_ours =
+            table->to_all || key_group_owner(group, context->max_parallelism, context->parallelism) == context->subtask;
+        if (!is_ours) { continue; }
         current = namespace_;
         at[n++] = row;
     }
@@ -334,6 +336,7 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     table->n_keys = spec->n_keys;
     table->n_sub_keys = spec->n_sub_keys;
     table->is_log = spec->is_log;
+    table->to_all = spec->to_all;
     assert(spec->n_sub_keys <= spec->n_keys);
     assert(!spec->is_log || (spec->n_keys == spec->schema->n_fields && spec->n_sub_keys == spec->n_keys));
     table->schema = schema_ref(spec->schema);

@@ -182,8 +182,16 @@ static enum outcome outcome_of(struct kafka_marked *self, rd_kafka_error_t *erro
 
 static enum outcome messages_produce(struct kafka_marked *self, const struct epoch *epoch) {
     struct kafka_message message;
-    int64_t n = 0;
-    for (size_t at = 0; kafka_message_load(epoch->data, epoch->size, &at, &message); n++) {
+    int32_t part = 0;
+    struct kept_piece rows = epoch_part(epoch, 0);
+    size_t at = 0;
+    for (int64_t n = 0;; n++) {
+        while (!kafka_message_load(rows.data, rows.size, &at, &message)) {
+            if (part == epoch->n_pieces) { return OUTCOME_DONE; }
+            memory_relax(self->target.context->pool);
+            rows = epoch_part(epoch, ++part);
+            at = 0;
+        }
         if (n == epoch->n / 2) { env_point(self->target.context->env, ENV_POINT_KAFKA_PRODUCE); }
         rd_kafka_resp_err_t code;
         while ((code = kafka_message_produce(self->client.handle, self->topic, message.partition, &message)) ==
@@ -195,7 +203,6 @@ static enum outcome messages_produce(struct kafka_marked *self, const struct epo
         if (self->failure == RD_KAFKA_RESP_ERR_NO_ERROR) { self->failure = code; }
         return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR__FATAL ? OUTCOME_LOST : OUTCOME_ABORT;
     }
-    return OUTCOME_DONE;
 }
 
 static enum outcome mark_send(struct kafka_marked *self, const struct epoch *epoch) {

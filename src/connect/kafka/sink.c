@@ -384,6 +384,7 @@ const struct sink_type kafka_sink = {
     .summary = "messages of a Kafka topic",
     .options = kafka_options,
     .accepts = SINK_INSERTS,
+    .keeps_rows = true,
     SINK_CALLS,
 };
 
@@ -392,5 +393,6 @@ const struct sink_type upsert_kafka_sink = {
     .summary = "the newest value of each primary key as a message, deletions as messages without a value",
     .options = upsert_kafka_options,
     .accepts = SINK_INSERTS | SINK_UPSERTS,
+    .keeps_rows = true,
     SINK_CALLS,
 };

@@ -258,20 +258,22 @@ sabot_status pg_query(struct pg_client *client, const char *sql, const char *con
     return SABOT_OK;
 }
 
-sabot_status pg_copy_in(struct pg_client *client, const char *sql, const char *data, size_t size, const char *what,
-                        struct sabot_error *err) {
+sabot_status pg_copy_in(struct pg_client *client, const char *sql, const struct kept_piece *pieces, int32_t n,
+                        const char *what, struct sabot_error *err) {
     const struct libpq *libpq = client->libpq;
     PGconn *connection = client->connection;
     PGresult *result = libpq->PQexec(connection, sql);
     if (libpq->PQresultStatus(result) != PGRES_COPY_IN) { return pg_failed(client, result, what, err); }
     libpq->PQclear(result);
     bool good = true;
-    while (size > 0 && good) {
-        const size_t n = size < (1 << 20) ? size : 1 << 20;
-        good = libpq->PQputCopyData(connection, data, (int)n) == 1;
-        env_point(client->context->env, ENV_POINT_POSTGRES_COPY);
-        data += n;
-        size -= n;
+    for (int32_t i = 0; i < n && good; i++) {
+        const char *data = pieces[i].data;
+        for (size_t left = pieces[i].size, part; left > 0 && good; left -= part, data += part) {
+            part = left < (1 << 20) ? left : 1 << 20;
+            memory_relax(client->context->pool);
+            good = libpq->PQputCopyData(connection, data, (int)part) == 1;
+            env_point(client->context->env, ENV_POINT_POSTGRES_COPY);
+        }
     }
     good = good && libpq->PQputCopyEnd(connection, NULL) == 1;
     if (!good) { return pg_failed(client, NULL, what, err); }

@@ -33,8 +33,8 @@ sabot_status pg_run(struct pg_client *client, const char *sql, const char *what,
 sabot_status pg_query(struct pg_client *client, const char *sql, const char *const *values, int n, const char *what,
                       struct pg_result **out, struct sabot_error *err);
 /* COPY ... FROM STDIN with this data. */
-sabot_status pg_copy_in(struct pg_client *client, const char *sql, const char *data, size_t size, const char *what,
-                        struct sabot_error *err);
+sabot_status pg_copy_in(struct pg_client *client, const char *sql, const struct kept_piece *pieces, int32_t n,
+                        const char *what, struct sabot_error *err);
 /* The failure of the connection, or of a result, which is freed. */
 sabot_status pg_failed(struct pg_client *client, struct pg_result *result, const char *what, struct sabot_error *err);
 

@@ -207,14 +207,26 @@ static void marked_interrupt(struct epochs_target *target) { pg_client_interrupt
 
 /* ---- one transaction ---- */
 
+/* The parts of an epoch are the rows of one COPY; before the first stand the statements. */
+static sabot_status rows_copy(struct marked *self, const struct epoch *epoch, const struct pg_statements *statements,
+                              struct sabot_error *err) {
+    const int32_t n = epoch->n_pieces + 1;
+    struct kept_piece *parts = malloc((size_t)n * sizeof *parts);
+    if (!parts) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for rows"); }
+    parts[0] = (struct kept_piece){statements->data, statements->size};
+    for (int32_t i = 1; i < n; i++) { parts[i] = epoch_part(epoch, i); }
+    const sabot_status status = pg_copy_in(&self->client, statements->copy, parts, n, "write rows", err);
+    free(parts);
+    return status;
+}
+
 static sabot_status rows_send(struct marked *self, const struct epoch *epoch, struct sabot_error *err) {
     struct pg_statements statements;
-    SABOT_TRY(pg_statements_read(epoch->data, epoch->size, &statements, err));
+    const struct kept_piece first = epoch_part(epoch, 0);
+    SABOT_TRY(pg_statements_read(first.data, first.size, &statements, err));
     sabot_status status = SABOT_OK;
     if (statements.stage) { status = pg_run(&self->client, statements.stage, "make a table for rows", err); }
-    if (status == SABOT_OK) {
-        status = pg_copy_in(&self->client, statements.copy, statements.data, statements.size, "write rows", err);
-    }
+    if (status == SABOT_OK) { status = rows_copy(self, epoch, &statements, err); }
     if (status == SABOT_OK && statements.remove) {
         status = pg_run(&self->client, statements.remove, "delete rows", err);
     }

@@ -144,7 +144,8 @@ static sabot_status postgres_write(struct sink *sink, struct batch *batch, bool 
     sabot_status status = rows ? SABOT_OK : SABOT_ERR_MEMORY;
     if (rows) {
         const size_t before = rows->size;
-        if (before == 0) { status = pg_statements_add(table, text_string(&sink->target), rows, err); }
+        const char *target = text_string(&sink->target);
+        if (epochs_open_rows(sink->epochs) == 0) { status = pg_statements_add(table, target, rows, err); }
         if (status == SABOT_OK) { status = pg_rows_add(table, batch, epochs_open_rows(sink->epochs), rows, err); }
         if (status != SABOT_OK) { rows->size = before; }
         metric_add(&sink->context.metrics->bytes_out, (int64_t)(rows->size - before));
@@ -233,6 +234,7 @@ const struct sink_type postgres_sink = {
     .summary = "rows of a table in PostgreSQL, exactly once",
     .options = postgres_options,
     .accepts = SINK_INSERTS | SINK_UPSERTS,
+    .keeps_rows = true,
     .open = postgres_open,
     .restore = postgres_restore,
     .write = postgres_write,

@@ -210,9 +210,8 @@ sabot_status aggregator_open(struct aggregator *aggregator, const struct aggrega
                              struct sabot_error *err) {
     *aggregator = (struct aggregator){.pool = pool, .n_keys = options->n_keys};
     if (options->n_keys > AGGREGATOR_KEYS_MAX) {
-        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible",
-            options->n_keys,
-                          AGGREGATOR_KEYS_MAX);
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a GROUP BY of %d columns, at most %d are possible: group "
+                          "by fewer", options->n_keys, AGGREGATOR_KEYS_MAX);
     }
     for (int32_t k = 0; k < options->n_keys; k++) { aggregator->keys[k] = options->keys[k]; }
     SABOT_TRY(accumulators_plan(options->calls, options->n_calls, options->input, options->flags,

@@ -5,7 +5,7 @@
 
 #include "ops/aggregate/accumulate.h"
 
-#define AGGREGATOR_KEYS_MAX 32
+#define AGGREGATOR_KEYS_MAX 60 /* less than STATE_COLUMNS_MAX: there are cells too */
 
 struct aggregator_options {
     const int32_t *keys; /* columns of `input` */

@@ -1,6 +1,6 @@
-/* GROUP BY without a window over bounded input: the result is given out once, at the end. Without calls it is DISTINCT.
- * Where it settles a changelog (ORDER BY of rows that are updated), it counts each row up and down; groups without rows
- * are given out too, and come out no times (op_unnest). */
+/* GROUP BY without a window over bounded input: the result is given out once, at the end. Without calls it is
+ * DISTINCT. Where it settles a changelog (ORDER BY of rows that are updated), it counts each row up and down, and
+ * forgets it at 0. (A row that goes before it comes, from another task, is counted below 0 meanwhile.) */
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
@@ -48,12 +48,30 @@ static sabot_status group_open(const struct op_context *context, struct op **out
     return SABOT_OK;
 }
 
+static int descending(const void *a, const void *b) {
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+/* Of slots that were counted down: rows that are not there any more. */
+static sabot_status remove_gone(struct group_aggregate *self, int32_t *slots, int32_t n, struct sabot_error *err) {
+    struct state_table *table = self->aggregator.table;
+    const int64_t *counts = state_values(table, 0, 0);
+    int32_t gone = 0;
+    qsort(slots, (size_t)n, sizeof *slots, descending);
+    for (int32_t i = 0; i < n; i++) {
+        if (counts[slots[i]] == 0 && (gone == 0 || slots[gone - 1] != slots[i])) { slots[gone++] = slots[i]; }
+    }
+    return state_remove(table, 0, slots, gone, err);
+}
+
 /* Counts the rows of a changelog up and down. */
 static sabot_status settle(struct group_aggregate *self, const struct batch *batch, struct sabot_error *err) {
     struct aggregator *aggregator = &self->aggregator;
     SABOT_TRY(aggregator_find(aggregator, 0, batch, batch->selection, batch->selected, err));
+    int32_t n = 0;
     for (int32_t minus = 0; minus < 2; minus++) {
-        int32_t n = 0;
+        n = 0;
         for (int32_t i = 0; i < batch->selected; i++) {
             const int32_t row = batch_row(batch, i);
             if (row_kind_is_retraction(batch->row_kinds[row]) != minus) { continue; }
@@ -65,7 +83,7 @@ static sabot_status settle(struct group_aggregate *self, const struct batch *bat
                         : accumulators_update(&aggregator->accumulators, -1, aggregator->table, 0, batch, NULL,
                                               aggregator->kept, aggregator->kept_slots, n, err));
     }
-    return SABOT_OK;
+    return n ? remove_gone(self, aggregator->kept_slots, n, err) : SABOT_OK;
 }
 
 static sabot_status group_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,

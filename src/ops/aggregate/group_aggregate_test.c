@@ -287,10 +287,9 @@ static void what_is_left_of_a_changelog_is_counted(void **state) {
     harness_end(harness);
     int32_t n;
     char **rows = harness_rows(harness, &n);
-    assert_int_equal(n, 3);
+    assert_int_equal(n, 2); /* the 2 is forgotten */
     assert_string_equal(rows[0], "1|3");
-    assert_string_equal(rows[1], "2|0");
-    assert_string_equal(rows[2], "3|1");
+    assert_string_equal(rows[1], "3|1");
     test_rows_free(rows, n);
     harness_close(harness);
     free(harness);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "ops/flow/sink_keeper.h"
 #include "ops/specs.h"
 
 enum sink_step { SINK_IDLE, SINK_WRITING, SINK_PREPARING, SINK_FINISHING };
@@ -15,6 +16,7 @@ struct sink_op {
     struct sink *sink;
     struct schema *pending_schema;
     struct state_table *pending;
+    struct sink_keeper keeper;
     enum sink_step step;
     struct batch *waiting;   /* WRITING: not taken yet */
     int64_t checkpoint_id;   /* PREPARING */
@@ -25,6 +27,7 @@ static void sink_close(struct op *op) {
     if (self->sink) { self->type->close(self->sink); }
     batch_unref(self->waiting);
     schema_unref(self->pending_schema);
+    sink_keeper_clear(&self->keeper);
     free(self);
 }
 
@@ -34,13 +37,18 @@ static sabot_status sink_prepare_open(struct sink_op *self, struct sabot_error *
     SABOT_TRY(schema_new(&field, 1, &self->pending_schema, err));
     const struct state_spec spec = {.name = "pending", .kind = STATE_LIST, .schema = self->pending_schema};
     SABOT_TRY(state_table_open(context->state, &spec, &self->pending, err));
-    const struct connector_context connector = op_connector_context(context, self->options->table);
+    struct connector_context connector = op_connector_context(context, self->options->table);
+    if (self->type->keeps_rows) {
+        SABOT_TRY(sink_keeper_open(&self->keeper, context, err));
+        connector.keeper = &self->keeper.keeper;
+    }
     SABOT_TRY(self->type->open(&connector, &self->sink, err));
     struct batch *rows = state_list_rows(self->pending);
     if (!rows) { return SABOT_OK; }
     env_point(context->env, ENV_POINT_SINK_RESTORE);
     SABOT_TRY(self->type->restore(self->sink, rows, err));
     env_point(context->env, ENV_POINT_SINK_RESTORED);
+    if (self->type->keeps_rows) { sink_keeper_restored(&self->keeper); }
     return state_list_replace(self->pending, NULL, err);
 }
 
