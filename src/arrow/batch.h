@@ -189,6 +189,7 @@ sabot_status batch_cache_hashes(struct memory_pool *pool, struct batch *batch, c
 #define HASH_NULL UINT64_C(0x9e3779b97f4a7c15) /* of a NULL that is the only key; one BIGINT has it too */
 /* The same into target[0..rows), without an allocation. */
 void batch_hash_into(const struct batch *batch, const int32_t *keys, int32_t n_keys, uint64_t *target);
+uint64_t hash_number(int64_t key); /* what a BIGINT that is the only key has */
 uint64_t key_id(const int32_t *keys, int32_t n_keys);
 
 /* Key groups: the unit of rescaling. */

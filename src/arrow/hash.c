@@ -151,6 +151,8 @@ sabot_status batch_hash(struct memory_pool *pool, struct batch *batch, const int
     return SABOT_OK;
 }
 
+uint64_t hash_number(int64_t key) { return hash_i64(key); }
+
 uint64_t key_id(const int32_t *keys, int32_t n_keys) {
     return XXH3_64bits_withSeed(keys, (size_t)n_keys * sizeof *keys, HASH_SEED + (uint64_t)n_keys);
 }

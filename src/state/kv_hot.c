@@ -1,6 +1,8 @@
 /* Key-value access to a columnar hash table. */
 #include "state/kv_hot.h"
 
+#include "state/memory_impl.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -78,6 +80,10 @@ void kv_hot_find(struct kv_hot *hot, const struct kv_keys *keys, int32_t *slots)
     state_find(hot->table, keys->namespace_, hot->batch, key_columns, NULL, keys->n, slots);
 }
 
+void *kv_hot_cell(struct kv_hot *hot, int64_t namespace_, int64_t key, bool writes, int32_t *slot) {
+    return memory_cell(hot->table, namespace_, key, writes, slot);
+}
+
 sabot_status kv_hot_insert(struct kv_hot *hot, const struct kv_keys *keys, int32_t *slots, struct sabot_error *err) {
     return state_find_or_insert(hot->table, keys->namespace_, hot->batch, key_columns, NULL, keys->n, slots, err);
 }
@@ -112,7 +118,8 @@ void kv_hot_thaw(struct kv_hot *hot) {
 }
 
 uint64_t kv_key_hash(enum kv_type type, const void *key) {
-    struct column column = {.phys = type == KV_BYTES ? PHYS_VIEW : PHYS_I64, .length = 1, .values = key};
+    if (type != KV_BYTES) { return hash_number(*(const int64_t *)key); }
+    struct column column = {.phys = PHYS_VIEW, .length = 1, .values = key};
     struct column *columns[] = {&column};
     const struct batch batch = {.rows = 1, .selected = 1, .n_columns = 1, .columns = columns};
     uint64_t hash;

@@ -27,6 +27,9 @@ void kv_hot_clear(struct kv_hot *hot);
 void kv_hot_keys(struct kv_hot *hot, const struct kv_keys *keys);
 void kv_hot_find(struct kv_hot *hot, const struct kv_keys *keys, int32_t *slots); /* -1: not there */
 sabot_status kv_hot_insert(struct kv_hot *hot, const struct kv_keys *keys, int32_t *slots, struct sabot_error *err);
+/* A single access where the only key is a BIGINT: the cell of the value, NULL where it is not there. `writes`: the cell
+ * is about to be changed. */
+void *kv_hot_cell(struct kv_hot *hot, int64_t namespace_, int64_t key, bool writes, int32_t *slot);
 /* Value column c of a namespace (0 = the value), indexed by slot. */
 static inline void *kv_hot_values(const struct kv_hot *hot, int64_t namespace_, int32_t c) {
     return state_values(hot->table, namespace_, c);

@@ -12,6 +12,7 @@ struct kv_memory {
     struct kv_hot hot;   /* value, [time], [next, previous]: slot + 1, 0 = none */
     struct kv_hot heads; /* the first slot of a key, + 1 */
     int32_t chain;       /* column of `next` */
+    bool is_plain;       /* a BIGINT key and nothing to do but find it: a single access takes a short way */
     int64_t sweep_namespace;
     int32_t sweep_slot;
 };
@@ -31,6 +32,7 @@ static sabot_status memory_open(const struct kv_open *open, struct kv_table **ou
     struct kv_memory *self = calloc(1, sizeof *self);
     if (!self) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for state %s", spec->name); }
     self->chain = 1 + (spec->ttl.ttl_ms != 0);
+    self->is_plain = spec->key == KV_INT64 && !spec->has_sub_key && !spec->ttl.ttl_ms;
     self->sweep_namespace = INT64_MIN;
     const struct field extra[] = {{"next", type_not_null(type_of(TYPE_INT32))},
                                   {"previous", type_not_null(type_of(TYPE_INT32))}};
@@ -196,8 +198,12 @@ static sabot_status keys_expire(struct kv_memory *self, const struct kv_keys *ke
             if (found[i]) { target[i] = source[slots[i]]; }                                                            \
         }                                                                                                              \
     } while (0)
-static sabot_status memory_get(struct kv_table *table, const struct kv_keys *keys, void *values, bool *found,
-                               struct sabot_error *err) {
+static inline void *cell_of(struct kv_memory *self, const struct kv_keys *keys, bool writes, int32_t *slot) {
+    return kv_hot_cell(&self->hot, keys->namespace_, *(const int64_t *)keys->keys, writes, slot);
+}
+
+static sabot_status memory_get_all(struct kv_table *table, const struct kv_keys *keys, void *values, bool *found,
+                                   struct sabot_error *err) {
     struct kv_memory *self = memory_of(table);
     const bool ages = table->spec.ttl.ttl_ms != 0;
     int32_t slots[KV_ROWS_MAX];
@@ -216,6 +222,22 @@ static sabot_status memory_get(struct kv_table *table, const struct kv_keys *key
         GATHER(struct string_view);
     } else {
         GATHER(uint64_t);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status memory_get(struct kv_table *table, const struct kv_keys *keys, void *values, bool *found,
+                               struct sabot_error *err) {
+    struct kv_memory *self = memory_of(table);
+    int32_t slot;
+    if (keys->n != 1 || !self->is_plain) { return memory_get_all(table, keys, values, found, err); }
+    const void *cell = cell_of(self, keys, false, &slot);
+    *found = cell != NULL;
+    if (!cell) { return SABOT_OK; }
+    if (self->hot.value_is_view) {
+        *(struct string_view *)values = *(const struct string_view *)cell;
+    } else {
+        *(uint64_t *)values = *(const uint64_t *)cell;
     }
     return SABOT_OK;
 }
@@ -250,8 +272,8 @@ static void times_set(struct kv_memory *self, const struct kv_keys *keys, const 
     for (int32_t i = 0; i < keys->n; i++) { times[slots[i]] = keys->times_ms ? keys->times_ms[i] : now_ms; }
 }
 
-static sabot_status memory_put(struct kv_table *table, const struct kv_keys *keys, const void *values,
-                               struct sabot_error *err) {
+static sabot_status memory_put_all(struct kv_table *table, const struct kv_keys *keys, const void *values,
+                                   struct sabot_error *err) {
     struct kv_memory *self = memory_of(table);
     int32_t slots[KV_ROWS_MAX], made;
     if (table->spec.ttl.ttl_ms && !keys->times_ms) {
@@ -267,10 +289,26 @@ static sabot_status memory_put(struct kv_table *table, const struct kv_keys *key
     return status;
 }
 
+static sabot_status memory_put(struct kv_table *table, const struct kv_keys *keys, const void *values,
+                               struct sabot_error *err) {
+    struct kv_memory *self = memory_of(table);
+    int32_t slot;
+    void *cell = keys->n == 1 && self->is_plain ? cell_of(self, keys, true, &slot) : NULL;
+    if (!cell) { return memory_put_all(table, keys, values, err); }
+    if (self->hot.value_is_view) { return kv_hot_set(&self->hot, keys->namespace_, &slot, 1, values, err); }
+    *(uint64_t *)cell = *(const uint64_t *)values;
+    return SABOT_OK;
+}
+
 static sabot_status memory_add(struct kv_table *table, const struct kv_keys *keys, const int64_t *deltas,
                                struct sabot_error *err) {
     struct kv_memory *self = memory_of(table);
-    int32_t slots[KV_ROWS_MAX], made;
+    int32_t slots[KV_ROWS_MAX], made, slot;
+    uint64_t *cell = keys->n == 1 && self->is_plain ? cell_of(self, keys, true, &slot) : NULL;
+    if (cell) {
+        *cell += (uint64_t)*deltas;
+        return SABOT_OK;
+    }
     SABOT_TRY(slots_make(self, keys, slots, &made, err)); /* new values are 0 */
     uint64_t *values = kv_hot_values(&self->hot, keys->namespace_, 0);
     for (int32_t i = 0; i < keys->n; i++) { values[slots[i]] += (uint64_t)deltas[i]; }

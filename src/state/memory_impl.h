@@ -2,6 +2,8 @@
 #ifndef STATE_MEMORY_IMPL_H
 #define STATE_MEMORY_IMPL_H
 
+#include <assert.h>
+
 #include "state/capture.h"
 #include "state/state_backend.h"
 
@@ -84,6 +86,21 @@ struct key_view {
     const uint64_t *validity;
     bool constant;
 };
+static inline struct key_view key_view_of(const struct memory_table *table, int32_t key, const struct column *column) {
+    assert(column->phys == table->phys[key]);
+    (void)table;
+    (void)key;
+    return (struct key_view){.values = column->values, .validity = column->validity, .constant = column->constant};
+}
+/* What an index entry compares where the key itself is its word. */
+static inline uint64_t key_word(const void *values, size_t size, int64_t at) {
+    switch (size) {
+    case 1: return ((const uint8_t *)values)[at];
+    case 2: return ((const uint16_t *)values)[at];
+    case 4: return ((const uint32_t *)values)[at];
+    default: return ((const uint64_t *)values)[at];
+    }
+}
 /* Whether the key at `row` of the views stands at `slot`. */
 bool key_equal(const struct memory_table *table, const struct pane *pane, int32_t slot, const struct key_view *views,
                int64_t row);
@@ -92,6 +109,10 @@ sabot_status keys_append(struct memory_table *table, struct pane *pane, const st
                          const int32_t *at, int32_t first, int32_t n, struct sabot_error *err);
 /* Takes out a slot that has no entry any more: the last one moves there. */
 void slot_close(struct memory_table *table, struct pane *pane, int32_t slot);
+
+/* A single access to a table whose only key is a BIGINT that is not NULL: the cell of its first value, NULL where it is
+ * not there. `writes`: the cell is about to be changed. */
+void *memory_cell(struct state_table *base, int64_t namespace_, int64_t key, bool writes, int32_t *slot);
 
 /* memory_restore.c */
 sabot_status memory_append(struct state_table *base, int64_t namespace_, const struct batch *rows,

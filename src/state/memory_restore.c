@@ -72,12 +72,7 @@ sabot_status memory_append(struct state_table *base, int64_t namespace_, const s
     SABOT_TRY(pane_fit_slots(table, pane, n, err));
     memory_relax(table->pool);
     struct key_view views[STATE_COLUMNS_MAX];
-    for (int32_t k = 0; k < table->n_keys; k++) {
-        const struct column *column = rows->columns[first_column + k];
-        assert(column->phys == table->phys[k]);
-        views[k] = (struct key_view){
-            .values = column->values, .validity = column->validity, .constant = column->constant};
-    }
+    for (int32_t k = 0; k < table->n_keys; k++) { views[k] = key_view_of(table, k, rows->columns[first_column + k]); }
     const int32_t first = pane->count;
     SABOT_TRY(keys_append(table, pane, views, at, first, n, err));
     for (int32_t c = table->n_keys; c < table->n_columns; c++) {
@@ -113,13 +108,7 @@ static sabot_status orphan_add(struct indexing *indexing, int32_t slot, struct s
 }
 
 static uint64_t slot_word(const struct memory_table *table, const struct pane *pane, int32_t slot) {
-    if (!table->word_is_key) { return pane->hashes[slot]; }
-    switch (table->sizes[0]) {
-    case 1: return ((const uint8_t *)pane->columns[0])[slot];
-    case 2: return ((const uint16_t *)pane->columns[0])[slot];
-    case 4: return ((const uint32_t *)pane->columns[0])[slot];
-    default: return ((const uint64_t *)pane->columns[0])[slot];
-    }
+    return table->word_is_key ? key_word(pane->columns[0], table->sizes[0], slot) : pane->hashes[slot];
 }
 
 static sabot_status entry_place(struct indexing *indexing, const struct entry *entry, struct sabot_error *err) {

@@ -21,6 +21,7 @@
 #define SLOTS_MAX (1 << 30)
 #define LOG_SLOTS_MIN 16384          /* a log has many namespaces: what can't go to disk of each is little */
 #define RECORD_ALIGNMENT 8 /* of records; wider values need more */
+#define PROBES_AT_ONCE 4
 #define PREFETCH_CAPACITY (1u << 14) /* 256 KiB: smaller indexes stay in the core's own cache */
 
 /* --- memory */
@@ -624,29 +625,15 @@ static sabot_status memory_find_or_insert(struct state_table *base, int64_t name
     if (table->n_keys == 0) { return find_only_row(table, pane, n, slots, err); }
     assert(batch->hashes);
     struct key_view views[64];
-    for (int32_t k = 0; k < table->n_keys; k++) {
-        const struct column *column = batch->columns[keys[k]];
-        assert(column->phys == table->phys[k]);
-        views[k] = (struct key_view){
-            .values = column->values, .validity = column->validity, .constant = column->constant};
-    }
+    for (int32_t k = 0; k < table->n_keys; k++) { views[k] = key_view_of(table, k, batch->columns[keys[k]]); }
     return pane_probe(table, pane, views, batch->hashes, rows, 0, n, slots, err);
-}
-
-static inline uint64_t key_word(const struct key_view *view, size_t size, int64_t row) {
-    const int64_t at = view->constant ? 0 : row;
-    switch (size) {
-    case 1: return ((const uint8_t *)view->values)[at];
-    case 2: return ((const uint16_t *)view->values)[at];
-    case 4: return ((const uint32_t *)view->values)[at];
-    default: return ((const uint64_t *)view->values)[at];
-    }
 }
 
 static inline int32_t lookup(const struct memory_table *table, const struct pane *pane, const struct key_view *views,
                              uint64_t hash, int64_t row) {
     if (table->word_is_key && view_is_null(views, row)) { return pane->null_slot; }
-    const uint64_t word = table->word_is_key ? key_word(views, table->sizes[0], row) : hash;
+    const int64_t at_key = views->constant ? 0 : row;
+    const uint64_t word = table->word_is_key ? key_word(views->values, table->sizes[0], at_key) : hash;
     const uint32_t mask = pane->capacity - 1;
     for (uint32_t at = (uint32_t)hash & mask; pane->index[at].slot1; at = (at + 1) & mask) {
         if (pane->index[at].word != word) { continue; }
@@ -666,12 +653,7 @@ static void memory_find(struct state_table *base, int64_t namespace_, const stru
     }
     assert(batch->hashes);
     struct key_view views[64];
-    for (int32_t k = 0; k < table->n_keys; k++) {
-        const struct column *column = batch->columns[keys[k]];
-        assert(column->phys == table->phys[k]);
-        views[k] = (struct key_view){
-            .values = column->values, .validity = column->validity, .constant = column->constant};
-    }
+    for (int32_t k = 0; k < table->n_keys; k++) { views[k] = key_view_of(table, k, batch->columns[keys[k]]); }
     if (pane->capacity > PREFETCH_CAPACITY && n > 1) {
         const uint32_t mask = pane->capacity - 1;
         for (int32_t i = 0; i < n; i++) {
@@ -682,6 +664,28 @@ static void memory_find(struct state_table *base, int64_t namespace_, const stru
         const int32_t row = rows ? rows[i] : i;
         slots[i] = lookup(table, pane, views, batch->hashes[row], row);
     }
+}
+
+void *memory_cell(struct state_table *base, int64_t namespace_, int64_t key, bool writes, int32_t *slot) {
+    struct memory_table *table = memory_table_of(base);
+    struct pane *pane = pane_find(table, namespace_);
+    assert(table->word_is_key && table->sizes[0] == 8);
+    if (!pane || !pane->count) { return NULL; }
+    const uint32_t mask = pane->capacity - 1;
+    const struct entry *const index = pane->index;
+    uint32_t at = (uint32_t)hash_number(key) & mask, slot1 = 0;
+    bool ends = false;
+    while (!slot1 && !ends) { /* some at once, without a branch between them: it would wait for the cache, and guess */
+        for (uint32_t i = 0; i < PROBES_AT_ONCE; i++, at = (at + 1) & mask) {
+            slot1 |= index[at].slot1 & (0u - (index[at].word == (uint64_t)key)); /* it stands there once */
+            ends |= index[at].slot1 == 0;
+        }
+    }
+    if (!slot1) { return NULL; }
+    *slot = (int32_t)slot1 - 1;
+    memory_relax(table->pool);
+    if (writes) { pane_touch(table, pane, slot, 1, pane->count); }
+    return value_at(table, pane, 1, *slot);
 }
 
 static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t first, int32_t n, int64_t into,

@@ -11,11 +11,6 @@
 #define LIST_BYTES_MAX (UINT32_C(64) << 20) /* of a group */
 #define LIST_NULL UINT32_MAX
 
-bool list_cell_takes(struct type type) {
-    const enum phys phys = type_phys(type);
-    return phys != PHYS_LIST && phys != PHYS_ROW && phys != PHYS_NULL;
-}
-
 /* ---- a list ------------------------------------------------------------------------------------------------------ */
 
 struct entry {

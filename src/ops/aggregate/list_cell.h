@@ -8,8 +8,6 @@
 
 #include "ops/aggregate/accumulate.h"
 
-/* Whether values of the type can be kept. */
-bool list_cell_takes(struct type type);
 /* Puts rows[i] (NULL = 0..n-1) of the batch into slots[i]; rows of a kind that takes back, or all where `minus` is set,
  * are taken out. by_filter: the cell's filter is asked. */
 sabot_status list_cell_change(const struct accumulators *accumulators, int32_t c, struct state_table *table,
