@@ -105,12 +105,9 @@ impl Watched {
         Err(failure(status::ERR_IO, format!("Tonbo's threads have not come to rest within {seconds} s")))
     }
 
-    /// Behind the drop of the database: until its log's writer has ended too and no file of it is open, or a long time
-    /// is over.
-    pub fn end(&self) {
-        if self.rest().is_ok() {
-            self.tasks.wait_while(END_MAX, |count| count.lasting > 0);
-        }
+    /// Behind the drop of the database: its log's writer has ended too, and no file of it is open.
+    pub fn end(&self) -> bool {
+        self.rest().is_ok() && self.tasks.wait_while(END_MAX, |count| count.lasting > 0)
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Options {
     pub compact_files: u32,
 }
 
-#[repr(C)]
+#[derive(Default, Clone, Copy)]
 pub struct Stats {
     pub files: u64,
     pub bytes: u64,
@@ -177,9 +177,10 @@ impl Generation {
         self.watched.rest()
     }
 
-    fn close(&mut self) {
+    /// false: Tonbo still has files open after a long time.
+    fn close(&mut self) -> bool {
         self.database.take();
-        self.watched.end();
+        self.watched.end()
     }
 }
 
@@ -408,9 +409,10 @@ impl Store {
         if part_rows > 0 {
             write(&mut part)?;
         }
+        let path = next.path.clone();
         if self.options.seal_batches != 1 {
             next.close();
-            next = Generation::open(next.path.clone(), &self.options.schema, self.options.seal_batches)?;
+            next = Generation::open(path, &self.options.schema, self.options.seal_batches)?;
         }
         set_current(&self.options.path, number)?;
         let mut old = std::mem::replace(&mut self.generation, next);
