@@ -44,4 +44,7 @@ int64_t source_watermark_ms(
     const struct op *op); /* WATERMARK_NONE: none yet; INT64_MAX: idle, ended or without splits */
 void source_align(struct op *op, int64_t limit_ms);
 
+/* What reads a table names it in its errors, unless the connector has done so. */
+void source_error_context(struct sabot_error *err, const char *table);
+
 #endif

@@ -87,6 +87,10 @@ static sabot_status open_reader(struct source_operator *self, struct sabot_error
 
 static void source_explain_stall(const struct source_op *source, struct text *target);
 
+void source_error_context(struct sabot_error *err, const char *table) {
+    if (!err || strncmp(err->message, "table \"", 7) != 0) { error_context(err, "table \"%s\"", table); }
+}
+
 static sabot_status source_open(const struct op_context *context, struct op **out, struct sabot_error *err) {
     *out = NULL;
     const struct source_options *options = context->spec->options;
@@ -107,8 +111,7 @@ static sabot_status source_open(const struct op_context *context, struct op **ou
     if (status == SABOT_OK) { status = open_positions(self, err); }
     if (status == SABOT_OK) { status = open_reader(self, err); }
     if (status != SABOT_OK) {
-        const char *name = options->table->name;
-        if (!err || strncmp(err->message, "table \"", 7) != 0) { error_context(err, "table \"%s\"", name); }
+        source_error_context(err, options->table->name);
         source_close(&self->source.op);
         return status;
     }

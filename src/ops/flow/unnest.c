@@ -85,10 +85,6 @@ static sabot_status take_columns(struct unnest *self, struct column **columns, i
         SABOT_TRY(column_take(self->own.pool, batch->columns[options->passed[*n]], self->rows, self->n, &columns[*n],
                               err));
     }
-    /* Before the elements: those that are NULL have an ordinal too. */
-    const int32_t n_all = self->own.spec->output->n_fields;
-    struct column *ordinals COLUMN_OWNED = NULL;
-    if (options->with_ordinality) { SABOT_TRY(take_ordinals(self, &ordinals, err)); }
     if (!options->repeats) {
         const struct column *elements = batch->columns[options->column]->children[0];
         if (options->by_fields) {
@@ -98,8 +94,10 @@ static sabot_status take_columns(struct unnest *self, struct column **columns, i
             ++*n;
         }
     }
-    if (options->with_ordinality) { columns[n_all - 1] = column_ref(ordinals); }
-    *n += options->with_ordinality;
+    if (options->with_ordinality) {
+        SABOT_TRY(take_ordinals(self, &columns[*n], err));
+        ++*n;
+    }
     return SABOT_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ops/lookup/lookup_table.h"
+#include "ops/source.h"
 
 #define SLOT_END (-1)     /* behind the last candidate of a row: LEFT gives it out if there was no match */
 #define CURSOR_FRESH (-2) /* the next row's chain is not begun */
@@ -105,8 +106,7 @@ static sabot_status lookup_open(const struct op_context *context, struct op **ou
     self->options = context->spec->options;
     const sabot_status status = open_parts(self, err);
     if (status != SABOT_OK) {
-        const char *name = self->options->table->table->name;
-        if (!err || strncmp(err->message, "table \"", 7) != 0) { error_context(err, "table \"%s\"", name); }
+        source_error_context(err, self->options->table->table->name);
         lookup_close(&self->op);
         return status;
     }
