@@ -274,6 +274,22 @@ static sabot_status resize_large(struct memory_pool *pool, void **block, size_t 
     return SABOT_OK;
 }
 
+/* Takes nothing of the limit on the way: to give back is never refused. */
+static sabot_status resize_down(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
+                                struct sabot_error *err) {
+    int old_class, new_class;
+    const size_t from = size_rounded(old_size, &old_class), to = size_rounded(new_size, &new_class);
+    void *moved = block_take(to, new_class);
+    if (!moved) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "%s: the system has no %zu bytes left", owner_of(pool), to);
+    }
+    memcpy(moved, *block, new_size);
+    block_give(*block, from, old_class);
+    memory_charge(pool, (int64_t)to - (int64_t)from, NULL);
+    *block = moved;
+    return SABOT_OK;
+}
+
 sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
                            struct sabot_error *err) {
     if (*block && new_size <= (size_t)INT64_MAX / 2) {
@@ -281,6 +297,7 @@ sabot_status memory_resize(struct memory_pool *pool, void **block, size_t old_si
         const size_t from = size_rounded(old_size, &old_class), to = size_rounded(new_size, &new_class);
         if (from == to) { return SABOT_OK; }
         if (large_is(from) && large_is(to)) { return resize_large(pool, block, from, to, err); }
+        if (to < from) { return resize_down(pool, block, old_size, new_size, err); }
     }
     void *moved;
     SABOT_TRY(memory_alloc(pool, new_size, &moved, err));

@@ -80,6 +80,22 @@ static void large_blocks_grow_and_shrink(void **state) {
     assert_int_equal(pool.used, 0);
 }
 
+static void to_shrink_is_never_refused(void **state) {
+    (void)state;
+    struct memory_pool pool;
+    memory_pool_init(&pool, "test", NULL, 40 << 10);
+    void *block = NULL, *other;
+    assert_int_equal(memory_alloc(&pool, 16 << 10, &block, NULL), SABOT_OK);
+    assert_int_equal(memory_alloc(&pool, 20 << 10, &other, NULL), SABOT_OK);
+    memset(block, 7, 16 << 10);
+    assert_int_equal(memory_resize(&pool, &block, 16 << 10, 8 << 10, NULL), SABOT_OK); /* 4 KiB are left */
+    assert_int_equal(pool.used, 28 << 10);
+    for (int32_t i = 0; i < 8 << 10; i++) { assert_int_equal(((uint8_t *)block)[i], 7); }
+    memory_free(&pool, block, 8 << 10);
+    memory_free(&pool, other, 20 << 10);
+    assert_int_equal(pool.used, 0);
+}
+
 static void resize_keeps_the_contents(void **state) {
     (void)state;
     struct memory_pool pool;
@@ -223,6 +239,7 @@ int main(void) {
         cmocka_unit_test(blocks_are_aligned_and_given_back),
         cmocka_unit_test(large_blocks_grow_and_shrink),
         cmocka_unit_test(resize_keeps_the_contents),
+        cmocka_unit_test(to_shrink_is_never_refused),
         cmocka_unit_test(wrapped_memory_is_released_once_by_the_last_reference),
         cmocka_unit_test(text_grows_and_stays_terminated),
         cmocka_unit_test(what_is_refused_to_one_thread_takes_nothing_from_another),

@@ -572,6 +572,8 @@ static void checkpoint_begin(struct coordinator *coordinator, struct checkpoint_
 
 static void checkpoint_abort(struct coordinator *coordinator, const struct sabot_error *why, bool counts) {
     struct checkpoint *checkpoint = coordinator->current;
+    /* its folder is removed by a helper: a store that is away would stop the control */
+    (void)coordinator_help(coordinator, checkpoint, NULL, NULL, NULL);
     env_mutex_lock(coordinator->mutex);
     coordinator->current = NULL;
     checkpoint->stage = STAGE_ABORTED;

@@ -215,7 +215,9 @@ static sabot_status manifest_begin(struct rewrite *rewrite, struct sabot_error *
         const char *uid = i < base->n_operators ? item.uid : rewrite->options.uid;
         if (i == base->n_operators && has_operator) { break; }
         has_operator = has_operator || strcmp(uid, rewrite->options.uid) == 0;
-        const char *meaning = item.meaning;
+        /* rows that are all new have the meaning of the query that they are written for */
+        const bool is_replaced = strcmp(uid, rewrite->options.uid) == 0 && !rewrite->options.keeps_rows;
+        const char *meaning = is_replaced ? NULL : item.meaning;
         item.uid = strdup(uid);
         item.meaning = meaning ? strdup(meaning) : NULL;
         if (!item.uid || (meaning && !item.meaning)) {

@@ -263,7 +263,7 @@ static sabot_status corrupt(struct sabot_error *err) {
 static sabot_status stored_epoch_read(const struct epochs_type *type, const char **at, const char *end,
                                       struct stored_epoch *out, struct sabot_error *err) {
     const char *stop = memchr(*at, '\n', (size_t)(end - *at));
-    char line[EPOCHS_ID_MAX + EPOCHS_PLACE_MAX + 128];
+    char line[EPOCHS_ID_MAX + EPOCHS_PLACE_MAX + 192]; /* and a tag, and nine numbers */
     if (!stop || (size_t)(stop - *at) >= sizeof line) { return corrupt(err); }
     memcpy(line, *at, (size_t)(stop - *at));
     line[stop - *at] = '\0';

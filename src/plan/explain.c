@@ -191,19 +191,29 @@ static void explain_sort(const struct plan *node, struct text *target) {
     text_add(target, ")");
 }
 
-/* A condition over the columns of both sides. */
-static void print_pair_expr(const struct plan *join, const struct expr *expr, struct text *target) {
-    const struct schema *left = join->inputs[0]->schema, *right = join->inputs[1]->schema;
-    struct field *fields = calloc((size_t)(left->n_fields + right->n_fields) + 1, sizeof *fields);
-    if (!fields) { return; }
-    memcpy(fields, left->fields, (size_t)left->n_fields * sizeof *fields);
-    memcpy(fields + left->n_fields, right->fields, (size_t)right->n_fields * sizeof *fields);
-    const struct schema both = {.n_fields = left->n_fields + right->n_fields, .fields = fields};
-    expr_print(expr, &both, target);
+/* A condition over the columns of both sides; with_sides: their names say of which. */
+static void print_pair_expr(const struct plan *join, const struct expr *expr, bool with_sides, struct text *target) {
+    static const char *const sides[] = {"left.", "right."};
+    const int32_t n_left = join->inputs[0]->schema->n_fields, n = n_left + join->inputs[1]->schema->n_fields;
+    struct field *fields = calloc((size_t)n + 1, sizeof *fields);
+    struct text *names = calloc((size_t)n + 1, sizeof *names);
+    for (int32_t i = 0; i < n && fields && names; i++) {
+        const bool right = i >= n_left;
+        fields[i] = join->inputs[right]->schema->fields[right ? i - n_left : i];
+        text_format(&names[i], "%s%s", with_sides ? sides[right] : "", fields[i].name);
+        fields[i].name = text_string(&names[i]);
+    }
+    if (fields && names) {
+        expr_print(expr, &(struct schema){.n_fields = n, .fields = fields}, target);
+        for (int32_t i = 0; i < n; i++) { text_clear(&names[i]); }
+    } else {
+        target->failed = true;
+    }
+    free(names);
     free(fields);
 }
 
-static void print_rest_of_join(const struct plan *node, struct text *target) {
+static void print_rest_of_join(const struct plan *node, bool with_sides, struct text *target) {
     if (node->join.time == PLAN_JOIN_INTERVAL) {
         text_format(target, ", bounds=[%s - %s from ", node->inputs[0]->schema->fields[node->join.left_time].name,
                     node->inputs[1]->schema->fields[node->join.right_time].name);
@@ -214,7 +224,7 @@ static void print_rest_of_join(const struct plan *node, struct text *target) {
     }
     if (node->join.condition) {
         text_add(target, ", where=[");
-        print_pair_expr(node, node->join.condition, target);
+        print_pair_expr(node, node->join.condition, with_sides, target);
         text_add(target, "]");
     }
 }
@@ -233,7 +243,7 @@ static void explain_join(const struct plan *node, struct text *target) {
         }
         text_add(target, "]");
     }
-    print_rest_of_join(node, target);
+    print_rest_of_join(node, false, target);
     text_add(target, ")");
 }
 
@@ -325,7 +335,7 @@ static void meaning_of_join(const struct plan *node, struct text *target) {
     static const char *const kinds[] = {"an inner", "a left", "a right", "a full", "an inner", "a semi", "an anti"};
     static const char *const times[] = {"", " by time", " by window", " with a table as it is"};
     text_format(target, "%s join%s", kinds[node->join.kind], times[node->join.time]);
-    print_rest_of_join(node, target);
+    print_rest_of_join(node, true, target);
 }
 
 static void meaning_of_window(const struct plan *node, struct text *target) {
@@ -352,6 +362,12 @@ void explain_meaning(const struct plan *node, struct text *target) {
     case PLAN_RANK:
         text_format(target, "rows %" PRId64 " to %" PRId64 " in the order of ", node->rank.first, node->rank.limit);
         print_order(input, node->rank.order, node->rank.n_order, target);
+        break;
+    case PLAN_SORT: /* runs are sorted again where the order differs, but what a limit has left out is gone */
+        if (node->sort.limit < 0) { break; }
+        text_format(target, "rows %" PRId64 " to %" PRId64 " + %" PRId64 " in the order of ", node->sort.offset + 1,
+                    node->sort.offset, node->sort.limit);
+        print_order(node->schema, node->sort.keys, node->sort.n_keys, target);
         break;
     case PLAN_OVER:
         text_format(target, "%s ASC ", input->fields[node->over.time_column].name);

@@ -84,7 +84,7 @@ static void chunk_drop(struct capture *capture) {
     buffer_unref(capture->namespaces);
     buffer_unref(capture->slots);
     capture->changes = capture->groups = capture->namespaces = capture->slots = NULL;
-    for (int32_t c = 0; capture->table && c < capture->table->schema->n_fields; c++) {
+    for (int32_t c = 0; c < STATE_COLUMNS_MAX + 2; c++) { /* a list has no cells, and may have more columns */
         buffer_unref(capture->values[c]);
         buffer_unref(capture->validity[c]);
         capture->values[c] = capture->validity[c] = NULL;
@@ -310,15 +310,19 @@ static int32_t slots_that_fit(const struct capture *capture, const struct captur
     const struct schema *schema = capture->table->schema;
     const int64_t bytes_max = strings_max_of(capture);
     int64_t bytes = (int64_t)capture->heap.size;
+    int32_t texts[STATE_COLUMNS_MAX + 2], n_texts = 0;
     for (int32_t c = 0; c < schema->n_fields; c++) {
-        if (!source->columns[c] || type_phys(schema->fields[c].type) != PHYS_VIEW) { continue; }
-        const size_t stride = source->strides[c] ? source->strides[c] : sizeof(struct string_view);
-        for (int32_t i = 0; i < n; i++) {
+        if (source->columns[c] && type_phys(schema->fields[c].type) == PHYS_VIEW) { texts[n_texts++] = c; }
+    }
+    for (int32_t i = 0; i < n && n_texts; i++) {
+        for (int32_t t = 0; t < n_texts; t++) {
+            const int32_t c = texts[t];
+            const size_t stride = source->strides[c] ? source->strides[c] : sizeof(struct string_view);
             const char *at = (const char *)source->columns[c] + (size_t)slots[i] * stride;
             const uint32_t size = ((const struct string_view *)(const void *)at)->size;
             bytes += size > STRING_VIEW_INLINE ? size : 0;
-            if (bytes > bytes_max) { n = i + 1; }
         }
+        if (bytes > bytes_max) { return i + 1; }
     }
     return n;
 }

@@ -318,6 +318,7 @@ static sabot_status below_step(struct kv_disk *self, struct sabot_error *err) {
         frozen->phase = FROZEN_DONE;
         return SABOT_OK;
     }
+    frozen->budget--; /* a group without rows costs something too */
     SABOT_TRY(disk_group_range(self, frozen->group, err));
     if (frozen->at.size) { /* the least key behind it */
         self->key.size = 0;
@@ -345,7 +346,7 @@ bool disk_copy(struct kv_table *table, int32_t slots) {
     struct kv_disk *self = disk_of(table);
     struct kv_disk_frozen *frozen = &self->frozen;
     struct sabot_error *err = &frozen->capture->error;
-    frozen->budget = slots / STEP_SHARE + 1;
+    frozen->budget = slots > 0 ? slots / STEP_SHARE + 1 : 0;
     while (frozen->budget > 0 && frozen->phase != FROZEN_DONE && err->status == SABOT_OK) {
         (void)frozen_step(self, err);
     }

@@ -224,7 +224,7 @@ sabot_status replay_rows(struct replay *replay, enum state_form form, int32_t n_
     struct head head;
     SABOT_TRY(head_read(rows, form, path, &head, err));
     if (rows->n_columns > STATE_COLUMNS_MAX + 6 || rows->n_columns < capture_head(form) + n_keys ||
-        n_keys < 0 || n_keys >= STATE_COLUMNS_MAX) {
+        n_keys < 0 || n_keys > STATE_COLUMNS_MAX) {
         return SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has %d columns: restore from another checkpoint", path,
                           rows->n_columns);
     }

@@ -68,10 +68,11 @@ struct rocks {
     rocksdb_pinnableslice_t *pinned;
     bool (*expired)(void *arg, const void *key, size_t key_size, const void *value, size_t value_size);
     void *expired_arg;
+    _Atomic int n_snapshots;
 };
 
 struct rocks_snapshot {
-    const struct rocks *rocks;
+    struct rocks *rocks;
     const rocksdb_snapshot_t *held;
     rocksdb_readoptions_t *read;
 };
@@ -183,8 +184,11 @@ static unsigned char filter_value(void *arg, int level, const char *key, size_t 
     (void)new_value;
     (void)new_size;
     *changed = 0;
-    const struct rocks *rocks = arg;
-    return rocks->expired(rocks->expired_arg, key, key_size, value, value_size);
+    struct rocks *rocks = arg;
+    /* RocksDB's compactions don't spare what a snapshot holds, and what is expired by now was alive when it was taken:
+     * a restore goes back to that time. */
+    const bool expired = rocks->expired(rocks->expired_arg, key, key_size, value, value_size);
+    return expired && atomic_load(&rocks->n_snapshots) == 0; /* in this order: expired before any was taken */
 }
 
 /* --- open */
@@ -350,6 +354,7 @@ void rocks_discard(struct rocks *rocks) { lib.rocksdb_writebatch_clear(rocks->ba
 sabot_status rocks_snapshot_new(struct rocks *rocks, struct rocks_snapshot **out, struct sabot_error *err) {
     *out = calloc(1, sizeof **out);
     if (!*out) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a snapshot of %s", rocks->path); }
+    atomic_fetch_add(&rocks->n_snapshots, 1); /* before it is taken */
     **out = (struct rocks_snapshot){.rocks = rocks, .held = lib.rocksdb_create_snapshot(rocks->db),
                                     .read = lib.rocksdb_readoptions_create()};
     lib.rocksdb_readoptions_set_snapshot((*out)->read, (*out)->held);
@@ -360,6 +365,7 @@ void rocks_snapshot_free(struct rocks_snapshot *snapshot) {
     if (!snapshot) { return; }
     lib.rocksdb_readoptions_destroy(snapshot->read);
     lib.rocksdb_release_snapshot(snapshot->rocks->db, snapshot->held);
+    atomic_fetch_sub(&snapshot->rocks->n_snapshots, 1);
     free(snapshot);
 }
 

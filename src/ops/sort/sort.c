@@ -17,6 +17,7 @@
 #define RUN_ROWS_FEW 65536  /* no more rows than these are sorted again rather than kept as a run */
 #define CHUNK_SHARE 16      /* of the limit: what a merge reads ahead */
 #define PIECE_ROWS 2048     /* rows appended at once */
+#define PACKED_COPIES 3     /* of packed bytes while a run is sorted: as stored, as values, and room to grow */
 
 struct sort {
     struct op op;
@@ -30,6 +31,7 @@ struct sort {
     int64_t next_arrival, next_run;
     int64_t run_bytes, row_bytes;  /* of a run at most; of a row without its texts */
     int64_t open, open_rows, open_bytes; /* the run that rows are appended to */
+    int64_t packed_bytes, packed_rows;   /* of all rows so far, where nested columns are packed */
     int64_t *sorted;               /* namespaces of runs in order */
     int32_t n_sorted, sorted_capacity;
     int64_t sorted_rows;
@@ -68,6 +70,29 @@ static sabot_status sorted_add(struct sort *sort, int64_t run, struct sabot_erro
     return SABOT_OK;
 }
 
+static int64_t texts_bytes(const struct batch *batch, const int32_t *rows, int32_t n) {
+    int64_t bytes = 0;
+    for (int32_t c = 0; c < batch->n_columns; c++) {
+        const struct column *column = batch->columns[c];
+        if (column->phys != PHYS_VIEW) { continue; }
+        const struct string_view *views = column->values;
+        for (int32_t i = 0; i < n; i++) {
+            const struct string_view *view = &views[column_at(column, rows[i])];
+            if (view->size > STRING_VIEW_INLINE && !column_is_null(column, rows[i])) { bytes += view->size; }
+        }
+    }
+    return bytes;
+}
+
+/* Rows of the open run as they are stored: what is packed is in memory about three times when a run is sorted. */
+static void texts_count(struct sort *sort, const struct batch *stored, const int32_t *rows, int32_t n) {
+    const int64_t bytes = texts_bytes(stored, rows, n);
+    sort->open_bytes += n * sort->row_bytes + bytes * (sort->store.n_packed ? PACKED_COPIES : 1);
+    if (!sort->store.n_packed) { return; }
+    sort->packed_bytes += bytes;
+    sort->packed_rows += n;
+}
+
 static sabot_status rows_append(struct sort *sort, int64_t run, struct batch *batch, const int32_t *rows, int32_t n,
                                 struct sabot_error *err) {
     for (int32_t done = 0; done < n; done += PIECE_ROWS) {
@@ -75,6 +100,7 @@ static sabot_status rows_append(struct sort *sort, int64_t run, struct batch *ba
         BATCH_OWNED struct batch *stored = NULL;
         SABOT_TRY(sort_store_put(&sort->store, batch, rows + done, m, &stored, err));
         SABOT_TRY(state_append(sort->runs, run, stored, rows + done, m, err));
+        if (run == sort->open) { texts_count(sort, stored, rows + done, m); }
     }
     return SABOT_OK;
 }
@@ -157,7 +183,7 @@ static sabot_status open_finish(struct sort *sort, struct sabot_error *err) {
     const int64_t run = sort->next_run++;
     sabot_status status = rows_append(sort, run, batch, rows, n, err);
     if (status == SABOT_OK) { status = sorted_add(sort, run, err); }
-    if (status == SABOT_OK && n == sort->keep) { status = cutoff_take(sort, batch, rows[n - 1], err); }
+    if (status == SABOT_OK && n > 0 && n == sort->keep) { status = cutoff_take(sort, batch, rows[n - 1], err); }
     buffer_unref(order);
     state_drop_namespace(sort->runs, sort->open);
     open_begin(sort);
@@ -167,6 +193,7 @@ static sabot_status open_finish(struct sort *sort, struct sabot_error *err) {
 static sabot_status merge_begin(struct sort *sort, struct batch *last, const struct buffer *order, int32_t n,
                                 int64_t first, struct sabot_error *err) {
     const int64_t limit = memory_limit(sort->own.pool), share = limit / CHUNK_SHARE;
+    const int64_t packed = sort->packed_rows ? PACKED_COPIES * sort->packed_bytes / sort->packed_rows : 0;
     const struct sort_merge_options options = {
         .order = &sort->order,
         .pool = sort->own.pool,
@@ -179,7 +206,7 @@ static sabot_status merge_begin(struct sort *sort, struct batch *last, const str
         .n_last = n,
         .arrival = sort->arrival,
         .chunk_bytes = share < RUN_BYTES_MAX ? share : RUN_BYTES_MAX,
-        .row_bytes = sort->row_bytes,
+        .row_bytes = sort->row_bytes + packed,
         .batch_rows = sort->own.batch_rows,
         .first = first,
         .end = sort->keep,
@@ -229,20 +256,6 @@ static sabot_status runs_tidy(struct sort *sort, struct sabot_error *err) {
 
 /* ---- rows that come ---- */
 
-static int64_t texts_bytes(const struct batch *batch, const int32_t *rows, int32_t n) {
-    int64_t bytes = 0;
-    for (int32_t c = 0; c < batch->n_columns; c++) {
-        const struct column *column = batch->columns[c];
-        if (column->phys != PHYS_VIEW) { continue; }
-        const struct string_view *views = column->values;
-        for (int32_t i = 0; i < n; i++) {
-            const struct string_view *view = &views[column_at(column, rows[i])];
-            if (view->size > STRING_VIEW_INLINE && !column_is_null(column, rows[i])) { bytes += view->size; }
-        }
-    }
-    return bytes;
-}
-
 /* Takes in rows of a batch that has the columns of the runs. */
 static sabot_status open_add(struct sort *sort, struct batch *batch, const int32_t *rows, int32_t n,
                              struct sabot_error *err) {
@@ -250,7 +263,6 @@ static sabot_status open_add(struct sort *sort, struct batch *batch, const int32
         const int32_t m = n - done < PIECE_ROWS ? n - done : PIECE_ROWS;
         SABOT_TRY(rows_append(sort, sort->open, batch, rows + done, m, err));
         sort->open_rows += m;
-        sort->open_bytes += m * sort->row_bytes + texts_bytes(batch, rows + done, m);
         SABOT_TRY(runs_tidy(sort, err));
     }
     return SABOT_OK;
