@@ -14,6 +14,7 @@
 
 #define REQUESTS_MAX 64
 #define KEPT_MAX 64 /* checkpoints that are read at a time */
+#define REMOVALS_MAX 5
 
 enum stage {
     STAGE_COLLECTS, /* barriers are on their way, files are written */
@@ -112,12 +113,18 @@ sabot_status coordinator_new(const struct coordinator_options *options, struct c
 static void checkpoint_free(struct checkpoint *checkpoint) {
     if (checkpoint->stage == STAGE_ABORTED && checkpoint->claim == CLAIM_OURS && !checkpoint->stays) {
         struct sabot_error err = {0};
-        const struct coordinator_options *options = &checkpoint->coordinator->options;
+        struct coordinator *coordinator = checkpoint->coordinator;
+        const struct coordinator_options *options = &coordinator->options;
         if (storage_remove(options->store, checkpoint->path, &err) != SABOT_OK) {
             log_write(options->env, LOG_WARNING, "an aborted checkpoint is left behind: %s", err.message);
         }
         /* however many fail in a row: the next complete one would be long in coming */
-        if (!checkpoint->savepoint) { local_copy_forget(options->store, options->dir, checkpoint->id, checkpoint->id); }
+        env_mutex_lock(coordinator->mutex);
+        const int64_t last = coordinator->counts.last_id;
+        env_mutex_unlock(coordinator->mutex);
+        if (!checkpoint->savepoint) {
+            local_copy_give_up(options->store, options->dir, last >= 0 ? last : options->restored_id, checkpoint->id);
+        }
     }
     manifest_clear(&checkpoint->manifest);
     free(checkpoint->acknowledged);
@@ -756,6 +763,23 @@ static void helpers_wait(struct coordinator *coordinator) {
     }
 }
 
+/* Of a job that is over, whose requests to a store get little time each (store_hurry): a folder of many files takes
+ * several, each of which removes some. *is_named: its manifest is still there, or may be. */
+static sabot_status folder_remove(const struct coordinator_options *options, int64_t id, bool *is_named,
+                                  struct sabot_error *err) {
+    char path[STORAGE_PATH_MAX];
+    struct sabot_error why = {0};
+    SABOT_TRY(storage_path(options->dir, id, path, err));
+    for (int32_t i = 0; i < REMOVALS_MAX; i++) {
+        error_clear(&why);
+        if (storage_remove(options->store, path, &why) == SABOT_OK) { return SABOT_OK; }
+        bool is_there = true;
+        *is_named = storage_has_manifest(options->store, path, &is_there, NULL) != SABOT_OK || is_there;
+        if (*is_named || why.status != SABOT_ERR_CANCELLED) { break; }
+    }
+    return SABOT_FAIL(err, why.status, "%s", why.message);
+}
+
 sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabot_error *err) {
     const struct coordinator_options *options = &coordinator->options;
     if (!options->dir) { return SABOT_OK; }
@@ -766,14 +790,16 @@ sabot_status coordinator_remove_all(struct coordinator *coordinator, struct sabo
     int32_t n;
     SABOT_TRY(storage_list(options->store, options->dir, &ids, &n, err));
     sabot_status status = SABOT_OK;
-    for (int32_t i = 0; i < n && status == SABOT_OK; i++) {
-        char path[STORAGE_PATH_MAX];
-        status = storage_path(options->dir, ids[i], path, err);
-        if (status == SABOT_OK) { status = storage_remove(options->store, path, err); }
+    bool is_named = false; /* what is shared, by a manifest that stays: then nobody answers */
+    for (int32_t i = 0; i < n && !is_named; i++) {
+        const sabot_status removed = folder_remove(options, ids[i], &is_named, err);
+        status = status == SABOT_OK ? removed : status;
     }
     free(ids);
     local_copy_prune(options->store, options->dir, INT64_MAX, NULL, 0);
-    return status == SABOT_OK ? storage_sweep(options->store, options->dir, INT64_MAX, NULL, 0, err) : status;
+    if (is_named) { return status; }
+    const sabot_status swept = storage_sweep(options->store, options->dir, INT64_MAX, NULL, 0, err);
+    return status == SABOT_OK ? swept : status;
 }
 
 void coordinator_free(struct coordinator *coordinator) {

@@ -502,6 +502,34 @@ static void ids_are_never_used_twice(void **state) {
     fixture_clear(&fixture);
 }
 
+/* A cancelled job: files that can't be removed keep no others. */
+static void what_is_shared_goes_with_the_last_manifest(void **state) {
+    (void)state;
+    int32_t n_swept = 0;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct fixture fixture;
+        world_init(&fixture, seed);
+        struct coordinator_options options = options_of(&fixture, "/c", 2);
+        options.incremental = true;
+        assert_int_equal(coordinator_new(&options, &fixture.coordinator, NULL), SABOT_OK);
+        for (int64_t id = 1; id <= 2; id++) { complete_one(&fixture, id, 10); }
+        assert_int_equal(env_write_file(fixture.env, "/c/shared/2-a", "x", 1, NULL), SABOT_OK);
+        env_sim_fail(fixture.env, "remove", 3);
+        struct sabot_error err = {0};
+        const sabot_status status = coordinator_remove_all(fixture.coordinator, &err);
+        env_sim_fail(fixture.env, NULL, 0);
+        const bool is_named = exists(fixture.env, "/c/chk-1/MANIFEST") || exists(fixture.env, "/c/chk-2/MANIFEST");
+        const bool is_left = exists(fixture.env, "/c/chk-1") || exists(fixture.env, "/c/chk-2");
+        const bool is_shared = exists(fixture.env, "/c/shared/2-a");
+        assert_int_equal(err.status, status);
+        assert_int_equal(status == SABOT_OK, !is_left && !is_shared);
+        assert_true(is_shared || !is_named);
+        n_swept += is_left && !is_shared;
+        fixture_clear(&fixture);
+    }
+    assert_in_range(n_swept, 1, 29);
+}
+
 int main(void) {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
@@ -517,6 +545,7 @@ int main(void) {
         cmocka_unit_test(torn_checkpoints_are_skipped_and_damage_is_refused),
         cmocka_unit_test(a_state_file_that_is_not_what_was_written_is_refused),
         cmocka_unit_test(ids_are_never_used_twice),
+        cmocka_unit_test(what_is_shared_goes_with_the_last_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

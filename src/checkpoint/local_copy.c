@@ -10,6 +10,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+/* A chain has no more files, most often one per checkpoint; a copy that is removed too early costs time, not rows. */
+#define CHAIN_FILES_MAX 18
+
 struct local_copy {
     struct store *store;
     struct store_writer *file;
@@ -159,12 +162,9 @@ static sabot_status shared_forget(struct store *store, const char *folder, int64
     return status;
 }
 
-static sabot_status forget(struct store *store, const char *folder, int64_t first, int64_t last,
-                           struct sabot_error *err) {
-    bool is_there = false;
-    struct env_stat found;
-    SABOT_TRY(store_look(store, folder, &is_there, &found, err));
-    if (!is_there) { return SABOT_OK; }
+/* Folders of the copies in `folder` of checkpoints `first` to `last`. */
+static sabot_status folders_forget(struct store *store, const char *folder, int64_t first, int64_t last,
+                                   struct sabot_error *err) {
     int64_t *ids;
     int32_t n;
     SABOT_TRY(storage_list(store, folder, &ids, &n, err));
@@ -176,14 +176,26 @@ static sabot_status forget(struct store *store, const char *folder, int64_t firs
         if (status == SABOT_OK) { status = store_remove_tree(store, target, err); }
     }
     free(ids);
-    return status == SABOT_OK ? shared_forget(store, folder, first, last, err) : status;
+    return status;
 }
 
-void local_copy_forget(struct store *store, const char *dir, int64_t first, int64_t last) {
+/* Folders of checkpoints first[0] to last[0], shared files of first[1] to last[1]. */
+static void forget(struct store *store, const char *dir, const int64_t first[2], const int64_t last[2]) {
     char folder[STORAGE_PATH_MAX];
     struct sabot_error err = {0};
     if (!folder_of(store, dir, strlen(dir), folder)) { return; }
-    if (forget(store, folder, first, last, &err) != SABOT_OK) {
-        complain(store, "of a checkpoint that was given up stays", folder, &err);
-    }
+    bool is_there = false;
+    struct env_stat found;
+    sabot_status status = store_look(store, folder, &is_there, &found, &err);
+    if (is_there) { status = folders_forget(store, folder, first[0], last[0], &err); }
+    if (is_there && status == SABOT_OK) { status = shared_forget(store, folder, first[1], last[1], &err); }
+    if (status != SABOT_OK) { complain(store, "of a checkpoint that was given up stays", folder, &err); }
+}
+
+void local_copy_forget(struct store *store, const char *dir, int64_t first, int64_t last) {
+    forget(store, dir, (const int64_t[2]){first, first}, (const int64_t[2]){last, last});
+}
+
+void local_copy_give_up(struct store *store, const char *dir, int64_t complete, int64_t id) {
+    forget(store, dir, (const int64_t[2]){id, complete + 1}, (const int64_t[2]){id, id - CHAIN_FILES_MAX});
 }

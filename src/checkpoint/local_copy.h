@@ -26,7 +26,10 @@ void local_copy_damaged(struct store *store, const char *path, const struct sabo
  * may be needed. */
 void local_copy_prune(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
                       int32_t n_kept);
-/* Removes copies of the folder's checkpoints `first` to `last`, which were never complete. */
+/* Removes copies of the folder's checkpoints `first` to `last`, which were never complete and whose process is gone. */
 void local_copy_forget(struct store *store, const char *dir, int64_t first, int64_t last);
+/* Removes copies of the checkpoint `id`, which was given up, behind the complete one `complete`. Shared files stay a
+ * while: what a task has written for it, its next checkpoints name. */
+void local_copy_give_up(struct store *store, const char *dir, int64_t complete, int64_t id);
 
 #endif

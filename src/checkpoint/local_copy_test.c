@@ -67,6 +67,35 @@ static void copies_of_what_was_given_up_go(void **state) {
     assert_false(copy_is_there("shared/9-a"));
 }
 
+/* A checkpoint that was given up: its tasks' next ones may name the shared files that they wrote for it. */
+static void shared_copies_stay_for_the_checkpoints_that_follow(void **state) {
+    (void)state;
+    copy_make("chk-7/a");
+    copy_make("chk-8/a");
+    copy_make("shared/7-a");
+    copy_make("shared/8-a");
+    local_copy_give_up(store, DIR, 7, 8);
+    assert_false(copy_is_there("chk-8/a"));
+    assert_true(copy_is_there("chk-7/a"));
+    assert_true(copy_is_there("shared/7-a"));
+    assert_true(copy_is_there("shared/8-a"));
+    for (int64_t id = 9; id < 100; id++) { /* but not for ever, however many fail in a row */
+        char name[32];
+        snprintf(name, sizeof name, "shared/%d-a", (int)id);
+        copy_make(name);
+        local_copy_give_up(store, DIR, 7, id);
+    }
+    int32_t n = 0;
+    for (int32_t id = 8; id < 100; id++) {
+        char name[32];
+        snprintf(name, sizeof name, "shared/%d-a", id);
+        n += copy_is_there(name);
+    }
+    assert_int_equal(n, 18);
+    assert_true(copy_is_there("shared/7-a"));
+    assert_true(copy_is_there("shared/99-a"));
+}
+
 static void folders_without_copies_are_left_alone(void **state) {
     (void)state;
     copy_make("chk-1/a");
@@ -78,6 +107,7 @@ static void folders_without_copies_are_left_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(copies_of_what_was_given_up_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(shared_copies_stay_for_the_checkpoints_that_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_without_copies_are_left_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
