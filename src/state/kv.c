@@ -41,6 +41,8 @@ struct kv_store {
     const struct kv_backend *backend;
     struct kv_store_options options;
     struct kv_clock clock;
+    const int64_t *restored_ms; /* of key groups; the caller's */
+    int32_t restored_first, n_restored;
     struct rocks *rocks;
     struct kv_rocksdb_below rocks_below[KV_FAMILIES];
     struct tonbo *tonbo;
@@ -192,6 +194,12 @@ void kv_store_set_time(struct kv_store *store, int64_t processing_ms, int64_t ev
             atomic_store_explicit(&store->clock.now_ms[i], given[i], memory_order_relaxed);
         }
     }
+}
+
+void kv_store_set_restored(struct kv_store *store, const int64_t *event_ms, int32_t first, int32_t n) {
+    store->restored_ms = event_ms;
+    store->restored_first = first;
+    store->n_restored = event_ms ? n : 0;
 }
 
 sabot_status kv_store_sweep(struct kv_store *store, int32_t entries, struct sabot_error *err) {
@@ -407,9 +415,34 @@ static sabot_status rows_put(struct kv_state *self, int64_t namespace_, const st
     return SABOT_OK;
 }
 
+static bool row_had_expired(const struct kv_state *self, const struct batch *rows, int32_t row) {
+    const struct kv_store *store = self->store;
+    const struct kv_spec *spec = &self->table->spec;
+    const struct column *keys = rows->columns[2], *times = rows->columns[rows->n_columns - 1];
+    const char *key = (const char *)keys->values + (size_t)column_at(keys, row) * kv_size(spec->key);
+    const int32_t group = key_group_of(kv_key_hash(spec->key, key), self->state.context->max_parallelism);
+    const int32_t at = group - store->restored_first;
+    return at >= 0 && at < store->n_restored &&
+           kv_expired(spec->ttl.ttl_ms, ((const int64_t *)times->values)[column_at(times, row)],
+                      store->restored_ms[at]);
+}
+
 static sabot_status state_restore_rows(struct state_table *base, int64_t namespace_, const struct batch *rows,
                                        const int32_t *at, int32_t n, struct sabot_error *err) {
-    return rows_put((struct kv_state *)base, namespace_, rows, 2, at, n, err);
+    struct kv_state *self = (struct kv_state *)base;
+    const struct kv_ttl *ttl = &self->table->spec.ttl;
+    if (!ttl->ttl_ms || ttl->time != KV_EVENT_TIME || self->store->n_restored == 0) {
+        return rows_put(self, namespace_, rows, 2, at, n, err);
+    }
+    int32_t kept[KV_ROWS_MAX];
+    for (int32_t i = 0; i < n;) {
+        int32_t m = 0;
+        for (; i < n && m < KV_ROWS_MAX; i++) {
+            if (!row_had_expired(self, rows, at[i])) { kept[m++] = at[i]; }
+        }
+        SABOT_TRY(rows_put(self, namespace_, rows, 2, kept, m, err));
+    }
+    return SABOT_OK;
 }
 
 static sabot_status state_freeze(struct state_table *base, struct sabot_error *err) {

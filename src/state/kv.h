@@ -35,6 +35,10 @@ void kv_store_free(struct kv_store *store);
 void kv_store_ref(struct kv_store *store); /* one more kv_store_free */
 /* The time that TTLs go by; told once per batch. event_ms: the watermark (INT64_MIN: none yet). Never goes back. */
 void kv_store_set_time(struct kv_store *store, int64_t processing_ms, int64_t event_ms);
+/* What the rows of a restore were judged by when they were saved: event times of the key groups from `first` on, which
+ * may be ahead of the one that is told next. Values that had expired by then do not come back. Told before states are
+ * opened; `event_ms` NULL: no longer, it is not looked at any more. */
+void kv_store_set_restored(struct kv_store *store, const int64_t *event_ms, int32_t first, int32_t n);
 /* Looks at so many entries of each state for what is expired; without, calls do a little of it each. */
 sabot_status kv_store_sweep(struct kv_store *store, int32_t entries, struct sabot_error *err);
 /* rocksdb, tonbo: everything as files in a new folder, by hard links. */

@@ -10,6 +10,7 @@
 
 #include "base/env_sim.h"
 #include "state/kv.h"
+#include "state/kv_hot.h"
 #include "state/rocks.h"
 
 static struct memory_pool pool;
@@ -133,6 +134,64 @@ static void what_is_written_before_the_first_watermark_does_not_expire_with_it(v
         assert_int_equal(kv_get(state, 0, &key, 1, &value, &found, NULL), SABOT_OK);
         assert_int_equal(found, i < 2);
     }
+    job_close(&job);
+}
+
+/* Tasks that had come to different watermarks, as barriers that overtake rows leave them: the one that takes over from
+ * them begins at the least, and shows nothing that was expired where a key came from. */
+static void what_had_expired_in_a_key_s_own_task_does_not_come_back(void **state_) {
+    (void)state_;
+    enum { GROUPS = 16, N = 300 };
+    struct job job;
+    job_open(&job, env_real(), "memory");
+    struct kv_state *state, *list, *clock;
+    const struct kv_declare values_of = {.name = "v", .ttl = {.ttl_ms = 100, .time = KV_EVENT_TIME}};
+    const struct kv_declare list_of = {.name = "l", .ttl = {.ttl_ms = 100, .time = KV_EVENT_TIME}};
+    const struct kv_declare clock_of = {.name = "c", .ttl = {.ttl_ms = 100, .time = KV_PROCESSING_TIME}};
+    int64_t keys[N], values[N];
+    bool found[N];
+    for (int64_t i = 0; i < N; i++) { keys[i] = values[i] = i; }
+    assert_int_equal(kv_value_open(job.store, &values_of, &state, NULL), SABOT_OK);
+    assert_int_equal(kv_list_open(job.store, &list_of, &list, NULL), SABOT_OK);
+    assert_int_equal(kv_value_open(job.store, &clock_of, &clock, NULL), SABOT_OK);
+    for (int64_t time_ms = 1000; time_ms <= 1050; time_ms += 50) { /* of a list the first elements only are expired */
+        kv_store_set_time(job.store, time_ms, time_ms);
+        assert_int_equal(kv_list_add(list, 0, keys, N, values, NULL), SABOT_OK);
+        if (time_ms > 1000) { continue; }
+        assert_int_equal(kv_put(state, 0, keys, N, values, NULL), SABOT_OK);
+        assert_int_equal(kv_put(clock, 0, keys, N, values, NULL), SABOT_OK);
+    }
+    struct state_snapshot *snapshots;
+    int32_t n;
+    assert_int_equal(state_tables_snapshot(job.tables, &snapshots, &n, NULL), SABOT_OK);
+    state_tables_free(job.tables);
+    kv_store_free(job.store);
+
+    int64_t restored[GROUPS - 2];
+    for (int32_t g = 0; g < GROUPS - 2; g++) { restored[g] = g < 6 ? 1100 : 1099; } /* of groups 2 to 15 */
+    job_open(&job, env_real(), "memory");
+    for (int32_t s = 0; s < n; s++) {
+        struct batch *rows = snapshots[s].rows ? batch_ref(snapshots[s].rows) : NULL;
+        assert_int_equal(state_tables_load(job.tables, snapshots[s].name, snapshots[s].kind, rows, NULL), SABOT_OK);
+    }
+    state_snapshots_free(snapshots, n);
+    kv_store_set_restored(job.store, restored, 2, GROUPS - 2);
+    assert_int_equal(kv_value_open(job.store, &values_of, &state, NULL), SABOT_OK);
+    assert_int_equal(kv_list_open(job.store, &list_of, &list, NULL), SABOT_OK);
+    assert_int_equal(kv_value_open(job.store, &clock_of, &clock, NULL), SABOT_OK);
+    kv_store_set_restored(job.store, NULL, 0, 0);
+    kv_store_set_time(job.store, 1060, 1060);
+    assert_int_equal(kv_get(state, 0, keys, N, values, found, NULL), SABOT_OK);
+    for (int32_t i = 0; i < N; i++) {
+        const int32_t group = key_group_of(kv_key_hash(KV_INT64, &keys[i]), GROUPS);
+        const bool had_expired = group >= 2 && group < 8;
+        const void *elements;
+        int64_t n_elements;
+        assert_int_equal(found[i], !had_expired);
+        assert_int_equal(kv_list_get(list, 0, &keys[i], &elements, &n_elements, NULL), SABOT_OK);
+        assert_int_equal(n_elements, had_expired ? 1 : 2);
+    }
+    assert_int_equal(entries(clock), N);
     job_close(&job);
 }
 
@@ -280,6 +339,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_expire_by_the_simulated_clock),
         cmocka_unit_test(what_is_written_before_the_first_watermark_does_not_expire_with_it),
+        cmocka_unit_test(what_had_expired_in_a_key_s_own_task_does_not_come_back),
         cmocka_unit_test(a_compaction_drops_what_is_expired_and_nothing_else),
         cmocka_unit_test(a_counter_is_one_merge_and_no_read),
         cmocka_unit_test(a_checkpoint_by_links_holds_what_was_there),

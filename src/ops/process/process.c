@@ -108,7 +108,10 @@ static sabot_status store_open_for(struct process *self, struct sabot_error *err
     if (self->key_column < 0 || definition->n_states + definition->n_timers == 0) { return SABOT_OK; }
     const struct kv_store_options options = {.env = self->own.env, .tables = self->own.state};
     SABOT_TRY(kv_store_new(&options, &self->store, err));
+    const struct window_progress *progress = &self->progress;
+    kv_store_set_restored(self->store, progress->further_ms, progress->first_group, progress->n_groups);
     for (int32_t i = 0; i < definition->n_states; i++) { SABOT_TRY(state_open(self, i, err)); }
+    kv_store_set_restored(self->store, NULL, 0, 0); /* the array goes with the first checkpoint */
     return timers_make(self, err);
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "state/kv.h"
+#include "state/kv_hot.h"
 #include "tests/util/op_harness.h"
 
 /* --- a function that writes what it sees into a text column "line" */
@@ -39,7 +40,7 @@ static sabot_status emit_line(struct sabot_process *process, const char *text, i
     return sabot_emit(process, &rows, &from, err);
 }
 
-enum { COUNT, LAST, ALL, BY_VALUE, TEXT };
+enum { COUNT, LAST, ALL, BY_VALUE, TEXT, YOUNG, N_STATES };
 enum { IDLE, EACH, CLOCK };
 static const struct sabot_process_state states[] = {
     {.name = "count", .kind = SABOT_COUNTER, .type = SABOT_BIGINT},
@@ -47,6 +48,7 @@ static const struct sabot_process_state states[] = {
     {.name = "all", .kind = SABOT_LIST, .type = SABOT_BIGINT},
     {.name = "by_value", .kind = SABOT_MAP, .type = SABOT_BYTES, .map_key = SABOT_BIGINT},
     {.name = "text", .kind = SABOT_VALUE, .type = SABOT_BYTES},
+    {.name = "young", .kind = SABOT_VALUE, .type = SABOT_BIGINT, .ttl_ms = 100, .ttl_time = SABOT_EVENT_TIME},
 };
 static const struct sabot_process_timer timers[] = {
     {.name = "idle", .time = SABOT_EVENT_TIME},
@@ -55,7 +57,8 @@ static const struct sabot_process_timer timers[] = {
 };
 static const struct sabot_process_column value_column[] = {{"v", "BIGINT"}}, line_column[] = {{"line", "STRING"}};
 
-/* Per row: v is added to everything; the timer `idle` moves to v + 100. v = -1 clears it, -2 clears all state. */
+/* Per row: v is added to everything; the timer `idle` moves to v + 100. v = -1 clears it, -2 clears all state, -3 asks for
+ * what is forgotten 100 ms later. */
 static sabot_status take_row(struct sabot_process *process, int32_t key, int64_t v, struct sabot_error *err) {
     const int64_t one = 1, idle = v + 100;
     char bytes[64];
@@ -63,9 +66,16 @@ static sabot_status take_row(struct sabot_process *process, int32_t key, int64_t
                                                              (long long)v)};
     if (v == -1) { return sabot_timer_clear(process, IDLE, &key, 1, NULL, err); }
     if (v == -2) {
-        for (int32_t s = 0; s < 5; s++) { SABOT_TRY(sabot_state_clear(process, s, &key, 1, err)); }
+        for (int32_t s = 0; s < N_STATES; s++) { SABOT_TRY(sabot_state_clear(process, s, &key, 1, err)); }
         return SABOT_OK;
     }
+    if (v == -3) {
+        int64_t young;
+        bool found;
+        SABOT_TRY(sabot_state_get(process, YOUNG, &key, 1, &young, &found, err));
+        return emit_line(process, found ? "there" : "gone", key, err);
+    }
+    SABOT_TRY(sabot_state_put(process, YOUNG, &key, 1, &v, err));
     SABOT_TRY(sabot_state_add(process, COUNT, &key, 1, &one, err));
     SABOT_TRY(sabot_state_put(process, LAST, &key, 1, &v, err));
     SABOT_TRY(sabot_list_add(process, ALL, &key, 1, &v, err));
@@ -121,7 +131,7 @@ static sabot_status see_timer(void *instance, struct sabot_process *process, con
 
 static struct sabot_process_function definition = {
     .size = sizeof definition, .inputs = value_column, .n_inputs = 1, .columns = line_column, .n_columns = 1,
-    .states = states, .n_states = 5, .timers = timers, .n_timers = 3, .process = see_rows, .on_timer = see_timer};
+    .states = states, .n_states = N_STATES, .timers = timers, .n_timers = 3, .process = see_rows, .on_timer = see_timer};
 
 /* --- the operator around it; the input is v, then the keys, then their column */
 struct rig {
@@ -134,7 +144,8 @@ struct rig {
     struct op_harness *key, *op;
 };
 
-static void rig_open(struct rig *rig, const struct field *fields /* v, keys */, int32_t n_keys) {
+/* Its operator is not open yet. */
+static void rig_make(struct rig *rig, const struct field *fields /* v, keys */, int32_t n_keys) {
     struct field all[6], out[6];
     struct type types[4];
     enum process_key_form form;
@@ -161,9 +172,13 @@ static void rig_open(struct rig *rig, const struct field *fields /* v, keys */, 
     rig->key = calloc(1, sizeof *rig->key);
     rig->op = calloc(1, sizeof *rig->op);
     harness_init(rig->op, &op_process, &rig->options, rig->keyed, rig->output);
-    harness_open(rig->op);
     harness_init(rig->key, &op_process_key, &rig->key_options, rig->plain, rig->keyed);
     harness_open(rig->key);
+}
+
+static void rig_open(struct rig *rig, const struct field *fields, int32_t n_keys) {
+    rig_make(rig, fields, n_keys);
+    harness_open(rig->op);
 }
 
 static void rig_close(struct rig *rig) {
@@ -218,6 +233,51 @@ static void rows_come_sorted_by_key_and_state_lasts(void **unused) {
     harness_watermark(rig.op, 1000);
     assert_string_equal(seen(&rig), "");
     rig_close(&rig);
+}
+
+/* A checkpoint whose barriers overtook rows: one of two tasks was further. The one that is restored from both begins
+ * where the other was, and shows nothing that had expired. */
+static void what_had_expired_at_one_task_stays_so_in_the_one_that_takes_over(void **unused) {
+    (void)unused;
+    enum { KEYS = 40 };
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}};
+    struct rig rigs[3] = {0};
+    struct sabot_error err = {0};
+    char expected[64];
+    for (int32_t t = 0; t < 3; t++) { rig_make(&rigs[t], fields, 1); }
+    int64_t first[2] = {-1, -1}; /* a key of each */
+    for (int32_t t = 0; t < 2; t++) {
+        struct op_harness *op = rigs[t].op;
+        op->context.parallelism = 2;
+        op->context.subtask = t;
+        harness_open(op);
+        harness_watermark(op, 1000);
+        for (int64_t k = 0; k < KEYS; k++) {
+            if (key_group_owner(key_group_of(kv_key_hash(KV_INT64, &k), 128), 128, 2) != t) { continue; }
+            first[t] = k;
+            feed_numbers(&rigs[t], (int64_t[]){5000}, &k, NULL, 1);
+        }
+        harness_watermark(op, t ? 1050 : 1100);
+        harness_check_end(op);
+        struct state_snapshot *snapshots;
+        int32_t n;
+        assert_int_equal(op_process.before_barrier(op->op, 1, &op->out, &err), SABOT_OK);
+        assert_int_equal(state_tables_snapshot(op->tables, &snapshots, &n, &err), SABOT_OK);
+        for (int32_t i = 0; i < n; i++) {
+            if (!snapshots[i].rows) { continue; }
+            assert_int_equal(state_tables_load(rigs[2].op->tables, snapshots[i].name, snapshots[i].kind,
+                                               batch_ref(snapshots[i].rows), &err), SABOT_OK);
+        }
+        state_snapshots_free(snapshots, n);
+    }
+    harness_open(rigs[2].op);
+    feed_numbers(&rigs[2], (int64_t[]){-3, -3}, first, NULL, 2);
+    const char *lines_seen = seen(&rigs[2]);
+    for (int32_t t = 0; t < 2; t++) {
+        snprintf(expected, sizeof expected, "%lld|%s\n", (long long)first[t], t ? "there" : "gone");
+        assert_non_null(strstr(lines_seen, expected));
+    }
+    for (int32_t t = 2; t >= 0; t--) { rig_close(&rigs[t]); }
 }
 
 static void timers_can_be_cleared(void **unused) {
@@ -397,6 +457,7 @@ static void many_keys_against_a_model(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_sorted_by_key_and_state_lasts),
+        cmocka_unit_test(what_had_expired_at_one_task_stays_so_in_the_one_that_takes_over),
         cmocka_unit_test(timers_can_be_cleared),
         cmocka_unit_test(what_is_due_can_still_be_changed),
         cmocka_unit_test(keys_of_several_columns_and_of_text),
