@@ -57,8 +57,8 @@ static const struct sabot_process_timer timers[] = {
 };
 static const struct sabot_process_column value_column[] = {{"v", "BIGINT"}}, line_column[] = {{"line", "STRING"}};
 
-/* Per row: v is added to everything; the timer `idle` moves to v + 100. v = -1 clears it, -2 clears all state, -3 asks for
- * what is forgotten 100 ms later. */
+/* Per row: v is added to everything; the timer `idle` moves to v + 100. v = -1 clears it, -2 clears all state, -3
+ * asks for what is forgotten 100 ms later. */
 static sabot_status take_row(struct sabot_process *process, int32_t key, int64_t v, struct sabot_error *err) {
     const int64_t one = 1, idle = v + 100;
     char bytes[64];
@@ -131,7 +131,8 @@ static sabot_status see_timer(void *instance, struct sabot_process *process, con
 
 static struct sabot_process_function definition = {
     .size = sizeof definition, .inputs = value_column, .n_inputs = 1, .columns = line_column, .n_columns = 1,
-    .states = states, .n_states = N_STATES, .timers = timers, .n_timers = 3, .process = see_rows, .on_timer = see_timer};
+    .states = states, .n_states = N_STATES, .timers = timers, .n_timers = 3, .process = see_rows,
+    .on_timer = see_timer};
 
 /* --- the operator around it; the input is v, then the keys, then their column */
 struct rig {
