@@ -62,6 +62,21 @@ sabot_status batch_with_columns(const struct batch *from, struct schema *schema,
     return SABOT_OK;
 }
 
+sabot_status batch_with_column(const struct batch *from, struct schema *schema, struct column *column, bool first,
+                               struct batch **out, struct sabot_error *err) {
+    struct column **columns = malloc(sizeof *columns * ((size_t)from->n_columns + 1));
+    *out = NULL;
+    if (!columns) {
+        column_unref(column);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a batch of %d columns", from->n_columns + 1);
+    }
+    columns[first ? 0 : from->n_columns] = column;
+    for (int32_t i = 0; i < from->n_columns; i++) { columns[i + first] = column_ref(from->columns[i]); }
+    const sabot_status status = batch_with_columns(from, schema, columns, from->n_columns + 1, out, err);
+    free(columns);
+    return status;
+}
+
 sabot_status schema_with_row_kinds(const struct schema *from, const char *name, bool first, struct schema **out,
                                    struct sabot_error *err) {
     struct field *fields = malloc(sizeof *fields * ((size_t)from->n_fields + 1));
@@ -90,16 +105,7 @@ sabot_status batch_with_row_kinds(struct memory_pool *pool, const struct batch *
                                   struct batch **out, struct sabot_error *err) {
     struct column *kinds = NULL;
     SABOT_TRY(row_kinds_column(pool, from, &kinds, err));
-    struct column **columns = malloc(sizeof *columns * ((size_t)from->n_columns + 1));
-    if (!columns) {
-        column_unref(kinds);
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a batch of %d columns", from->n_columns + 1);
-    }
-    columns[first ? 0 : from->n_columns] = kinds;
-    for (int32_t i = 0; i < from->n_columns; i++) { columns[i + first] = column_ref(from->columns[i]); }
-    const sabot_status status = batch_with_columns(from, schema, columns, from->n_columns + 1, out, err);
-    free(columns);
-    return status;
+    return batch_with_column(from, schema, kinds, first, out, err);
 }
 
 sabot_status batch_with_selection(const struct batch *from, struct buffer *selection, int32_t selected,

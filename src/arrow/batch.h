@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "arrow/heaps.h"
 #include "arrow/type.h"
 #include "base/memory.h"
 
@@ -83,9 +84,7 @@ struct column_builder {
     uint64_t *validity; /* all ones at the start, or NULL when made without */
     void *values;       /* uninitialised */
     struct buffer *validity_buffer, *values_buffer;
-    struct buffer **heaps; /* for views: extra owners */
-    int32_t n_heaps, heaps_capacity;
-    char *heap_at, *heap_end; /* free space in the newest heap */
+    struct heaps heaps; /* for views: extra owners */
 };
 /* Fixed-width or VIEW columns. */
 sabot_status column_builder_init(struct column_builder *builder, struct memory_pool *pool, enum phys phys,
@@ -136,6 +135,9 @@ void batch_unref(struct batch *batch); /* NULL is allowed */
  * column references. */
 sabot_status batch_with_columns(const struct batch *from, struct schema *schema, struct column *const *columns,
                                 int32_t n_columns, struct batch **out, struct sabot_error *err);
+/* The same rows with one column more, the last one, or the first where `first` is set. Takes over its reference. */
+sabot_status batch_with_column(const struct batch *from, struct schema *schema, struct column *column, bool first,
+                               struct batch **out, struct sabot_error *err);
 /* The same rows with their row kinds as a column of text, +I -U +U -D: the last one, or the first where `first` is set.
  * schema: what schema_with_row_kinds made of the batch's. */
 sabot_status batch_with_row_kinds(struct memory_pool *pool, const struct batch *from, struct schema *schema, bool first,

@@ -86,32 +86,11 @@ sabot_status column_builder_init(struct column_builder *builder, struct memory_p
     return SABOT_OK;
 }
 
-/* Room for one more heap. */
-static sabot_status heaps_grow(struct column_builder *builder, struct sabot_error *err) {
-    if (builder->n_heaps < builder->heaps_capacity) { return SABOT_OK; }
-    const int32_t capacity = builder->heaps_capacity ? builder->heaps_capacity * 2 : 4;
-    struct buffer **heaps = realloc(builder->heaps, (size_t)capacity * sizeof(struct buffer *));
-    if (!heaps) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps"); }
-    builder->heaps = heaps;
-    builder->heaps_capacity = capacity;
-    return SABOT_OK;
-}
-
 sabot_status column_builder_reserve(struct column_builder *builder, size_t size, char **out, struct sabot_error *err) {
-    if ((size_t)(builder->heap_end - builder->heap_at) < size || !builder->heap_at) {
-        SABOT_TRY(heaps_grow(builder, err));
-        size_t block = builder->n_heaps ? builder->heaps[builder->n_heaps - 1]->size * 2 : HEAP_BLOCK_MIN;
-        block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block < HEAP_BLOCK_MIN ? HEAP_BLOCK_MIN : block;
-        block = block < size ? size : block;
-        struct buffer *heap;
-        SABOT_TRY(buffer_new(builder->pool, block, &heap, err));
-        builder->heaps[builder->n_heaps++] = heap;
-        builder->heap_at = (char *)heap->data;
-        builder->heap_end = builder->heap_at + block;
-    }
-    *out = builder->heap_at;
-    builder->heap_at += size;
-    return SABOT_OK;
+    struct heaps *heaps = &builder->heaps;
+    size_t block = heaps->n ? heaps->buffers[heaps->n - 1]->size * 2 : HEAP_BLOCK_MIN;
+    block = block > HEAP_BLOCK_MAX ? HEAP_BLOCK_MAX : block < HEAP_BLOCK_MIN ? HEAP_BLOCK_MIN : block;
+    return heaps_reserve(heaps, builder->pool, block, size, out, err);
 }
 
 sabot_status column_builder_share(struct column_builder *builder, const struct column *from, struct sabot_error *err) {
@@ -122,11 +101,8 @@ sabot_status column_builder_share(struct column_builder *builder, const struct c
                                  (owner->data == (const void *)from->values && !from->constant);
         if (is_own_part && !owner->release) { continue; }
         bool known = false;
-        for (int32_t at = builder->n_heaps; at > 0 && !known; at--) { known = builder->heaps[at - 1] == owner; }
-        if (known) { continue; }
-        SABOT_TRY(heaps_grow(builder, err));
-        builder->heaps[builder->n_heaps++] = buffer_ref(owner);
-        /* the newest heap of our own may go on being filled: heap_at and heap_end stay */
+        for (int32_t at = builder->heaps.n; at > 0 && !known; at--) { known = builder->heaps.buffers[at - 1] == owner; }
+        if (!known) { SABOT_TRY(heaps_add(&builder->heaps, buffer_ref(owner), err)); }
     }
     return SABOT_OK;
 }
@@ -134,20 +110,14 @@ sabot_status column_builder_share(struct column_builder *builder, const struct c
 void column_builder_clear(struct column_builder *builder) {
     buffer_unref(builder->validity_buffer);
     buffer_unref(builder->values_buffer);
-    for (int32_t i = 0; i < builder->n_heaps; i++) { buffer_unref(builder->heaps[i]); }
-    free(builder->heaps);
+    heaps_clear(&builder->heaps);
     *builder = (struct column_builder){0};
 }
 
 sabot_status column_builder_finish(struct column_builder *builder, struct column **out, struct sabot_error *err) {
     *out = NULL;
-    const sabot_status grown = heaps_grow(builder, err);
-    if (grown != SABOT_OK) {
-        column_builder_clear(builder);
-        return grown;
-    }
     const int32_t more = (builder->values_buffer != NULL) + (builder->validity_buffer != NULL);
-    struct buffer **owners = malloc((size_t)(builder->n_heaps + more) * sizeof(struct buffer *) + 1);
+    struct buffer **owners = malloc((size_t)(builder->heaps.n + more) * sizeof(struct buffer *) + 1);
     if (!owners) {
         column_builder_clear(builder);
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column");
@@ -155,11 +125,11 @@ sabot_status column_builder_finish(struct column_builder *builder, struct column
     int32_t n = 0;
     if (builder->values_buffer) { owners[n++] = builder->values_buffer; }
     if (builder->validity_buffer) { owners[n++] = builder->validity_buffer; }
-    for (int32_t i = 0; i < builder->n_heaps; i++) { owners[n++] = builder->heaps[i]; }
+    for (int32_t i = 0; i < builder->heaps.n; i++) { owners[n++] = builder->heaps.buffers[i]; }
     const sabot_status status = column_new(builder->phys, builder->rows, builder->validity, builder->values, owners, n,
                                            NULL, 0, out, err);
     free(owners);
-    free(builder->heaps);
+    free(builder->heaps.buffers);
     *builder = (struct column_builder){0}; /* the references went with column_new, on success and failure */
     return status;
 }

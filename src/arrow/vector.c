@@ -93,8 +93,7 @@ void vector_clear(struct vector *vector) {
     free(vector->children);
     buffer_unref(vector->values_buffer);
     buffer_unref(vector->validity_buffer);
-    for (int32_t i = 0; i < vector->n_heaps; i++) { buffer_unref(vector->heaps[i]); }
-    free(vector->heaps);
+    heaps_clear(&vector->heaps);
     *vector = (struct vector){0};
 }
 
@@ -124,34 +123,12 @@ void vector_list_begin(struct vector *list, int32_t row) {
     vector_set_rows(&list->children[0], ((int32_t *)list->values)[row]);
 }
 
-static sabot_status heaps_grow(struct vector *vector, struct sabot_error *err) {
-    if (vector->n_heaps < vector->heaps_capacity) { return SABOT_OK; }
-    const int32_t capacity = vector->heaps_capacity ? vector->heaps_capacity * 2 : 4;
-    struct buffer **heaps = realloc(vector->heaps, (size_t)capacity * sizeof(struct buffer *));
-    if (!heaps) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of string heaps"); }
-    vector->heaps = heaps;
-    vector->heaps_capacity = capacity;
-    return SABOT_OK;
-}
-
 sabot_status vector_reserve(struct vector *vector, size_t size, char **out, struct sabot_error *err) {
-    if ((size_t)(vector->heap_end - vector->heap_at) < size || !vector->heap_at) {
-        SABOT_TRY(heaps_grow(vector, err));
-        struct buffer *heap;
-        const size_t block = size > HEAP_BYTES ? size : HEAP_BYTES;
-        SABOT_TRY(buffer_new(vector->pool, block, &heap, err));
-        vector->heaps[vector->n_heaps++] = heap;
-        vector->heap_at = (char *)heap->data;
-        vector->heap_end = vector->heap_at + block;
-    }
-    *out = vector->heap_at;
-    vector->heap_at += size;
-    return SABOT_OK;
+    return heaps_reserve(&vector->heaps, vector->pool, HEAP_BYTES, size, out, err);
 }
 
 sabot_status vector_share_block(struct vector *vector, struct buffer *block, struct sabot_error *err) {
-    SABOT_TRY(heaps_grow(vector, err));
-    vector->heaps[vector->n_heaps++] = buffer_ref(block);
+    SABOT_TRY(heaps_add(&vector->heaps, buffer_ref(block), err));
     vector->shared = block;
     return SABOT_OK;
 }
@@ -160,7 +137,7 @@ sabot_status vector_finish(struct vector *vector, struct column **out, struct sa
     *out = NULL;
     const int32_t n_children = vector->n_children;
     struct column **children = calloc((size_t)n_children + 1, sizeof(struct column *));
-    struct buffer **owners = calloc((size_t)vector->n_heaps + 2, sizeof(struct buffer *));
+    struct buffer **owners = calloc((size_t)vector->heaps.n + 2, sizeof(struct buffer *));
     sabot_status status = SABOT_OK;
     if (!children || !owners) { status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a column"); }
     for (int32_t i = 0; i < n_children && status == SABOT_OK; i++) {
@@ -176,7 +153,7 @@ sabot_status vector_finish(struct vector *vector, struct column **out, struct sa
     const void *values = vector->phys == PHYS_ROW || vector->phys == PHYS_NULL ? NULL : vector->values;
     if (values) { owners[n++] = buffer_ref(vector->values_buffer); }
     if (vector->has_nulls) { owners[n++] = buffer_ref(vector->validity_buffer); }
-    for (int32_t i = 0; i < vector->n_heaps; i++) { owners[n++] = buffer_ref(vector->heaps[i]); }
+    for (int32_t i = 0; i < vector->heaps.n; i++) { owners[n++] = buffer_ref(vector->heaps.buffers[i]); }
     status = column_new(vector->phys, vector->rows, vector->has_nulls ? vector->validity : NULL, values, owners, n,
                         children, n_children, out, err);
     free(children);

@@ -19,9 +19,7 @@ struct vector {
     struct buffer *values_buffer, *validity_buffer;
     struct vector *children; /* ROW: fields; LIST: [0]; MAP: [0] is a ROW of key and value */
     int32_t n_children;
-    struct buffer **heaps; /* keep string bytes alive: our own blocks, and the record block where views point into it */
-    int32_t n_heaps, heaps_capacity;
-    char *heap_at, *heap_end;
+    struct heaps heaps; /* our own blocks, and the record block where views point into it */
     const struct buffer *shared; /* the foreign block that is among the heaps already */
 };
 

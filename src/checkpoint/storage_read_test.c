@@ -121,6 +121,23 @@ static void who_gives_up_ends_it_with_its_own_error(void **state) {
     }
 }
 
+/* The table's file as it was written. */
+static char *read_whole(char path[512], size_t *size) {
+    struct sabot_error err = {0};
+    char *data;
+    snprintf(path, 512, "%s/%s", dir, item.file);
+    ok(env_read_file(env_real(), path, &data, size, &err), &err);
+    return data;
+}
+
+/* Writes it with one bit changed; `data` stays as it was. */
+static void damage(const char *path, char *data, size_t size, size_t at) {
+    struct sabot_error err = {0};
+    data[at] ^= 1;
+    ok(env_write_file(env_real(), path, data, size, &err), &err);
+    data[at] ^= 1;
+}
+
 static sabot_status take_one(void *arg, struct batch *batch, struct sabot_error *err) {
     (void)err;
     ++*(int *)arg;
@@ -131,18 +148,15 @@ static sabot_status take_one(void *arg, struct batch *batch, struct sabot_error 
 /* Damage behind what was taken is not looked for: nobody reads a large file for a look at its columns. */
 static void who_has_enough_is_told_so_and_the_rest_is_not_read(void **state) {
     (void)state;
-    char path[512], *data;
+    char path[512];
     size_t size;
     struct sabot_error err = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, item.file);
-    ok(env_read_file(env_real(), path, &data, &size, &err), &err);
-    data[size / 2] ^= 1;
-    ok(env_write_file(env_real(), path, data, size, &err), &err);
+    char *data = read_whole(path, &size);
+    damage(path, data, size, size / 2);
     int calls = 0;
     assert_int_equal(storage_read_table(store, dir, &pool, &item, take_one, &calls, &err), SABOT_ERR_CANCELLED);
     assert_int_equal(err.status, SABOT_OK);
     assert_int_equal(calls, 1);
-    data[size / 2] ^= 1;
     ok(env_write_file(env_real(), path, data, size, &err), &err);
     free(data);
 }
@@ -156,16 +170,13 @@ static sabot_status drop(void *arg, struct batch *batch, struct sabot_error *err
 
 static void damage_anywhere_is_an_error_that_names_the_file(void **state) {
     (void)state;
-    char path[512], *data;
+    char path[512];
     size_t size;
     struct sabot_error err = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, item.file);
-    ok(env_read_file(env_real(), path, &data, &size, &err), &err);
+    char *data = read_whole(path, &size);
     for (int32_t part = 0; part < 4; part++) {
         const size_t at = part == 3 ? size - 5 : size / 3 * (size_t)part + 12345;
-        data[at] ^= 1;
-        ok(env_write_file(env_real(), path, data, size, &err), &err);
-        data[at] ^= 1;
+        damage(path, data, size, at);
         error_clear(&err);
         assert_int_equal(storage_read_table(store, dir, &pool, &item, drop, NULL, &err), SABOT_ERR_CORRUPT);
         assert_non_null(strstr(err.message, "is not what was written"));

@@ -91,7 +91,7 @@ sabot_status reserve_string(struct kernel_call *call, size_t size, char **out, s
 
 void put_reserved(struct kernel_call *call, int32_t row, char *data, size_t size) {
     ((struct string_view *)call->result->values)[row] = string_view_of(data, (uint32_t)size);
-    call->result->heap_at = data + (size > STRING_VIEW_INLINE ? size : 0);
+    call->result->heaps.at = data + (size > STRING_VIEW_INLINE ? size : 0);
 }
 
 sabot_status put_string(struct kernel_call *call, int32_t row, const char *data, size_t size, struct sabot_error *err) {

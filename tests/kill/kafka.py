@@ -154,68 +154,48 @@ def rank_expected(n):
     return lines, files, {"newest": top, "firsts": firsts}
 
 
-WINDOWS = """
-CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
-CREATE TABLE newest (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({newest});
-CREATE TABLE files (id BIGINT, a BIGINT, b BIGINT) WITH ({files});
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO lines SELECT k, window_start, COUNT(*), SUM(v)
-    FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;
-INSERT INTO files SELECT a.id, a.v, b.v FROM events a, events b
-    WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id
-    AND a.ts BETWEEN b.ts - INTERVAL '3' SECOND AND b.ts + INTERVAL '3' SECOND;
-INSERT INTO newest SELECT k, COUNT(*) FROM events GROUP BY k;
-END;
-"""
-PROCESS = """
-CREATE FUNCTION windows_of AS 'windows_function' LANGUAGE C USING FILE '{library}';
+def job(before="", **outputs):
+    """SQL of a job with a sink per output: name=(columns, query); tables get their options with str.format."""
+    tables = "".join(f"CREATE TABLE {name} ({columns}) WITH ({{{name}}});\n" for name, (columns, _) in outputs.items())
+    inserts = "".join(f"INSERT INTO {name} {query};\n" for name, (_, query) in outputs.items())
+    return f"{before}{tables}EXECUTE STATEMENT SET BEGIN\n{inserts}END;\n"
+
+
+def windows(function, end="window_start"):
+    return ("k INT, w TIMESTAMP(3), n BIGINT, total BIGINT",
+            f"SELECT k, {end}, COUNT(*), SUM(v) FROM TABLE({function}) GROUP BY k, window_start, window_end")
+
+
+SECOND, SECONDS = "INTERVAL '1' SECOND", "INTERVAL '3' SECOND"
+PAIRS = "SELECT a.id, a.v, b.v FROM events a, events b WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id"
+BY_KEY = "k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED"
+IN_TIME = {
+    "newest": (BY_KEY, "SELECT k, COUNT(*) FROM events GROUP BY k"),
+    "files": ("id BIGINT, a BIGINT, b BIGINT", f"{PAIRS} AND a.ts BETWEEN b.ts - {SECONDS} AND b.ts + {SECONDS}")}
+WINDOWS = job(lines=windows(f"TUMBLE(TABLE events, DESCRIPTOR(ts), {SECOND})"), **IN_TIME)
+PROCESS = job("""CREATE FUNCTION windows_of AS 'windows_function' LANGUAGE C USING FILE '{library}';
 CREATE VIEW priced AS SELECT k, v AS price, ts FROM events;
-""" + WINDOWS.replace("w TIMESTAMP(3)", "w BIGINT").replace("""SELECT k, window_start, COUNT(*), SUM(v)
-    FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;""",
-    """SELECT k, window_end, n, total
-    FROM windows_of(input => TABLE priced PARTITION BY k, on_time => DESCRIPTOR(ts), size_ms => 1000);""")
-HOP = """
-CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
-CREATE TABLE newest (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({newest});
-CREATE TABLE files (id BIGINT, a BIGINT, b BIGINT) WITH ({files});
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO lines SELECT k, window_start, COUNT(*), SUM(v)
-    FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND))
-    GROUP BY k, window_start, window_end;
-INSERT INTO files SELECT a.id, a.v, b.v FROM events a, events b WHERE a.side = 'a' AND b.side = 'b' AND a.id = b.id;
-INSERT INTO newest SELECT k, SUM(v) FROM (SELECT id, MAX(k) AS k, MAX(v) AS v FROM events GROUP BY id) GROUP BY k;
-END;
-"""
-CUMULATE = """
-CREATE TABLE lines (k INT, w TIMESTAMP(3), n BIGINT, total BIGINT) WITH ({lines});
-CREATE TABLE newest (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ({newest});
-CREATE TABLE files (g BIGINT, w TIMESTAMP(3), n BIGINT) WITH ({files});
-CREATE VIEW grouped AS SELECT id % 100 AS g, ts FROM events;
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO lines SELECT k, window_end, COUNT(*), SUM(v)
-    FROM TABLE(CUMULATE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND))
-    GROUP BY k, window_start, window_end;
-INSERT INTO files SELECT g, window_start, COUNT(*)
-    FROM TABLE(SESSION(TABLE grouped PARTITION BY g, DESCRIPTOR(ts), INTERVAL '1' SECOND))
-    GROUP BY g, window_start, window_end;
-INSERT INTO newest SELECT a.id, MAX(b.v) FROM (SELECT id FROM events WHERE side = 'a' AND k = 0) a
-    LEFT JOIN (SELECT id, v FROM events WHERE side = 'b') b ON a.id = b.id GROUP BY a.id;
-END;
-"""
-RANK = """
-CREATE TABLE lines (id BIGINT, v BIGINT) WITH ({lines});
-CREATE TABLE newest (k INT, r BIGINT, v BIGINT, PRIMARY KEY (k, r) NOT ENFORCED) WITH ({newest});
-CREATE TABLE firsts (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ({firsts});
-CREATE TABLE files (id BIGINT, v BIGINT) WITH ({files});
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO lines SELECT id, v FROM events;
-INSERT INTO files SELECT id, v FROM events WHERE side = 'a';
-INSERT INTO firsts SELECT id, v FROM (SELECT id, v,
-    ROW_NUMBER() OVER (PARTITION BY id ORDER BY arrived) AS r FROM events) WHERE r = 1;
-INSERT INTO newest SELECT k, r, v FROM (SELECT k, v,
-    ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id DESC, side DESC) AS r FROM events) WHERE r <= 3;
-END;
-"""
+""", lines=("k INT, w BIGINT, n BIGINT, total BIGINT", """SELECT k, window_end, n, total
+    FROM windows_of(input => TABLE priced PARTITION BY k, on_time => DESCRIPTOR(ts), size_ms => 1000)"""), **IN_TIME)
+HOP = job(
+    lines=windows(f"HOP(TABLE events, DESCRIPTOR(ts), {SECOND}, {SECONDS})"),
+    files=("id BIGINT, a BIGINT, b BIGINT", PAIRS),
+    newest=(BY_KEY, "SELECT k, SUM(v) FROM (SELECT id, MAX(k) AS k, MAX(v) AS v FROM events GROUP BY id) GROUP BY k"))
+CUMULATE = job(
+    "CREATE VIEW grouped AS SELECT id % 100 AS g, ts FROM events;\n",
+    lines=windows(f"CUMULATE(TABLE events, DESCRIPTOR(ts), {SECOND}, {SECONDS})", "window_end"),
+    files=("g BIGINT, w TIMESTAMP(3), n BIGINT", f"""SELECT g, window_start, COUNT(*)
+    FROM TABLE(SESSION(TABLE grouped PARTITION BY g, DESCRIPTOR(ts), {SECOND})) GROUP BY g, window_start, window_end"""),
+    newest=("id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED", """SELECT a.id, MAX(b.v)
+    FROM (SELECT id FROM events WHERE side = 'a' AND k = 0) a
+    LEFT JOIN (SELECT id, v FROM events WHERE side = 'b') b ON a.id = b.id GROUP BY a.id"""))
+RANK = job(
+    lines=("id BIGINT, v BIGINT", "SELECT id, v FROM events"),
+    files=("id BIGINT, v BIGINT", "SELECT id, v FROM events WHERE side = 'a'"),
+    firsts=("id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED", """SELECT id, v FROM (SELECT id, v,
+    ROW_NUMBER() OVER (PARTITION BY id ORDER BY arrived) AS r FROM events) WHERE r = 1"""),
+    newest=("k INT, r BIGINT, v BIGINT, PRIMARY KEY (k, r) NOT ENFORCED", """SELECT k, r, v FROM (SELECT k, v,
+    ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id DESC, side DESC) AS r FROM events) WHERE r <= 3"""))
 
 JOBS = {"windows": (WINDOWS, windows_expected), "rank": (RANK, rank_expected), "hop": (HOP, hop_expected),
         "process": (PROCESS, functools.partial(windows_expected, process=True)),
@@ -269,7 +249,20 @@ class Job:
         lines = [f"{i // 2}|{json.dumps(row(i))}\n" for i in range(self.rows, self.rows + ROWS)]
         self.input.stdin.write("".join(lines))
         self.input.stdin.flush()
+        if self.rows == 0:
+            self.wait_for_topic()
         self.rows += ROWS
+
+    def wait_for_topic(self):
+        """The broker makes it for the producer, some time after its first message; a job needs it there."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            said = subprocess.run(["kcat", "-L", "-J", "-b", self.address, "-t", self.name + "-in"], capture_output=True,
+                                  text=True, timeout=60 * SLOW).stdout
+            if said and all(topic["partitions"] and "error" not in topic for topic in json.loads(said)["topics"]):
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"topic {self.name}-in is not there after {PATIENCE} s")
 
     def sql(self):
         servers = (f"'properties.bootstrap.servers' = '{self.address}', "

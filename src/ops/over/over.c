@@ -223,16 +223,13 @@ static sabot_status judge(struct over *self, const struct batch *batch, int32_t 
 
 static sabot_status number_rows(struct over *self, const struct batch *batch, const int32_t *rows, int32_t n,
                                 struct batch **out, struct sabot_error *err) {
-    struct column *columns[OVER_COLUMNS_MAX];
+    struct column *numbers;
     struct column_builder builder;
     SABOT_TRY(column_builder_init(&builder, self->own.pool, PHYS_I64, batch->rows, false, err));
     memset(builder.values, 0, (size_t)batch->rows * 8);
     for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[rows[i]] = ++self->number; }
-    const sabot_status status = column_builder_finish(&builder, &columns[self->n_columns], err);
-    column_builder_clear(&builder);
-    if (status != SABOT_OK) { return status; }
-    for (int32_t c = 0; c < self->n_columns; c++) { columns[c] = column_ref(batch->columns[c]); }
-    return batch_with_columns(batch, self->numbered_schema, columns, self->n_columns + 1, out, err);
+    SABOT_TRY(column_builder_finish(&builder, &numbers, err));
+    return batch_with_column(batch, self->numbered_schema, numbers, false, out, err);
 }
 
 static sabot_status keep(struct over *self, struct batch *batch, int32_t *rows, int64_t *times,

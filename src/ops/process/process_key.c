@@ -34,19 +34,12 @@ static sabot_status process_key_on_batch(struct op *op, int32_t input, struct ba
     (void)input;
     const struct process_key *self = (struct process_key *)op;
     BATCH_OWNED struct batch *batch = taken;
-    const int32_t n = batch->n_columns;
     if (batch->selected == 0) { return SABOT_OK; }
-    struct column **columns = calloc((size_t)n + 1, sizeof *columns);
-    if (!columns) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for keys"); }
-    struct batch *keyed = NULL;
-    sabot_status status =
-        process_key_column(self->pool, batch, self->options->keys, self->options->n_keys, &columns[n], err);
-    if (status == SABOT_OK) {
-        for (int32_t i = 0; i < n; i++) { columns[i] = column_ref(batch->columns[i]); }
-        status = batch_with_columns(batch, self->schema, columns, n + 1, &keyed, err);
-    }
-    free(columns);
-    return status == SABOT_OK ? out_emit(out, keyed, err) : status;
+    struct column *keys;
+    struct batch *keyed;
+    SABOT_TRY(process_key_column(self->pool, batch, self->options->keys, self->options->n_keys, &keys, err));
+    SABOT_TRY(batch_with_column(batch, self->schema, keys, false, &keyed, err));
+    return out_emit(out, keyed, err);
 }
 
 const struct op_type op_process_key = {

@@ -295,17 +295,9 @@ static sabot_status with_arrivals(struct sort *sort, const struct batch *batch, 
     struct column_builder builder;
     SABOT_TRY(column_builder_init(&builder, sort->own.pool, PHYS_I64, batch->rows, false, err));
     for (int32_t i = 0; i < n; i++) { ((int64_t *)builder.values)[rows[i]] = sort->next_arrival++; }
-    struct column *arrival, **columns = calloc((size_t)sort->arrival + 1, sizeof *columns);
-    sabot_status status = columns ? column_builder_finish(&builder, &arrival, err) : no_memory(err);
-    if (status == SABOT_OK) {
-        for (int32_t c = 0; c < sort->arrival; c++) { columns[c] = column_ref(batch->columns[c]); }
-        columns[sort->arrival] = arrival;
-        status = batch_new(sort->store.loaded, columns, sort->arrival + 1, batch->rows, out, err);
-    } else {
-        column_builder_clear(&builder);
-    }
-    free(columns);
-    return status;
+    struct column *arrivals;
+    SABOT_TRY(column_builder_finish(&builder, &arrivals, err));
+    return batch_with_column(batch, sort->store.loaded, arrivals, false, out, err);
 }
 
 static sabot_status sort_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
