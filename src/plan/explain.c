@@ -1,6 +1,7 @@
 /* Plans as text. */
 #include "plan/explain.h"
 
+#include "arrow/widen.h"
 #include "base/encode.h"
 
 #include <inttypes.h>
@@ -213,7 +214,7 @@ static void print_pair_expr(const struct plan *join, const struct expr *expr, bo
     free(fields);
 }
 
-static void print_rest_of_join(const struct plan *node, bool with_sides, struct text *target) {
+static void print_bounds(const struct plan *node, struct text *target) {
     if (node->join.time == PLAN_JOIN_INTERVAL) {
         text_format(target, ", bounds=[%s - %s from ", node->inputs[0]->schema->fields[node->join.left_time].name,
                     node->inputs[1]->schema->fields[node->join.right_time].name);
@@ -222,11 +223,14 @@ static void print_rest_of_join(const struct plan *node, bool with_sides, struct 
         duration_print(node->join.upper_ms, target);
         text_add(target, "]");
     }
-    if (node->join.condition) {
-        text_add(target, ", where=[");
-        print_pair_expr(node, node->join.condition, with_sides, target);
-        text_add(target, "]");
-    }
+}
+
+static void print_condition(const struct plan *node, const struct expr *condition, bool with_sides,
+                            struct text *target) {
+    if (!condition) { return; }
+    text_add(target, ", where=[");
+    print_pair_expr(node, condition, with_sides, target);
+    text_add(target, "]");
 }
 
 static void explain_join(const struct plan *node, struct text *target) {
@@ -243,7 +247,8 @@ static void explain_join(const struct plan *node, struct text *target) {
         }
         text_add(target, "]");
     }
-    print_rest_of_join(node, false, target);
+    print_bounds(node, target);
+    print_condition(node, node->join.condition, false, target);
     text_add(target, ")");
 }
 
@@ -323,19 +328,63 @@ static void explain_over(const struct plan *node, struct text *target) {
     text_add(target, "])");
 }
 
-static void meaning_of_calls(const struct aggregate_call *calls, int32_t n, struct text *target) {
-    for (int32_t i = 0; i < n; i++) { /* what a list holds is a text already */
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* What a list holds is a text already. Calls may change places, as their columns may. */
+static void meaning_of_calls(const struct plan *node, const struct aggregate_call *calls, int32_t n_calls,
+                             struct text *target) {
+    char **items = calloc((size_t)n_calls + 1, sizeof *items);
+    int32_t n = 0;
+    target->failed |= !items;
+    for (int32_t i = 0; i < n_calls && items; i++) {
         if (calls[i].kind != AGGREGATE_LISTAGG) { continue; }
-        text_format(target, "%sLISTAGG with ", target->size ? ", " : "");
-        text_add_json(target, string_view_data(&calls[i].separator), calls[i].separator.size);
+        struct text item = {0};
+        print_call(&calls[i], node->inputs[0]->schema, &item);
+        text_add(&item, " with ");
+        text_add_json(&item, string_view_data(&calls[i].separator), calls[i].separator.size);
+        items[n] = strdup(text_string(&item));
+        target->failed |= item.failed || !items[n];
+        n += items[n] != NULL;
+        text_clear(&item);
     }
+    if (n > 1) { qsort(items, (size_t)n, sizeof *items, by_text); }
+    for (int32_t i = 0; i < n; i++) {
+        text_format(target, "%s%s", target->size ? ", " : "", items[i]);
+        free(items[i]);
+    }
+    free(items);
+}
+
+/* The condition without casts that only widen: they come and go with the types of columns, which may become wider. */
+static const struct expr *without_widening(struct arena *arena, const struct expr *expr) {
+    while (expr->kind == EXPR_CAST && !expr->try_cast && type_widens(expr->args[0]->type, expr->type)) {
+        expr = expr->args[0];
+    }
+    if (expr->n_args == 0) { return expr; }
+    struct expr *copy = ARENA_NEW(arena, struct expr);
+    struct expr **args = arena_alloc(arena, (size_t)expr->n_args * sizeof *args);
+    if (!copy || !args) { return expr; } /* `exhausted` says so */
+    *copy = *expr;
+    copy->args = args;
+    for (int32_t i = 0; i < expr->n_args; i++) {
+        args[i] = (struct expr *)(uintptr_t)without_widening(arena, expr->args[i]);
+    }
+    return copy;
 }
 
 static void meaning_of_join(const struct plan *node, struct text *target) {
     static const char *const kinds[] = {"an inner", "a left", "a right", "a full", "an inner", "a semi", "an anti"};
     static const char *const times[] = {"", " by time", " by window", " with a table as it is"};
     text_format(target, "%s join%s", kinds[node->join.kind], times[node->join.time]);
-    print_rest_of_join(node, true, target);
+    print_bounds(node, target);
+    /* an inner join keeps the rows of both sides as they come, and a condition only says which pairs come out: it is
+     * as well a WHERE above */
+    if (node->join.kind == PLAN_JOIN_INNER || node->join.kind == PLAN_JOIN_CROSS || !node->join.condition) { return; }
+    struct arena arena;
+    arena_init(&arena, SIZE_MAX);
+    print_condition(node, without_widening(&arena, node->join.condition), true, target);
+    target->failed |= arena.exhausted;
+    arena_clear(&arena);
 }
 
 static void meaning_of_window(const struct plan *node, struct text *target) {
@@ -347,7 +396,7 @@ static void meaning_of_window(const struct plan *node, struct text *target) {
         window_print(spec, target);
     }
     text_format(target, " by %s", input->fields[spec->time_column].name);
-    meaning_of_calls(node->window_aggregate.calls, node->window_aggregate.n_calls, target);
+    meaning_of_calls(node, node->window_aggregate.calls, node->window_aggregate.n_calls, target);
 }
 
 void explain_meaning(const struct plan *node, struct text *target) {
@@ -355,7 +404,7 @@ void explain_meaning(const struct plan *node, struct text *target) {
     switch (node->kind) {
     case PLAN_AGGREGATE:
         if (node->aggregate.is_distinct) { text_add(target, "different rows"); }
-        meaning_of_calls(node->aggregate.calls, node->aggregate.n_calls, target);
+        meaning_of_calls(node, node->aggregate.calls, node->aggregate.n_calls, target);
         break;
     case PLAN_WINDOW_AGGREGATE: meaning_of_window(node, target); break;
     case PLAN_JOIN: meaning_of_join(node, target); break;

@@ -108,6 +108,14 @@ static sabot_status look_at_rows(void *arg, struct batch *taken, struct sabot_er
     return state_migrate(looking->migration, looking->shape, looking->pool, rows, &fitting, err);
 }
 
+/* Manifests of before said the condition of inner joins too. */
+static bool is_former_inner(const char *before, const char *now) {
+    static const char condition[] = ", where=[";
+    const size_t size = strlen(now);
+    return strncmp(now, "an inner join", 13) == 0 && strncmp(before, now, size) == 0 &&
+           strncmp(before + size, condition, sizeof condition - 1) == 0;
+}
+
 /* Rows of the same columns that were kept for another query: "its state was that of .. and would be that of ..". */
 static void compare_meaning(const struct check *check, struct state_migration *migration, struct text *why) {
     const struct manifest *manifest = restore_manifest(check->restore);
@@ -115,7 +123,7 @@ static void compare_meaning(const struct check *check, struct state_migration *m
     for (int32_t i = 0; i < manifest->n_operators && !before; i++) {
         if (strcmp(manifest->operators[i].uid, check->op->uid) == 0) { before = manifest->operators[i].meaning; }
     }
-    if (!before || !now || strcmp(before, now) == 0) { return; }
+    if (!before || !now || strcmp(before, now) == 0 || is_former_inner(before, now)) { return; }
     migration->verdict = STATE_INCOMPATIBLE;
     text_format(why, "%sit is kept for %s, and the job now has %s, which needs other rows: start the old query, or "
                 "begin without the state", why->size ? "; " : "", before, now);
