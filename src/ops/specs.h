@@ -116,10 +116,12 @@ struct window_aggregate_options {
     const struct schema *raw_input; /* merges_partials: the input schema of window_local */
     const struct window_aggregate_options *local; /* merges_partials: the options of window_local, NULL else */
     struct window_emit emit;
-    /* Grouping sets: each row comes once per set. Late ones are counted where this key (of `keys`) holds this id. */
+    /* Grouping sets: each row comes once per set. Late ones are counted where this key (of `keys`) holds one of these
+     * ids. */
     const struct window_copies {
         int32_t key;
-        int64_t id;
+        const int64_t *ids;
+        int32_t n_ids;
     } *copies; /* NULL: rows come once */
 };
 /* window_local: same options; emits partials: [slice_end BIGINT ms, rows BIGINT, keys..., accumulators...] whose schema

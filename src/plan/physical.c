@@ -705,14 +705,41 @@ static const struct plan *expand_of_id(const struct plan *plan, int32_t column) 
     return plan->kind == PLAN_EXPAND && column == plan->expand.n_columns ? plan : NULL;
 }
 
+/* Whether set a has all keys of set b. */
+static bool set_holds(const struct expand_options *expand, int32_t a, int32_t b) {
+    for (int32_t i = 0; i < expand->n_columns; i++) {
+        if (expand->sources[b * expand->n_columns + i] >= 0 && expand->sources[a * expand->n_columns + i] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A session may be open for one set and not for another. A row that is late for a set is late for every set with more
+ * keys, so those count that no other holds; where there are several, the row is late for each by itself. */
+static bool set_counts(const struct expand_options *expand, enum window_kind kind, int32_t set) {
+    if (kind != WINDOW_SESSION) { return set == 0; }
+    for (int32_t other = 0; other < expand->n_sets; other++) {
+        const bool holds = other != set && set_holds(expand, other, set);
+        if (holds && (other < set || !set_holds(expand, set, other))) { return false; }
+    }
+    return true;
+}
+
 static sabot_status find_copies(struct physical_plan *plan, const struct plan *node,
                                 struct window_aggregate_options *options, struct sabot_error *err) {
     for (int32_t i = 0; i < options->n_keys && !options->copies; i++) {
-        const struct plan *expand = expand_of_id(node->inputs[0], options->keys[i]);
-        if (!expand) { continue; }
+        const struct plan *found = expand_of_id(node->inputs[0], options->keys[i]);
+        if (!found) { continue; }
+        const struct expand_options *expand = &found->expand;
         struct window_copies *copies = ARENA_NEW(arena_of(plan), struct window_copies);
-        if (!copies) { return PLAN_NO_MEMORY(err); }
-        *copies = (struct window_copies){.key = i, .id = expand->expand.ids[0]};
+        int64_t *ids = arena_alloc(arena_of(plan), (size_t)expand->n_sets * sizeof *ids);
+        if (!copies || !ids) { return PLAN_NO_MEMORY(err); }
+        int32_t n = 0;
+        for (int32_t s = 0; s < expand->n_sets; s++) {
+            if (set_counts(expand, options->window.kind, s)) { ids[n++] = expand->ids[s]; }
+        }
+        *copies = (struct window_copies){.key = i, .ids = ids, .n_ids = n};
         options->copies = copies;
     }
     return SABOT_OK;

@@ -13,11 +13,15 @@ sabot_status window_check_time(const struct schema *input, int32_t time_column, 
 }
 
 /* Whether a row is not one of those that grouping sets made of it besides. */
-static bool is_first_copy(const struct window_aggregate_options *options, const struct batch *batch, int32_t row) {
+static bool is_counted_copy(const struct window_aggregate_options *options, const struct batch *batch, int32_t row) {
     if (!options || !options->copies) { return true; }
     const int32_t key = options->copies->key;
     const struct column *ids = batch->columns[options->merges_partials ? 2 + key : options->keys[key]];
-    return ((const int64_t *)ids->values)[column_at(ids, row)] == options->copies->id;
+    const int64_t id = ((const int64_t *)ids->values)[column_at(ids, row)];
+    for (int32_t i = 0; i < options->copies->n_ids; i++) {
+        if (options->copies->ids[i] == id) { return true; }
+    }
+    return false;
 }
 
 sabot_status window_late(const struct op_context *context, const struct window_aggregate_options *options,
@@ -28,7 +32,7 @@ sabot_status window_late(const struct op_context *context, const struct window_a
     int64_t count = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t row = rows ? rows[i] : i;
-        if (!is_first_copy(options, batch, row)) { continue; }
+        if (!is_counted_copy(options, batch, row)) { continue; }
         count += counts ? ((const int64_t *)counts->values)[column_at(counts, row)] : 1;
         if (!context->job) { continue; }
         const int64_t judge_ms = progress ? window_progress_of(progress, batch, row, watermark_ms) : watermark_ms;
