@@ -16,7 +16,7 @@ struct rewrite {
     bool claimed, finished;
     enum state_kind kind;
     int32_t n_keys;
-    int32_t n_group_keys;  /* the first so many have a say in the key group */
+    int32_t n_group_keys;  /* the first so many have a say in the key group; -1: every subtask gets all rows */
     bool in_base;          /* the table has rows there */
     struct schema *schema; /* as written */
     int32_t *from;         /* of its columns: the caller's; -1: computed or constant */
@@ -96,9 +96,10 @@ static sabot_status groups_of(struct rewrite *rewrite, struct batch *rows, int32
     for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = FIRST_KEY + k; }
     if (n_group_keys > 0) { SABOT_TRY(batch_hash(rewrite->options.pool, rows, keys, n_group_keys, &hashes, err)); }
     const uint64_t *hash = hashes ? (const uint64_t *)(const void *)hashes->data : NULL;
+    const int32_t none = n_group_keys < 0 ? STATE_GROUP_ALL : 0;
     for (int32_t i = 0; i < rows->selected; i++) {
         const int32_t row = batch_row(rows, i);
-        target[row] = hash ? key_group_of(hash[row], rewrite->manifest.max_parallelism) : 0;
+        target[row] = hash ? key_group_of(hash[row], rewrite->manifest.max_parallelism) : none;
     }
     buffer_unref(hashes);
     return SABOT_OK;
@@ -111,7 +112,7 @@ static sabot_status find_group_keys(struct rewrite *rewrite, struct batch *rows,
     if (!groups) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to write a savepoint"); }
     const struct column *stored = rows->columns[0];
     sabot_status status = SABOT_OK;
-    for (int32_t n = rewrite->n_keys; n >= 0 && status == SABOT_OK; n--) {
+    for (int32_t n = rewrite->n_keys; n >= -1 && status == SABOT_OK; n--) {
         status = groups_of(rewrite, rows, n, groups, err);
         bool all = status == SABOT_OK;
         for (int32_t i = 0; i < rows->selected && i < PROBE_ROWS && all; i++) {
