@@ -232,6 +232,31 @@ static void a_compaction_drops_what_is_expired_and_nothing_else(void **state_) {
     job_close(&job);
 }
 
+/* What a checkpoint has copied of the cache is not state, and closed tables have none. */
+static void checkpoints_leave_the_count_of_rows_as_it_was(void **state_) {
+    (void)state_;
+    struct job job;
+    metrics.state_rows = 0;
+    job_open(&job, env_real(), "rocksdb");
+    struct kv_state *state;
+    const struct kv_declare declare = {.name = "s"};
+    assert_int_equal(kv_value_open(job.store, &declare, &state, NULL), SABOT_OK);
+    int64_t keys[500];
+    for (int64_t i = 0; i < 500; i++) { keys[i] = i; }
+    assert_int_equal(kv_put(state, 0, keys, 500, keys, NULL), SABOT_OK);
+    const int64_t before = metrics.state_rows;
+    assert_true(before >= 500);
+    for (int32_t i = 0; i < 3; i++) {
+        struct state_snapshot *snapshots;
+        int32_t n;
+        assert_int_equal(state_tables_snapshot(job.tables, &snapshots, &n, NULL), SABOT_OK);
+        state_snapshots_free(snapshots, n);
+        assert_int_equal(metrics.state_rows, before);
+    }
+    job_close(&job);
+    assert_int_equal(metrics.state_rows, 0);
+}
+
 static void a_counter_is_one_merge_and_no_read(void **state_) {
     (void)state_;
     struct job job;
@@ -341,6 +366,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_before_the_first_watermark_does_not_expire_with_it),
         cmocka_unit_test(what_had_expired_in_a_key_s_own_task_does_not_come_back),
         cmocka_unit_test(a_compaction_drops_what_is_expired_and_nothing_else),
+        cmocka_unit_test(checkpoints_leave_the_count_of_rows_as_it_was),
         cmocka_unit_test(a_counter_is_one_merge_and_no_read),
         cmocka_unit_test(a_checkpoint_by_links_holds_what_was_there),
         cmocka_unit_test(what_can_t_be_is_refused),

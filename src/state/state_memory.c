@@ -960,7 +960,10 @@ static void memory_rename(struct state_table *base, int64_t from, int64_t to) {
 static void memory_close(struct state_table *base) {
     struct memory_table *table = memory_table_of(base);
     memory_thaw(base);
-    for (int32_t i = 0; i < table->n_panes; i++) { pane_free(table, table->panes[i]); }
+    for (int32_t i = 0; i < table->n_panes; i++) {
+        if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)table->panes[i]->count); }
+        pane_free(table, table->panes[i]);
+    }
     for (int32_t i = 0; i < table->n_recycled; i++) { pane_free(table, table->recycled[i]); }
     free(table->panes);
     free(table->namespaces);
