@@ -91,10 +91,16 @@ static int sim_cores(struct env *env) { return sim_of(env)->options.cores; }
 
 uint64_t env_sim_seed(const struct env *env) { return sim_of(env)->options.seed; }
 
-uint64_t env_sim_seed_wanted(uint64_t fallback, bool *given) {
-    const char *text = getenv("SABOT_SIM_SEED");
-    if (given) { *given = text != NULL; }
-    return text ? strtoull(text, NULL, 10) : fallback;
+void env_sim_seeds_wanted(uint64_t n, uint64_t *first, uint64_t *last) {
+    const char *one = getenv("SABOT_SIM_SEED"), *some = getenv("SABOT_SIM_SEEDS");
+    unsigned long long from = 1, to = n;
+    if (one) { from = to = strtoull(one, NULL, 10); }
+    if (!one && some && (sscanf(some, "%llu-%llu", &from, &to) != 2 || from > to)) {
+        fprintf(stderr, "SABOT_SIM_SEEDS is '%s', not first-last\n", some);
+        abort();
+    }
+    *first = from;
+    *last = to;
 }
 
 void env_sim_advance(struct env *env, int64_t now_ns) {

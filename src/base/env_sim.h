@@ -20,9 +20,9 @@ struct env *env_sim_new(const struct env_sim_options *options); /* aborts withou
 /* No job, open file or handle of it may be left. */
 void env_sim_free(struct env *env);
 uint64_t env_sim_seed(const struct env *env);
-/* The seed that a test should use: SABOT_SIM_SEED from the program's environment, else `fallback`. *given says
- * which. */
-uint64_t env_sim_seed_wanted(uint64_t fallback, bool *given);
+/* The seeds that a test should run: the one of SABOT_SIM_SEED or those of SABOT_SIM_SEEDS=first-last from the program's
+ * environment, else 1..n. Aborts when it can't read them. */
+void env_sim_seeds_wanted(uint64_t n, uint64_t *first, uint64_t *last);
 
 /* --- for who runs the world */
 int32_t env_sim_due_work(const struct env *env);      /* pieces of helper work whose time has come */

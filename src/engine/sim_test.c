@@ -472,11 +472,8 @@ static void run(uint64_t seed, enum ordeal ordeal) {
 
 static void for_each_seed(enum ordeal ordeal) {
     batches_overtaken = savepoints_taken = restores = jobs_failed = rows_seen = runs = 0;
-    bool given;
-    const uint64_t seed = env_sim_seed_wanted(0, &given);
-    const char *wanted = getenv("SABOT_SIM_SEEDS"); /* "first-last"; make sim-long */
-    unsigned long long first = given ? seed : 1, last = given ? seed : SEEDS;
-    if (wanted && sscanf(wanted, "%llu-%llu", &first, &last) != 2) { fail_msg("SABOT_SIM_SEEDS=first-last"); }
+    uint64_t first, last;
+    env_sim_seeds_wanted(SEEDS, &first, &last);
     for (uint64_t s = first; s <= last; s++) { run(s, ordeal); }
     print_message("%lld seeds: %lld restores, %lld savepoints, %lld batches overtaken, %lld jobs failed, %lld rows\n",
                   (long long)runs, (long long)restores, (long long)savepoints_taken, (long long)batches_overtaken,
