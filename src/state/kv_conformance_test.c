@@ -155,6 +155,12 @@ static sabot_status state_open(struct fixture *fixture, struct member *member, s
     }
 }
 
+/* What is expired is there or not, as a compaction has come by. */
+static void forget_expired(struct fixture *fixture, struct member *member) {
+    const int64_t ttl_ms = fixture->config.ttl.ttl_ms;
+    if (member->check && ttl_ms) { chain_check_forget(member->check, fixture->now_ms - ttl_ms + 1); }
+}
+
 static void members_open(struct fixture *fixture, int32_t parallelism, struct state_snapshot **snapshots,
                          const int32_t *n_snapshots, int32_t n_before) {
     struct sabot_error err = {0};
@@ -187,6 +193,7 @@ static void members_open(struct fixture *fixture, int32_t parallelism, struct st
         if (state_open(fixture, member, &err) != SABOT_OK) { fail_here(fixture, "open", &err); }
         member->is_frozen = false;
         member->check = c->faults_every ? NULL : chain_check_new(&fixture->pool, member->tables);
+        forget_expired(fixture, member);
     }
     fixture->faults.every = c->faults_every;
 }
@@ -516,9 +523,7 @@ static void step(struct fixture *fixture) {
     case 3:
         fixture->now_ms += below(30);
         for (int32_t m = 0; m < fixture->parallelism; m++) {
-            struct chain_check *check = fixture->members[m].check;
-            const int64_t ttl_ms = fixture->config.ttl.ttl_ms;
-            if (check && ttl_ms) { chain_check_forget(check, fixture->now_ms - ttl_ms + 1); }
+            forget_expired(fixture, &fixture->members[m]);
             kv_store_set_time(fixture->members[m].store, fixture->now_ms, fixture->now_ms);
             RETRY(kv_store_sweep(fixture->members[m].store, below(10), &err));
         }

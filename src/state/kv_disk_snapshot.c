@@ -318,6 +318,7 @@ static sabot_status below_step(struct kv_disk *self, struct sabot_error *err) {
         frozen->phase = FROZEN_DONE;
         return SABOT_OK;
     }
+    frozen->budget--; /* a group without rows costs something too */
     SABOT_TRY(disk_group_range(self, frozen->group, err));
     if (frozen->at.size) { /* the least key behind it */
         self->key.size = 0;

@@ -232,6 +232,65 @@ static void a_compaction_drops_what_is_expired_and_nothing_else(void **state_) {
     job_close(&job);
 }
 
+/* Rows of the first table's snapshot that is under way, `slots` looked at in a step. */
+static int32_t copied_rows(struct job *job, int32_t slots, int32_t *n_steps) {
+    int32_t rows = 0;
+    *n_steps = 0;
+    for (bool done = false; !done; ++*n_steps) {
+        struct batch *batch;
+        assert_int_equal(state_table_copy(job->tables, 0, slots, &batch, &done, NULL), SABOT_OK);
+        rows += batch ? batch->rows : 0;
+        batch_unref(batch);
+    }
+    return rows;
+}
+
+/* What was alive at the barrier is in the checkpoint, whatever the clock says when it is copied: a restore goes back to
+ * the time of the barrier. */
+static void a_compaction_spares_what_a_snapshot_holds(void **state_) {
+    (void)state_;
+    struct job job;
+    job_open(&job, env_real(), "rocksdb");
+    struct kv_state *state;
+    const struct kv_declare declare = {.name = "s", .ttl = {.ttl_ms = 100, .time = KV_EVENT_TIME}};
+    assert_int_equal(kv_value_open(job.store, &declare, &state, NULL), SABOT_OK);
+    int64_t keys[100];
+    for (int64_t i = 0; i < 100; i++) { keys[i] = i; }
+    kv_store_set_time(job.store, 0, 1000);
+    assert_int_equal(kv_put(state, 0, keys, 100, keys, NULL), SABOT_OK);
+    assert_int_equal(entries(state), 100); /* flushed by this */
+    assert_int_equal(state_table_freeze(job.tables, 0, STATE_FORM_ROWS, NULL), SABOT_OK);
+    kv_store_set_time(job.store, 0, 2000);
+    rocks_compact(kv_store_rocks(job.store), KV_FAMILY_VALUES);
+    assert_int_equal(entries(state), 0);
+    int32_t n_steps;
+    assert_int_equal(copied_rows(&job, INT32_MAX, &n_steps), 100);
+    rocks_compact(kv_store_rocks(job.store), KV_FAMILY_VALUES); /* nothing holds them any more */
+    assert_int_equal(rows_below(job.store, KV_FAMILY_VALUES), 0);
+    job_close(&job);
+}
+
+/* A key group is a scan, whatever is in it. */
+static void a_step_of_a_snapshot_is_bounded_where_groups_are_empty(void **state_) {
+    (void)state_;
+    struct job job;
+    job_open(&job, env_real(), "rocksdb");
+    struct kv_state *state;
+    const struct kv_declare declare = {.name = "s"};
+    assert_int_equal(kv_value_open(job.store, &declare, &state, NULL), SABOT_OK);
+    const int64_t key = 7;
+    int32_t n_steps;
+    assert_int_equal(kv_put(state, 0, &key, 1, &key, NULL), SABOT_OK);
+    assert_int_equal(entries(state), 1);
+    assert_int_equal(state_table_freeze(job.tables, 0, STATE_FORM_ROWS, NULL), SABOT_OK);
+    assert_int_equal(copied_rows(&job, 1, &n_steps), 1);
+    assert_in_range(n_steps, 16, 32); /* as many as there are groups, and a few */
+    assert_int_equal(state_table_freeze(job.tables, 0, STATE_FORM_ROWS, NULL), SABOT_OK);
+    assert_int_equal(copied_rows(&job, INT32_MAX, &n_steps), 1);
+    assert_in_range(n_steps, 1, 2);
+    job_close(&job);
+}
+
 /* What a checkpoint has copied of the cache is not state, and closed tables have none. */
 static void checkpoints_leave_the_count_of_rows_as_it_was(void **state_) {
     (void)state_;
@@ -366,6 +425,8 @@ int main(void) {
         cmocka_unit_test(what_is_written_before_the_first_watermark_does_not_expire_with_it),
         cmocka_unit_test(what_had_expired_in_a_key_s_own_task_does_not_come_back),
         cmocka_unit_test(a_compaction_drops_what_is_expired_and_nothing_else),
+        cmocka_unit_test(a_compaction_spares_what_a_snapshot_holds),
+        cmocka_unit_test(a_step_of_a_snapshot_is_bounded_where_groups_are_empty),
         cmocka_unit_test(checkpoints_leave_the_count_of_rows_as_it_was),
         cmocka_unit_test(a_counter_is_one_merge_and_no_read),
         cmocka_unit_test(a_checkpoint_by_links_holds_what_was_there),
