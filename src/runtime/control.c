@@ -228,6 +228,7 @@ static void job_end(struct job *job, enum job_state state) {
         env_mutex_unlock(job->mutex);
         state = JOB_FAILED;
     }
+    store_hurry(job->store); /* what is committed needs no server any more */
     checkpoints_leave(job, state);
     atomic_store(&job->state, state);
     job_notify(job);

@@ -106,7 +106,9 @@ impl Hdfs {
                 Ok(Err(error)) => Ok(error),
                 Err(_) => Err(()),
             };
-            if left == 0 || error.is_err() || begun.elapsed() > self.patience {
+            /* no answer at all: of a namenode that never gave one the address may be wrong */
+            let gives_up = error.is_err() && !self.reached.load(Ordering::Relaxed);
+            if left == 0 || gives_up || begun.elapsed() > self.patience {
                 return Err(error);
             }
             left -= 1;
@@ -194,7 +196,8 @@ impl Hdfs {
     pub async fn create(&self, path: &str) -> Outcome<Writer> {
         let options = WriteOptions::default().overwrite(true).create_parent(true);
         let writer = self.tried(|| self.client.create(path, &options)).await.map_err(|e| self.told(e))?;
-        Ok(Writer { writer, timeout: self.timeout, url: self.url.clone() })
+        /* what can't be tried again is waited for as long as trying would take */
+        Ok(Writer { writer, timeout: self.patience, url: self.url.clone() })
     }
 }
 

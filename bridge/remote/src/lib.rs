@@ -112,6 +112,12 @@ fn not_here(what: &str) -> Failure {
     failure(status::ERR_INTERNAL, format!("{what} is not for this kind of store"))
 }
 
+/// A file of HDFS that is being written. Whoever has it has the client too.
+pub struct CWriter {
+    writer: hdfs::Writer,
+    client: *const Client,
+}
+
 type OnEntry = unsafe extern "C" fn(*mut c_void, *const u8, usize, *const CStat) -> i32;
 type OnUpload = unsafe extern "C" fn(*mut c_void, *const u8, usize, *const u8, usize) -> i32;
 
@@ -364,26 +370,26 @@ unsafe extern "C" fn uploads(
 unsafe extern "C" fn create(
     client: *const Client,
     path: *const c_char,
-    out: *mut *mut hdfs::Writer,
+    out: *mut *mut CWriter,
     err: *mut SabotError,
 ) -> i32 {
     guard(err, || unsafe {
         let Fs::Hdfs(fs) = &(*client).fs else { return Err(not_here("create")) };
         let writer = wait(&*client, fs.create(text(path)?))?;
-        *out = Box::into_raw(Box::new(writer));
+        *out = Box::into_raw(Box::new(CWriter { writer, client }));
         Ok(())
     })
 }
 
-unsafe extern "C" fn write(writer: *mut hdfs::Writer, data: *const u8, size: usize, err: *mut SabotError) -> i32 {
-    guard(err, || unsafe { runtime().block_on((*writer).write(bytes(data, size))) })
+unsafe extern "C" fn write(writer: *mut CWriter, data: *const u8, size: usize, err: *mut SabotError) -> i32 {
+    guard(err, || unsafe { wait(&*(*writer).client, (*writer).writer.write(bytes(data, size))) })
 }
 
-unsafe extern "C" fn finish(writer: *mut hdfs::Writer, err: *mut SabotError) -> i32 {
-    guard(err, || unsafe { runtime().block_on((*writer).finish()) })
+unsafe extern "C" fn finish(writer: *mut CWriter, err: *mut SabotError) -> i32 {
+    guard(err, || unsafe { wait(&*(*writer).client, (*writer).writer.finish()) })
 }
 
-unsafe extern "C" fn drop_writer(writer: *mut hdfs::Writer) {
+unsafe extern "C" fn drop_writer(writer: *mut CWriter) {
     if !writer.is_null() {
         guard(ptr::null_mut(), || {
             /* its file is closed in the background by the runtime */
@@ -442,10 +448,10 @@ pub struct Table {
     ) -> i32,
     upload_abort: unsafe extern "C" fn(*const Client, *const c_char, *const c_char, *mut SabotError) -> i32,
     uploads: unsafe extern "C" fn(*const Client, *const c_char, OnUpload, *mut c_void, *mut SabotError) -> i32,
-    create: unsafe extern "C" fn(*const Client, *const c_char, *mut *mut hdfs::Writer, *mut SabotError) -> i32,
-    write: unsafe extern "C" fn(*mut hdfs::Writer, *const u8, usize, *mut SabotError) -> i32,
-    finish: unsafe extern "C" fn(*mut hdfs::Writer, *mut SabotError) -> i32,
-    drop_writer: unsafe extern "C" fn(*mut hdfs::Writer),
+    create: unsafe extern "C" fn(*const Client, *const c_char, *mut *mut CWriter, *mut SabotError) -> i32,
+    write: unsafe extern "C" fn(*mut CWriter, *const u8, usize, *mut SabotError) -> i32,
+    finish: unsafe extern "C" fn(*mut CWriter, *mut SabotError) -> i32,
+    drop_writer: unsafe extern "C" fn(*mut CWriter),
 }
 
 static TABLE: Table = Table {
