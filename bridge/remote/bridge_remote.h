@@ -56,8 +56,8 @@ struct bridge_remote {
                        int32_t (*on_upload)(void *context, const char *key, size_t key_size, const char *id,
                                             size_t id_size),
                        void *context, struct sabot_error *err);
-    /* HDFS: a file that is written piece by piece; what is not finished is left closed as it is. The handle must outlive
-     * it. */
+    /* HDFS: a file that is written piece by piece; what is not finished is left closed as it is. The handle must
+     * outlive it. */
     int32_t (*create)(const struct bridge_fs *fs, const char *path, struct bridge_fs_writer **out,
                       struct sabot_error *err);
     int32_t (*write)(struct bridge_fs_writer *writer, const void *data, size_t size, struct sabot_error *err);
