@@ -58,6 +58,11 @@ bool memory_is_short(const struct memory_pool *pool);
 
 /* Whether some of the state of the pool's process is on disk. */
 bool memory_is_spilled(const struct memory_pool *pool);
+/* Brings the page of a place in state into memory as a write does, and changes nothing. The kernel maps the 64 KiB
+ * around a page that is read, but a page that is written comes alone. Where state on disk is read here and there (and
+ * is going to be written, or else this only makes work for the disk), what comes along would be most of what the
+ * process may hold. */
+static inline void memory_page_in(void *at) { (void)__atomic_fetch_add((unsigned char *)at, 0, __ATOMIC_RELAXED); }
 int64_t memory_limit(const struct memory_pool *pool); /* the least, up to the root; INT64_MAX = none */
 
 /* The lists of freed blocks, which are charged to nobody, keep little where the process may use little (the limit of

@@ -122,6 +122,33 @@ static void what_is_resident_is_bounded_and_what_is_dropped_comes_back(void **st
     spill_free(pool.spill);
 }
 
+/* A read of a page that is not there may bring in 15 more; memory_page_in brings it alone, and changes nothing. */
+static void a_page_comes_in_without_its_neighbours(void **state) {
+    (void)state;
+    struct env *env = env_real();
+    struct memory_pool pool;
+    const size_t size = 256 * MIB, step = 128 * 1024;
+    pool_with_spill(&pool, env, (int64_t)(4 * MIB));
+    unsigned char *bytes = NULL;
+    assert_int_equal(memory_alloc_state(&pool, size, true, (void **)&bytes, NULL), SABOT_OK);
+    for (size_t i = 0; i < size; i += 4096) {
+        bytes[i] = (unsigned char)(i / step % 251);
+        if (i % MIB == 0) { memory_relax(&pool); }
+    }
+    int64_t before = env_memory_now(env).of_files;
+    for (int64_t last = INT64_MAX; before < last;) {
+        last = before;
+        memory_relax(&pool);
+        before = env_memory_now(env).of_files;
+    }
+    for (size_t i = 0; i < size; i += step) { memory_page_in(bytes + i); }
+    const int64_t grown = env_memory_now(env).of_files - before, pages = (int64_t)(size / step) * 4096;
+    assert_true(grown < 2 * pages); /* 8 MiB; with neighbours 128 */
+    for (size_t i = 0; i < size; i += step) { assert_int_equal(bytes[i], i / step % 251); }
+    memory_free_state(&pool, bytes, size);
+    spill_free(pool.spill);
+}
+
 static void many_blocks_grow_without_a_file_of_their_own(void **state) {
     (void)state;
     struct memory_pool pool;
@@ -175,6 +202,7 @@ int main(void) {
         cmocka_unit_test(small_blocks_and_batches_stay_in_memory),
         cmocka_unit_test(blocks_keep_their_bytes_when_they_grow_shrink_and_move),
         cmocka_unit_test(what_is_resident_is_bounded_and_what_is_dropped_comes_back),
+        cmocka_unit_test(a_page_comes_in_without_its_neighbours),
         cmocka_unit_test(many_blocks_grow_without_a_file_of_their_own),
         cmocka_unit_test(a_full_disk_is_an_error_that_leaves_the_block_as_it_was),
         cmocka_unit_test(a_folder_that_can_not_be_written_is_named),

@@ -114,6 +114,9 @@ void slot_close(struct memory_table *table, struct pane *pane, int32_t slot);
  * not there. `writes`: the cell is about to be changed. */
 void *memory_cell(struct state_table *base, int64_t namespace_, int64_t key, bool writes, int32_t *slot);
 
+/* Of state on disk: the pages of slots are about to be used. */
+void pages_in(const struct memory_table *table, const struct pane *pane, const int32_t *slots, int32_t n);
+
 /* memory_restore.c */
 sabot_status memory_append(struct state_table *base, int64_t namespace_, const struct batch *rows,
                            int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err);

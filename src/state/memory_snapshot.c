@@ -66,7 +66,9 @@ bool pane_keep_for_snapshot(struct pane *pane) {
 void memory_touch(struct state_table *base, int64_t namespace_, const int32_t *slots, int32_t n) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
-    if (pane) { pane_touch(table, pane, slots, n, pane->count); }
+    if (!pane) { return; }
+    if (memory_is_spilled(table->pool)) { pages_in(table, pane, slots, n); }
+    pane_touch(table, pane, slots, n, pane->count);
 }
 
 /* --- the barrier */

@@ -404,6 +404,7 @@ sabot_status keys_append(struct memory_table *table, struct pane *pane, const st
 struct probe_block {
     const uint64_t *words, *hashes; /* n each */
     int32_t n;
+    bool on_disk; /* some state is */
     int32_t n_fresh;
     int32_t fresh[BLOCK_ROWS]; /* positions in the block that made new slots, in order */
 };
@@ -414,7 +415,9 @@ static void probe(struct pane *pane, struct probe_block *block, int32_t *slots) 
     const uint32_t mask = pane->capacity - 1;
     const uint64_t *const words = block->words, *const hashes = block->hashes;
     const int32_t n = block->n;
-    if (pane->capacity > PREFETCH_CAPACITY) {
+    if (block->on_disk) {
+        for (int32_t i = 0; i < n; i++) { memory_page_in(&index[(uint32_t)hashes[i] & mask]); }
+    } else if (pane->capacity > PREFETCH_CAPACITY) {
         for (int32_t i = 0; i < n; i++) { __builtin_prefetch(&index[(uint32_t)hashes[i] & mask], 1); }
     }
     int32_t missed[BLOCK_ROWS];
@@ -486,6 +489,15 @@ static void probe_undo(struct pane *pane, int32_t first) {
     }
 }
 
+/* Who finds or makes slots compares their keys, and is going to write their values. */
+void pages_in(const struct memory_table *table, const struct pane *pane, const int32_t *slots, int32_t n) {
+    for (int32_t b = table->word_is_key ? table->n_keys : 0; b < table->n_blocks; b++) {
+        char *block = pane->blocks[b];
+        if (!block || !table->strides[b]) { continue; }
+        for (int32_t i = 0; i < n; i++) { memory_page_in(block + (size_t)slots[i] * table->strides[b]); }
+    }
+}
+
 static sabot_status block_finish(struct memory_table *table, struct pane *pane, const struct key_view *views,
                                  struct probe_block *block, const int32_t *at, int32_t *slots,
                                  struct sabot_error *err) {
@@ -499,6 +511,7 @@ static sabot_status block_finish(struct memory_table *table, struct pane *pane, 
             return status;
         }
     }
+    if (block->on_disk) { pages_in(table, pane, slots, block->n); }
     if (table->word_is_key || !keys_differ(table, pane, views, at, slots, block->n)) { return SABOT_OK; }
     for (int32_t i = 0; i < block->n; i++) {
         if (key_equal(table, pane, slots[i], views, at[i])) { continue; }
@@ -546,7 +559,8 @@ static sabot_status block_with_nulls(struct memory_table *table, struct pane *pa
         slots[i] = pane->null_slot;
     }
     words_gather(views, table->sizes[0], rest_at, n_rest, words);
-    struct probe_block block = {.words = words, .hashes = rest_hashes, .n = n_rest};
+    struct probe_block block = {.words = words, .hashes = rest_hashes, .n = n_rest,
+                                .on_disk = memory_is_spilled(table->pool)};
     probe(pane, &block, rest_slots);
     SABOT_TRY(block_finish(table, pane, views, &block, rest_at, rest_slots, err));
     for (int32_t i = 0; i < n_rest; i++) { slots[rest[i]] = rest_slots[i]; }
@@ -578,7 +592,8 @@ static sabot_status pane_probe(struct memory_table *table, struct pane *pane, co
             status = block_with_nulls(table, pane, views, block_hashes, at, m, slots + done, err);
             continue;
         }
-        struct probe_block block = {.words = block_hashes, .hashes = block_hashes, .n = m};
+        struct probe_block block = {.words = block_hashes, .hashes = block_hashes, .n = m,
+                                    .on_disk = memory_is_spilled(table->pool)};
         if (table->word_is_key) {
             if (!rows && !views[0].constant && table->sizes[0] == 8) {
                 block.words = (const uint64_t *)views[0].values + first + done;
@@ -795,6 +810,9 @@ static sabot_status read_column(struct memory_table *table, struct pane *pane, i
     struct buffer *values, *validity = NULL;
     memory_relax(table->pool);
     SABOT_TRY(buffer_new(table->pool, (size_t)n * table->sizes[c], &values, err));
+    for (int32_t i = 0; slots && table->sizes[c] && i < n && memory_is_spilled(table->pool); i++) {
+        memory_page_in(value_at(table, pane, c, slots[i]));
+    }
     if (!slots && table->strides[c] == table->sizes[c]) {
         memcpy(values->data, (const char *)pane->columns[c] + (size_t)first * table->sizes[c],
                (size_t)n * table->sizes[c]);

@@ -762,9 +762,18 @@ __attribute__((always_inline)) static inline void look_ahead(const struct rank *
     if (run->count) { __builtin_prefetch((const struct item *)self->items.items + run->at + run->count - 1); }
 }
 
+static void page_runs_in(struct rank *self, const int32_t *partitions, int32_t n) {
+    for (int32_t i = 0; i < n; i++) { memory_page_in(run_of(self, partitions[i])); }
+    for (int32_t i = 0; i < n; i++) {
+        const struct run *run = run_of(self, partitions[i]);
+        if (run->count) { memory_page_in(&items_of(self, run)[run->count - 1]); }
+    }
+}
+
 static sabot_status take_rows(struct rank *self, const struct batch *batch, const int32_t *partitions,
                               struct sabot_error *err) {
     const struct sort_key *key = self->options->n_order ? &self->options->order[0] : NULL;
+    if (memory_is_spilled(self->own.pool)) { page_runs_in(self, partitions, batch->selected); }
     for (int32_t i = 0; i < batch->selected; i++) {
         const int32_t row = batch_row(batch, i);
         look_ahead(self, partitions, i, batch->selected);
