@@ -143,15 +143,19 @@ static sabot_status rows_sort(struct sort *sort, const struct batch *batch, stru
     return SABOT_OK;
 }
 
+/* Whether a row comes before the one behind which nothing can matter. */
+static bool before_cutoff(const struct sort *sort, const struct batch *batch, int32_t row,
+                          const struct sort_place *place) {
+    const int found = sort_place_compare(place, &sort->cutoff_place);
+    if (found || sort->order.exact) { return found < 0; }
+    return sort_rows_compare(&sort->order, batch, row, sort->cutoff, 0) < 0;
+}
+
 /* A run that is full of rows that can matter: what comes behind its last one can't. */
 static sabot_status cutoff_take(struct sort *sort, const struct batch *batch, int32_t row, struct sabot_error *err) {
     struct sort_place place;
     sort_places_fill(&sort->order, batch, &row, 1, &place);
-    if (sort->cutoff) {
-        int found = sort_place_compare(&place, &sort->cutoff_place);
-        if (!found && !sort->order.exact) { found = sort_rows_compare(&sort->order, batch, row, sort->cutoff, 0); }
-        if (found >= 0) { return SABOT_OK; }
-    }
+    if (sort->cutoff && !before_cutoff(sort, batch, row, &place)) { return SABOT_OK; }
     BATCH_OWNED struct batch *taken = NULL;
     struct batch *own;
     SABOT_TRY(batch_take(sort->own.pool, batch, &row, 1, &taken, err));
@@ -278,11 +282,8 @@ static sabot_status rows_cut(const struct sort *sort, const struct batch *batch,
     sort_places_fill(&sort->order, batch, rows, *n, places);
     int32_t left = 0;
     for (int32_t i = 0; i < *n; i++) {
-        int found = sort_place_compare(&places[i], &sort->cutoff_place);
-        if (!found && !sort->order.exact) {
-            found = sort_rows_compare(&sort->order, batch, places[i].row, sort->cutoff, 0);
-        }
-        if (found < 0) { rows[left++] = places[i].row; } /* an equal one came later than the rows of that run */
+        /* an equal one came later than the rows of that run */
+        if (before_cutoff(sort, batch, places[i].row, &places[i])) { rows[left++] = places[i].row; }
     }
     memory_free(sort->own.pool, places, bytes);
     *n = left;
