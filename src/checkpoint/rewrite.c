@@ -16,7 +16,7 @@ struct rewrite {
     bool claimed, finished;
     enum state_kind kind;
     int32_t n_keys;
-    int32_t n_group_keys;  /* the first so many have a say in the key group; -1: every subtask gets all rows */
+    int32_t n_group_keys;  /* the first so many have a say in the key group; -1: of a log by subtask */
     bool in_base;          /* the table has rows there */
     struct schema *schema; /* as written */
     int32_t *from;         /* of its columns: the caller's; -1: computed or constant */

@@ -1,5 +1,5 @@
 /* Savepoints made from others: which key groups new rows get, for tables whose keys have a say in it, some of them or
- * none, and for logs that every subtask reads. In the simulated world. */
+ * none, and for logs that any subtask may need. In the simulated world. */
 #include "checkpoint/rewrite.h"
 
 #include "base/env_sim.h"
@@ -137,7 +137,7 @@ static void new_rows_get_the_groups_that_those_of_the_base_have(void **state) {
             assert_int_equal(storage_read_manifest(world.store, "/new", &manifest, &err), SABOT_OK);
             struct seen seen = {.n_group_keys = n_group_keys};
             assert_int_equal(manifest.n_files, 1);
-            for (int32_t group = 0; group < GROUPS && n_group_keys == TO_ALL; group++) { /* every subtask reads it */
+            for (int32_t group = 0; group < GROUPS && n_group_keys == TO_ALL; group++) { /* any subtask may need it */
                 assert_true(manifest.files[0].first_group <= group && group <= manifest.files[0].last_group);
             }
             assert_int_equal(storage_read_table(world.store, "/new", &world.pool, &manifest.files[0], groups_check,

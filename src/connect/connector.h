@@ -79,7 +79,7 @@ struct keeper {
     /* All pieces of a key, in order; they stay readable, for any thread, until they are cleared. */
     sabot_status (*get)(struct keeper *keeper, int64_t key, struct kept_pieces *out, struct sabot_error *err);
     void (*drop)(struct keeper *keeper, int64_t key);
-    /* While a sink is restored: what `subtask` had kept under a key. */
+    /* While a sink is restored: what `subtask` had kept under a key; one that is this one, modulo the parallelism. */
     sabot_status (*former)(struct keeper *keeper, int32_t subtask, int64_t key, struct kept_pieces *out,
                            struct sabot_error *err);
 };

@@ -288,7 +288,7 @@ static void gather_head(struct capture *capture, const struct capture_source *so
     int32_t *groups = (int32_t *)(void *)capture->groups->data + at;
     int64_t *namespaces = (int64_t *)(void *)capture->namespaces->data + at;
     const bool by_hash = table->n_keys && !table->n_sub_keys;
-    const int32_t group = table->to_all ? STATE_GROUP_ALL : 0;
+    const int32_t group = table->by_subtask ? STATE_GROUP_ALL : 0;
     for (int32_t i = 0; i < n; i++) {
         groups[i] = by_hash ? key_group_of(source->hashes[slots[i]], groups_max) : group;
     }

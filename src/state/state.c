@@ -143,6 +143,13 @@ static sabot_status run_restore(struct state_table *table, const struct state_fo
     return SABOT_OK;
 }
 
+/* Of a row of a log by subtask. Not negative, whatever a checkpoint says. */
+static int32_t former_subtask(const struct batch *rows, int32_t row) {
+    const struct column *subtasks = rows->columns[2];
+    const int32_t subtask = ((const int32_t *)subtasks->values)[column_at(subtasks, row)];
+    return subtask < 0 ? 0 : subtask;
+}
+
 /* The rows whose key group is ours, run by run of one namespace. */
 static sabot_status rows_restore(struct state_table *table, const struct state_former *former, struct batch *shared,
                                  const uint64_t *group_hashes, struct sabot_error *err) {
@@ -174,8 +181,9 @@ static sabot_status rows_restore(struct state_table *table, const struct state_f
         const int32_t group =
             n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism)
                 : 0;
-        const bool is_ours =
-            table->to_all || key_group_owner(group, context->max_parallelism, context->parallelism) == context->subtask;
+        const int32_t owner = table->by_subtask ? former_subtask(rows, row) % context->parallelism
+                                                : key_group_owner(group, context->max_parallelism, context->parallelism);
+        const bool is_ours = owner == context->subtask;
         if (!is_ours) { continue; }
         current = namespace_;
         at[n++] = row;
@@ -336,7 +344,7 @@ static sabot_status table_make(struct state_tables *tables, const struct state_s
     table->n_keys = spec->n_keys;
     table->n_sub_keys = spec->n_sub_keys;
     table->is_log = spec->is_log;
-    table->to_all = spec->to_all;
+    table->by_subtask = spec->by_subtask;
     assert(spec->n_sub_keys <= spec->n_keys);
     assert(!spec->is_log || (spec->n_keys == spec->schema->n_fields && spec->n_sub_keys == spec->n_keys));
     table->schema = schema_ref(spec->schema);

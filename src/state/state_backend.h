@@ -20,7 +20,7 @@ struct state_table {
     struct schema *forms[STATE_FORMS]; /* owned; KEYED: of the files of a chain, made when first needed */
     struct capture *capture; /* KEYED: the snapshot under way */
     int32_t n_keys, n_sub_keys;
-    bool is_log, to_all;
+    bool is_log, by_subtask;
     struct batch *list;      /* LIST: the rows */
 };
 

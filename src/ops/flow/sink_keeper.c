@@ -116,7 +116,7 @@ sabot_status sink_keeper_open(struct sink_keeper *self, const struct op_context 
                                           [BYTES] = {"bytes", type_not_null(type_of(TYPE_BINARY))}};
     SABOT_TRY(schema_new(fields, COLUMNS, &self->schema, err));
     const struct state_spec spec = {.name = "rows", .kind = STATE_KEYED, .schema = self->schema, .n_keys = COLUMNS,
-                                    .n_sub_keys = COLUMNS, .is_log = true, .to_all = true};
+                                    .n_sub_keys = COLUMNS, .is_log = true, .by_subtask = true};
     SABOT_TRY(state_table_open(context->state, &spec, &self->rows, err));
     return restored_note(self, err);
 }
