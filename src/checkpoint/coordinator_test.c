@@ -246,6 +246,24 @@ static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
     fixture_clear(&fixture);
 }
 
+/* A store that is away would stop the control: the folder of what is given up is removed by a helper. */
+static void the_control_removes_no_folder_itself(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 2);
+    struct sabot_error fatal = {0};
+    pass(&fixture, 110, &fatal);
+    acknowledge(&fixture, 0, 1, 10);
+    helpers_work(&fixture); /* its folder is claimed */
+    env_sim_advance(fixture.env, env_now_ns(fixture.env) + 1000 * MILLISECOND);
+    coordinator_step(fixture.coordinator, true, &fatal);
+    assert_int_equal(fixture.aborted, 1);
+    assert_true(exists(fixture.env, "/c/chk-1"));
+    for (int32_t i = 0; i < 4; i++) { helpers_work(&fixture); }
+    assert_false(exists(fixture.env, "/c/chk-1"));
+    fixture_clear(&fixture);
+}
+
 /* Once its manifest is being written nothing but the end of that is waited for: the control sleeps. */
 static void a_manifest_under_way_is_waited_for(void **state) {
     (void)state;
@@ -537,6 +555,7 @@ int main(void) {
         cmocka_unit_test(only_the_newest_are_kept),
         cmocka_unit_test(a_disk_that_fails_to_answer_loses_no_checkpoint),
         cmocka_unit_test(a_checkpoint_that_takes_too_long_is_given_up),
+        cmocka_unit_test(the_control_removes_no_folder_itself),
         cmocka_unit_test(a_manifest_under_way_is_waited_for),
         cmocka_unit_test(what_may_be_complete_is_not_removed),
         cmocka_unit_test(a_complete_checkpoint_forgives_the_failures_before_it),

@@ -174,11 +174,10 @@ static void check_all(struct tonbo *tonbo, const struct model *model) {
 }
 
 /* A copy is a store of its own: what is changed in either is not seen in the other. */
-static void branch(struct tonbo **tonbo, struct model *model, int32_t number) {
-    char copy[300], name[32], path[300];
+static void branch(struct tonbo **tonbo, struct model *model) {
+    char copy[300], path[300];
     struct model before = *model;
-    snprintf(name, sizeof name, "copy-%d", number);
-    path_of(copy, sizeof copy, name);
+    path_of(copy, sizeof copy, "copy");
     MUST(tonbo_checkpoint(*tonbo, copy, &err));
     assert_int_equal(tonbo_checkpoint(*tonbo, copy, NULL), SABOT_ERR_IO); /* it is there already */
     change(*tonbo, model);
@@ -208,7 +207,7 @@ static void run(uint64_t seed) {
     path_of(path, sizeof path, name);
     print_message("seed %llu\n", (unsigned long long)seed);
     MUST(store_open(&tonbo, path, NULL, &err));
-    int32_t branches = 0;
+    bool has_branched = false;
     for (int32_t i = 0; i < STEPS; i++) {
         switch (below(12)) {
         case 0:
@@ -224,7 +223,8 @@ static void run(uint64_t seed) {
         case 10: MUST(below(3) ? SABOT_OK : tonbo_compact(tonbo, &err)); break;
         default:
             /* the folder of the one before is given back first: a store is where it was opened */
-            if (branches == 0) { branch(&tonbo, &model, branches++); }
+            if (!has_branched) { branch(&tonbo, &model); }
+            has_branched = true;
             break;
         }
     }

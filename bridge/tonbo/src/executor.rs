@@ -106,8 +106,13 @@ impl Watched {
     }
 
     /// Behind the drop of the database: its log's writer has ended too, and no file of it is open.
-    pub fn end(&self) -> bool {
-        self.rest().is_ok() && self.tasks.wait_while(END_MAX, |count| count.lasting > 0)
+    pub fn end(&self) -> Outcome<()> {
+        self.rest()?;
+        if self.tasks.wait_while(END_MAX, |count| count.lasting > 0) {
+            return Ok(());
+        }
+        let seconds = END_MAX.as_secs();
+        Err(failure(status::ERR_IO, format!("Tonbo still has files open {seconds} s behind its end")))
     }
 }
 

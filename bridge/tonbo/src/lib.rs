@@ -30,14 +30,6 @@ pub struct COptions {
     compact_files: u32,
 }
 
-#[repr(C)]
-pub struct CStats {
-    files: u64,
-    bytes: u64,
-    flushes: u64,
-    compactions: u64,
-}
-
 pub struct CStore {
     store: Store,
     schema: SchemaRef,
@@ -194,10 +186,8 @@ unsafe extern "C" fn checkpoint(store: *mut CStore, to: *const c_char, err: *mut
     guard(err, || unsafe { (*store).store.checkpoint(&path(to)?) })
 }
 
-unsafe extern "C" fn stats(store: *const CStore, out: *mut CStats) {
-    let stats = unsafe { &*store }.store.stats();
-    let Stats { files, bytes, flushes, compactions } = stats;
-    unsafe { out.write(CStats { files, bytes, flushes, compactions }) };
+unsafe extern "C" fn stats(store: *const CStore, out: *mut Stats) {
+    unsafe { out.write((*store).store.stats()) };
 }
 
 /// `struct bridge_tonbo`
@@ -222,7 +212,7 @@ pub struct Bridge {
     compact: unsafe extern "C" fn(*mut CStore, Option<OnKeep>, *mut c_void, *mut SabotError) -> i32,
     compact_due: unsafe extern "C" fn(*const CStore) -> bool,
     checkpoint: unsafe extern "C" fn(*mut CStore, *const c_char, *mut SabotError) -> i32,
-    stats: unsafe extern "C" fn(*const CStore, *mut CStats),
+    stats: unsafe extern "C" fn(*const CStore, *mut Stats),
 }
 
 static BRIDGE: Bridge = Bridge {

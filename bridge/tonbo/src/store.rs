@@ -43,7 +43,8 @@ pub struct Options {
     pub compact_files: u32,
 }
 
-#[derive(Default, Clone, Copy)]
+/// `struct bridge_tonbo_stats`
+#[repr(C)]
 pub struct Stats {
     pub files: u64,
     pub bytes: u64,
@@ -177,8 +178,8 @@ impl Generation {
         self.watched.rest()
     }
 
-    /// false: Tonbo still has files open after a long time.
-    fn close(&mut self) -> bool {
+    /// Afterwards no file of it is open, unless this fails: then it must neither be opened again nor removed.
+    fn close(&mut self) -> Outcome<()> {
         self.database.take();
         self.watched.end()
     }
@@ -186,7 +187,7 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.close();
+        let _ = self.close(); /* its folder is emptied when it is opened the next time */
     }
 }
 
@@ -409,9 +410,8 @@ impl Store {
         if part_rows > 0 {
             write(&mut part)?;
         }
-        let path = next.path.clone();
         if self.options.seal_batches != 1 {
-            next.close();
+            next.close()?;
             next = Generation::open(path, &self.options.schema, self.options.seal_batches)?;
         }
         set_current(&self.options.path, number)?;
@@ -421,7 +421,7 @@ impl Store {
         self.compactions += 1;
         self.written = 0;
         self.rewritten = rows_all;
-        old.close();
+        old.close()?;
         files::remove(&old.path)
     }
 
