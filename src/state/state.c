@@ -181,8 +181,9 @@ static sabot_status rows_restore(struct state_table *table, const struct state_f
         const int32_t group =
             n_group_keys ? key_group_of((group_hashes ? group_hashes : rows->hashes)[row], context->max_parallelism)
                 : 0;
-        const int32_t owner = table->by_subtask ? former_subtask(rows, row) % context->parallelism
-                                                : key_group_owner(group, context->max_parallelism, context->parallelism);
+        const int32_t owner = table->by_subtask
+                                  ? former_subtask(rows, row) % context->parallelism
+                                  : key_group_owner(group, context->max_parallelism, context->parallelism);
         const bool is_ours = owner == context->subtask;
         if (!is_ours) { continue; }
         current = namespace_;

@@ -45,8 +45,8 @@ struct state_spec {
     bool is_log;                 /* rows are appended (state_append) and read by slot, never looked up: no index. All
                                     columns are keys (they may be NULL) and sub-keys: it is in one subtask. A restore
                                     may change the order of rows in a namespace */
-    bool by_subtask;             /* a log whose first column (INT) is the subtask that wrote a row: a restore gives it to
-                                    the one with that number, modulo the parallelism */
+    bool by_subtask;             /* a log whose first column (INT) is the subtask that wrote a row: a restore gives it
+                                    to the one with that number, modulo the parallelism */
     bool records;                /* KEYED: the values of a row are used together and stand beside each other */
     const struct state_former *formers; /* KEYED, with keys */
     int32_t n_formers;

@@ -1,6 +1,6 @@
 /* What a sink keeps until it is committed (connector.h): a log in the sink's state, so that it is in checkpoints as it
- * grows, and on disk where it is much. A restore gives what a subtask kept to the one that may have to send it: that with its number, modulo the
- * parallelism (epochs.c). */
+ * grows, and on disk where it is much. A restore gives what a subtask kept to the one that may have to send it: that
+ * with its number, modulo the parallelism (epochs.c). */
 #ifndef OPS_FLOW_SINK_KEEPER_H
 #define OPS_FLOW_SINK_KEEPER_H
 
