@@ -1,6 +1,6 @@
 /* The process function whose state is in the golden savepoints: state of every kind, timers of both forms. What it
  * gives out does not depend on the order of a key's rows, nor on when watermarks come: windows of a second from a map,
- * and, when the input ends, what the rest of the state has come to. Never changed: savepoints of all versions need it. */
+ * and, when the input ends, what the rest of the state has come to. Savepoints of all versions need it as it is. */
 #include <sabot/process.h>
 #include <stdbool.h>
 #include <stdio.h>
