@@ -99,13 +99,15 @@ sabot_status bridge_reader_next(struct bridge_reader *reader, struct ArrowArray 
 
 enum bridge_format { BRIDGE_PARQUET = 1, BRIDGE_IPC_FILE = 2, BRIDGE_IPC_STREAM = 3 };
 
-/* Snappy and gzip for Parquet only. */
+/* Snappy and gzip for Parquet only; for Arrow IPC files only: lz4 for buffers that it makes smaller by a quarter at
+ * least, the others as they are. */
 enum bridge_compression {
     BRIDGE_COMPRESSION_NONE = 0,
     BRIDGE_COMPRESSION_SNAPPY = 1,
     BRIDGE_COMPRESSION_ZSTD = 2,
     BRIDGE_COMPRESSION_LZ4 = 3,
     BRIDGE_COMPRESSION_GZIP = 4,
+    BRIDGE_COMPRESSION_LZ4_SPARING = 5,
 };
 
 struct bridge_write_options {

@@ -37,7 +37,8 @@ static sabot_status writer_open(const struct ipc_sink *sink, struct memory_pool 
 
 sabot_status ipc_writer_open(const struct ipc_sink *sink, struct memory_pool *pool, const struct schema *schema,
                              struct ipc_writer **out, struct sabot_error *err) {
-    const struct bridge_write_options options = {.format = BRIDGE_IPC_FILE, .compression = BRIDGE_COMPRESSION_LZ4};
+    const struct bridge_write_options options = {.format = BRIDGE_IPC_FILE,
+                                                 .compression = BRIDGE_COMPRESSION_LZ4_SPARING};
     return writer_open(sink, pool, schema, &options, out, err);
 }
 

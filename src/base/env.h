@@ -18,7 +18,15 @@ struct env_thread;
 struct env_event; /* a wake-up flag that one thread waits for and any thread sets */
 struct env_mutex;
 
-enum env_open { ENV_READ, ENV_WRITE_NEW /* fails if it exists */, ENV_WRITE_TRUNCATE, ENV_APPEND };
+enum env_open {
+    ENV_READ,
+    ENV_READ_LARGE, /* from front to back, by one thread: it does not stay in the system's memory */
+    ENV_WRITE_NEW,  /* fails if it exists */
+    ENV_WRITE_TRUNCATE,
+    ENV_WRITE_LARGE, /* the same; it goes to the disk as it is written, and does not stay in the system's memory */
+    ENV_APPEND
+};
+static inline bool env_open_reads(enum env_open mode) { return mode == ENV_READ || mode == ENV_READ_LARGE; }
 
 struct env_stat {
     int64_t size;        /* bytes */

@@ -122,7 +122,7 @@ static sabot_status faulty_open(struct env *env, const char *path, enum env_open
     struct faulty *world = faulty_of(env);
     const enum env_fault_kind kind = fault_of(world, ENV_FAULT_OPEN);
     /* a full disk can still be read */
-    if (kind == ENV_FAULT_KIND_ERROR || (kind == ENV_FAULT_KIND_FULL && mode != ENV_READ)) {
+    if (kind == ENV_FAULT_KIND_ERROR || (kind == ENV_FAULT_KIND_FULL && !env_open_reads(mode))) {
         return fail(kind, "open", path, err);
     }
     struct faulty_file *file = malloc(sizeof *file + strlen(path) + 1);

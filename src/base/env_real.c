@@ -157,6 +157,8 @@ struct real_file {
     struct env_file base;
     int fd;
     bool standard; /* never closed */
+    bool large;    /* ENV_READ_LARGE, ENV_WRITE_LARGE: */
+    int64_t done, behind; /* bytes read or written; of them out of memory, or on their way */
     const char *path; /* for messages; stands behind the struct */
 };
 
@@ -165,8 +167,10 @@ static sabot_status real_open(struct env *env, const char *path, enum env_open m
     (void)env;
     int flags = O_CLOEXEC;
     switch (mode) {
+    case ENV_READ_LARGE:
     case ENV_READ: flags |= O_RDONLY; break;
     case ENV_WRITE_NEW: flags |= O_WRONLY | O_CREAT | O_EXCL; break;
+    case ENV_WRITE_LARGE:
     case ENV_WRITE_TRUNCATE: flags |= O_WRONLY | O_CREAT | O_TRUNC; break;
     case ENV_APPEND: flags |= O_WRONLY | O_CREAT | O_APPEND; break;
     }
@@ -180,19 +184,33 @@ static sabot_status real_open(struct env *env, const char *path, enum env_open m
         free(file);
         return SABOT_FAIL(err, io_status(number), "open %s: %s", path, REASON(number));
     }
-    *file = (struct real_file){.base = {&real_type}, .fd = fd, .path = memcpy(file + 1, path, size)};
+    const bool large = mode == ENV_READ_LARGE || mode == ENV_WRITE_LARGE;
+    *file = (struct real_file){.base = {&real_type}, .fd = fd, .large = large,
+                               .path = memcpy(file + 1, path, size)};
     *out = &file->base;
     return SABOT_OK;
 }
 
+/* What goes to or from the disk at once of a large file: pages of memory that are used again and again cost a system
+ * much less than fresh ones. */
+#define WINDOW_BYTES (INT64_C(8) << 20)
+
+static void read_behind(struct real_file *file, int64_t end) {
+    if (end > file->done && end - file->done <= WINDOW_BYTES) { file->done = end; } /* not the look at a file's end */
+    for (; file->done - file->behind >= WINDOW_BYTES; file->behind += WINDOW_BYTES) {
+        (void)posix_fadvise(file->fd, file->behind, WINDOW_BYTES, POSIX_FADV_DONTNEED);
+    }
+}
+
 static sabot_status real_read(struct env_file *base, int64_t offset, void *target, size_t size, size_t *got,
                               struct sabot_error *err) {
-    const struct real_file *file = (struct real_file *)base;
+    struct real_file *file = (struct real_file *)base;
     *got = 0;
     for (;;) {
         const ssize_t n = offset < 0 ? read(file->fd, target, size) : pread(file->fd, target, size, offset);
         if (n >= 0) {
             *got = (size_t)n;
+            if (file->large) { read_behind(file, offset + n); }
             return SABOT_OK;
         }
         if (errno == EINTR) { continue; }
@@ -204,9 +222,32 @@ static sabot_status real_read(struct env_file *base, int64_t offset, void *targe
     }
 }
 
+static sabot_status range_sync(const struct real_file *file, int64_t offset, unsigned flags, struct sabot_error *err) {
+    if (sync_file_range(file->fd, offset, WINDOW_BYTES, flags) == 0) { return SABOT_OK; }
+    /* not a file of a disk: the sync at the end does it all */
+    if (errno == EINVAL || errno == ENOSYS || errno == ESPIPE) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_IO, "write %s: %s", file->path, REASON(errno)); /* it would be told only once */
+}
+
+/* Sends full windows on their way, and waits for the one before: a sync at the end has little left to wait for, and the
+ * disk works while the next window is made. */
+static sabot_status write_behind(struct real_file *file, struct sabot_error *err) {
+    while (file->done - file->behind >= WINDOW_BYTES) {
+        SABOT_TRY(range_sync(file, file->behind, SYNC_FILE_RANGE_WRITE, err));
+        const int64_t before = file->behind - WINDOW_BYTES;
+        file->behind += WINDOW_BYTES;
+        if (before < 0) { continue; }
+        SABOT_TRY(range_sync(file, before, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                             SYNC_FILE_RANGE_WAIT_AFTER, err));
+        (void)posix_fadvise(file->fd, before, WINDOW_BYTES, POSIX_FADV_DONTNEED);
+    }
+    return SABOT_OK;
+}
+
 static sabot_status real_write(struct env_file *base, const void *data, size_t size, struct sabot_error *err) {
-    const struct real_file *file = (struct real_file *)base;
+    struct real_file *file = (struct real_file *)base;
     const char *at = data;
+    const size_t given = size;
     while (size > 0) {
         const ssize_t n = write(file->fd, at, size);
         if (n >= 0) {
@@ -218,7 +259,9 @@ static sabot_status real_write(struct env_file *base, const void *data, size_t s
             return SABOT_FAIL(err, SABOT_ERR_IO, "write %s: %s", file->path, REASON(errno));
         }
     }
-    return SABOT_OK;
+    if (!file->large) { return SABOT_OK; } /* which threads may share */
+    file->done += (int64_t)given;
+    return write_behind(file, err);
 }
 
 static sabot_status real_sync(struct env_file *base, struct sabot_error *err) {
@@ -258,9 +301,9 @@ static void real_close(struct env_file *base) {
 static struct env_file *real_standard(struct env *env, int number) {
     (void)env;
     static struct real_file files[3] = {
-        {{&real_type}, 0, true, "standard input"},
-        {{&real_type}, 1, true, "standard output"},
-        {{&real_type}, 2, true, "standard error"},
+        {.base = {&real_type}, .fd = 0, .standard = true, .path = "standard input"},
+        {.base = {&real_type}, .fd = 1, .standard = true, .path = "standard output"},
+        {.base = {&real_type}, .fd = 2, .standard = true, .path = "standard error"},
     };
     return &files[number].base;
 }

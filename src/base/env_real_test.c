@@ -95,6 +95,37 @@ static void reads_at_an_offset_do_not_move_the_next_read(void **state) {
     env_close(file);
 }
 
+/* Past some windows of what goes to the disk at once, in pieces that do not fit into them, and with a look at the end
+ * before. */
+static void large_files_are_read_as_they_were_written(void **state) {
+    (void)state;
+    enum { PIECE = 100003, PIECES = 300 };
+    static uint32_t written[PIECE], found[PIECE];
+    struct env *env = env_real();
+    struct env_file *file;
+    size_t got;
+    for (int round = 0; round < 2; round++) { /* over what was there */
+        assert_int_equal(env_open(env, in_folder("large"), ENV_WRITE_LARGE, &file, NULL), SABOT_OK);
+        for (uint32_t p = 0; p < PIECES; p++) {
+            for (uint32_t i = 0; i < PIECE; i++) { written[i] = p * 31 + i + (uint32_t)round; }
+            assert_int_equal(env_write(file, written, PIECE, NULL), SABOT_OK);
+        }
+        assert_int_equal(env_sync(file, NULL), SABOT_OK);
+        env_close(file);
+    }
+    assert_int_equal(env_open(env, in_folder("large"), ENV_READ_LARGE, &file, NULL), SABOT_OK);
+    assert_int_equal(env_read(file, (int64_t)PIECE * PIECES - 4, found, 8, &got, NULL), SABOT_OK);
+    assert_int_equal(got, 4);
+    for (uint32_t p = 0; p < PIECES; p++) {
+        for (uint32_t i = 0; i < PIECE; i++) { written[i] = p * 31 + i + 1; }
+        assert_int_equal(env_read(file, (int64_t)PIECE * p, found, PIECE, &got, NULL), SABOT_OK);
+        assert_int_equal(got, PIECE);
+        assert_memory_equal(found, written, PIECE);
+    }
+    env_close(file);
+    env_remove(env, in_folder("large"), NULL);
+}
+
 static void folders_are_made_with_all_above_them(void **state) {
     (void)state;
     struct env *env = env_real();
@@ -189,6 +220,7 @@ int main(void) {
         cmocka_unit_test(whole_files_come_back),
         cmocka_unit_test(errors_name_the_path),
         cmocka_unit_test(reads_at_an_offset_do_not_move_the_next_read),
+        cmocka_unit_test(large_files_are_read_as_they_were_written),
         cmocka_unit_test(folders_are_made_with_all_above_them),
         cmocka_unit_test(events_wake_one_another_without_loss),
         cmocka_unit_test(offloaded_work_runs_once_each),

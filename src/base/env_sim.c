@@ -339,12 +339,12 @@ static sabot_status content_for(struct sim *sim, const char *path, enum env_open
     const int32_t at = entry_at(sim, path, &found);
     if (found && !sim->entries[at].content) { return SABOT_FAIL(err, SABOT_ERR_IO, "open %s: it is a folder", path); }
     if (found && mode == ENV_WRITE_NEW) { return SABOT_FAIL(err, SABOT_ERR_IO, "open %s: File exists", path); }
-    if (!found && (mode == ENV_READ || !folder_of_is_there(sim, path))) {
+    if (!found && (env_open_reads(mode) || !folder_of_is_there(sim, path))) {
         return SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "open %s: No such file or directory", path);
     }
     if (found) {
         *out = sim->entries[at].content;
-        if (mode == ENV_WRITE_TRUNCATE) { (*out)->size = (*out)->synced = 0; }
+        if (mode == ENV_WRITE_TRUNCATE || mode == ENV_WRITE_LARGE) { (*out)->size = (*out)->synced = 0; }
         return SABOT_OK;
     }
     struct content *content = calloc(1, sizeof *content);
@@ -374,7 +374,7 @@ static sabot_status sim_open(struct env *env, const char *given, enum env_open m
     content->refs++;
     sim->open_files++;
     *file = (struct sim_file){
-        .base = {&sim_type}, .sim = sim, .content = content, .writes = mode != ENV_READ, .path = copy};
+        .base = {&sim_type}, .sim = sim, .content = content, .writes = !env_open_reads(mode), .path = copy};
     *out = &file->base;
     return SABOT_OK;
 }

@@ -424,15 +424,13 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
     const bool counts = checkpoint && checkpoint->id == checkpoint_id && checkpoint->stage == STAGE_COLLECTS &&
                         task >= 0 && task < coordinator->options.n_tasks &&
                         !(checkpoint->acknowledged[task >> 6] & bit);
-    bool all = false;
-    struct sabot_error failed = {0};
+    bool all = false, failed = false;
     if (counts) {
         checkpoint->acknowledged[task >> 6] |= bit;
         all = ++checkpoint->n_acknowledged == coordinator->options.n_tasks;
-        for (int32_t i = 0; i < n_parts && checkpoint->path && failed.status == SABOT_OK; i++) {
-            part_add(checkpoint, &parts[i], &failed);
+        for (int32_t i = 0; i < n_parts && checkpoint->path && !failed; i++) {
+            failed = part_add(checkpoint, &parts[i], &checkpoint->error) != SABOT_OK; /* the first failure stays */
         }
-        if (checkpoint->error.status == SABOT_OK) { checkpoint->error = failed; }
     } else {
         coordinator->counts.acks_ignored++;
     }
@@ -440,7 +438,7 @@ sabot_status coordinator_acknowledge(struct coordinator *coordinator, int32_t ta
     checkpoint_parts_free(parts, n_parts);
     const struct coordinator_calls *calls = &coordinator->options.calls;
     if (counts && calls->acknowledged) { calls->acknowledged(calls->arg, task, checkpoint_id); }
-    if (all || failed.status != SABOT_OK) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
+    if (all || failed) { coordinator->options.calls.wake(coordinator->options.calls.arg); }
     return SABOT_OK;
 }
 

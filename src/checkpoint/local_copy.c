@@ -100,7 +100,7 @@ struct store_file *local_copy_open(struct store *store, const char *path, const 
         SABOT_FAIL(&err, SABOT_ERR_CORRUPT, "it has %lld bytes, and the manifest says %lld", (long long)found.size,
                    (long long)item->size);
     }
-    if (err.status == SABOT_OK) { store_open(store, local, &file, &err); }
+    if (err.status == SABOT_OK) { store_open_large(store, local, &file, &err); }
     if (err.status == SABOT_OK) { return file; }
     complain(store, "is not used", local, &err);
     return NULL;

@@ -242,7 +242,9 @@ int main(void) {
     const double state = (double)bench.rows * bench.row_bytes;
     struct coordinator_counts full, part;
     bench.steps = histogram_new();
+    const int64_t cpu_before = env_cpu_ns(env_real());
     const double full_ns = checkpoint(&bench, &full);
+    const double full_cpu_ns = (double)(env_cpu_ns(env_real()) - cpu_before); /* of all threads */
     printf("snapshot/%lldMB/synchronous %.3f ms # target: <=10\n", (long long)mb, bench.begin_ns / 1e6);
     printf("snapshot/%lldMB/step-p99 %.3f ms # target: <=10\n", (long long)mb,
            (double)histogram_quantile(bench.steps, 0.99) / 1e6);
@@ -257,6 +259,7 @@ int main(void) {
     printf("snapshot/%lldMB/full-of-plain-write %.0f %% # target: >=90, which is the disk's speed\n", (long long)mb,
            100 * plain_ns / full_ns);
     printf("snapshot/%lldMB/full-in-memory %.0f MB/s\n", (long long)mb, state / full_ns * SECOND / 1e6);
+    printf("snapshot/%lldMB/full-cpu %.2f s/GB\n", (long long)mb, full_cpu_ns / state);
     change(&bench, bench.rows / 100);
     const double part_ns = checkpoint(&bench, &part);
     printf("snapshot/%lldMB/full %.3f s\n", (long long)mb, full_ns / SECOND);

@@ -13,6 +13,7 @@
 #define FOLDER_PREFIX "chk-"
 /* One record batch of a file: bounds what reader and writer hold at a time. */
 #define TABLE_BATCH_ROWS BATCH_ROWS_MAX
+#define SMALL_BYTES ((size_t)32 * 1024) /* pieces of a file up to this are gathered */
 
 static sabot_status path_join(const char *folder, const char *name, char target[STORAGE_PATH_MAX],
                               struct sabot_error *err) {
@@ -61,7 +62,10 @@ static sabot_status sink_write(void *context, const void *bytes, size_t size, st
     XXH3_128bits_update(sink->hash, bytes, size);
     sink->size += (int64_t)size;
     if (sink->used + size > STORAGE_CHUNK) { SABOT_TRY(sink_flush(sink, err)); }
-    if (size > STORAGE_CHUNK) { return sink_put(sink, bytes, size, err); }
+    if (size > SMALL_BYTES) {
+        SABOT_TRY(sink_flush(sink, err));
+        return sink_put(sink, bytes, size, err);
+    }
     memcpy(sink->buffer + sink->used, bytes, size);
     sink->used += size;
     return SABOT_OK;

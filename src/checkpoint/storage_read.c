@@ -185,7 +185,7 @@ sabot_status storage_read_table(struct store *store, const char *path, struct me
     char target[STORAGE_PATH_MAX];
     SABOT_TRY(storage_file_path(path, item, target, err));
     struct store_file *file = local_copy_open(store, target, item);
-    if (!file) { SABOT_TRY(store_open(store, target, &file, err)); }
+    if (!file) { SABOT_TRY(store_open_large(store, target, &file, err)); }
     struct checked_source source;
     sabot_status status = source_open(file, target, &source, err);
     if (status == SABOT_OK) {
@@ -236,7 +236,7 @@ sabot_status storage_verify(struct store *store, const char *path, const struct 
             continue;
         }
         struct store_file *file;
-        SABOT_TRY(store_open(store, target, &file, err));
+        SABOT_TRY(store_open_large(store, target, &file, err));
         SABOT_TRY(file_check(file, target, &manifest->files[i], err));
     }
     if (n_copies > 0) {

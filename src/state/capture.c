@@ -339,16 +339,24 @@ static bool chunk_ready(struct capture *capture) {
     return capture->error.status == SABOT_OK;
 }
 
+static int64_t row_bytes(const struct schema *schema) {
+    int64_t bytes = 0;
+    for (int32_t c = 0; c < schema->n_fields; c++) { bytes += (int64_t)phys_size(type_phys(schema->fields[c].type)); }
+    return bytes;
+}
+
 void capture_rows(struct capture *capture, const struct capture_source *source, const int32_t *slots, int32_t n,
                   bool ascending) {
     while (n > 0 && chunk_ready(capture)) {
         const int32_t room = capture->capacity - capture->n;
         const int32_t m = slots_that_fit(capture, source, slots, n < room ? n : room);
         const bool is_run = ascending && slots[m - 1] - slots[0] == m - 1;
+        const size_t strings = capture->heap.size;
         gather_head(capture, source, slots, m);
         for (int32_t c = 0; c < capture->table->schema->n_fields; c++) {
             if (gather_column(capture, source, c, slots, m, is_run, &capture->error) != SABOT_OK) { return; }
         }
+        capture->copied += m * row_bytes(capture->table->schema) + (int64_t)(capture->heap.size - strings);
         capture->n += m;
         slots += m;
         n -= m;

@@ -77,6 +77,7 @@ struct capture {
     bool active;
     struct sabot_error error; /* the first failure: what was captured is worthless */
     int64_t expected;         /* rows at most: small tables get small chunks */
+    int64_t copied;           /* bytes of rows so far */
     /* the chunk that is being filled */
     int32_t n, capacity;
     struct buffer *changes, *groups, *namespaces, *slots;

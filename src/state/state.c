@@ -11,6 +11,8 @@
 #include "state/state_backend.h"
 
 #define TABLES_MAX 32 /* per operator */
+#define STEP_BYTES_MAX (INT64_C(2) << 20) /* copied between two batches, about */
+#define STEP_SLOTS_FIRST 256              /* before what they hold is looked at */
 
 static const struct state_backend *const backends[] = {&state_memory};
 
@@ -576,6 +578,21 @@ sabot_status state_table_freeze(struct state_tables *tables, int32_t at, enum st
     return status;
 }
 
+/* Time is what a step may take, and that goes by bytes too: of wide rows it takes fewer. Whether that was all. */
+static bool table_walk(struct state_table *table, int32_t slots) {
+    if (!can_freeze(table)) { return true; }
+    if (slots == INT32_MAX) { return table->backend->copy(table, slots); }
+    const struct capture *capture = table->capture;
+    const int64_t until = capture->copied + STEP_BYTES_MAX;
+    int32_t n = slots < STEP_SLOTS_FIRST ? slots : STEP_SLOTS_FIRST;
+    for (;;) {
+        if (table->backend->copy(table, n)) { return true; }
+        slots -= n;
+        if (slots <= 0 || capture->copied >= until) { return false; }
+        n = slots < 2 * n ? slots : 2 * n; /* as many as before: at most about twice the bytes */
+    }
+}
+
 sabot_status state_table_copy(struct state_tables *tables, int32_t at, int32_t slots, struct batch **out, bool *done,
                               struct sabot_error *err) {
     struct state_table *table = tables->tables[at];
@@ -585,7 +602,7 @@ sabot_status state_table_copy(struct state_tables *tables, int32_t at, int32_t s
     assert(capture && capture->active);
     *out = capture_take(capture);
     if (*out) { return SABOT_OK; }
-    const bool walked = !can_freeze(table) || table->backend->copy(table, slots);
+    const bool walked = table_walk(table, slots);
     if (walked) { capture_flush(capture); }
     if (capture->error.status != SABOT_OK) {
         const struct sabot_error error = capture->error;

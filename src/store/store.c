@@ -270,14 +270,15 @@ struct local_file {
     struct env_file *opened;
 };
 
-sabot_status store_open(struct store *store, const char *path, struct store_file **out, struct sabot_error *err) {
+static sabot_status file_open(struct store *store, const char *path, enum env_open mode, struct store_file **out,
+                              struct sabot_error *err) {
     *out = NULL;
     if (store_is_remote(path)) { return remote_open(store, path, out, err); }
     struct local_file *file = calloc(1, sizeof *file);
     if (!file) { return no_memory(err); }
     file->file.store = store;
     struct env_stat stat;
-    sabot_status status = env_open(store->env, path, ENV_READ, &file->opened, err);
+    sabot_status status = env_open(store->env, path, mode, &file->opened, err);
     if (status == SABOT_OK) { status = env_file_stat(file->opened, &stat, err); }
     if (status != SABOT_OK) {
         store_close(&file->file);
@@ -286,6 +287,14 @@ sabot_status store_open(struct store *store, const char *path, struct store_file
     file->file.size = stat.size;
     *out = &file->file;
     return SABOT_OK;
+}
+
+sabot_status store_open(struct store *store, const char *path, struct store_file **out, struct sabot_error *err) {
+    return file_open(store, path, ENV_READ, out, err);
+}
+
+sabot_status store_open_large(struct store *store, const char *path, struct store_file **out, struct sabot_error *err) {
+    return file_open(store, path, ENV_READ_LARGE, out, err);
 }
 
 sabot_status store_read(struct store_file *file, int64_t offset, void *target, size_t size, size_t *got,
@@ -358,7 +367,7 @@ sabot_status store_create(struct store *store, const char *path, enum store_visi
         strcpy(writer->written, path);
     }
     if (status == SABOT_OK) {
-        status = env_open(store->env, writer->written, visible == STORE_AT_COMMIT ? ENV_WRITE_NEW : ENV_WRITE_TRUNCATE,
+        status = env_open(store->env, writer->written, visible == STORE_AT_COMMIT ? ENV_WRITE_NEW : ENV_WRITE_LARGE,
                           &writer->opened, err);
         if (status != SABOT_OK) { writer->written[0] = '\0'; } /* it may be another's */
     }

@@ -70,6 +70,8 @@ sabot_status store_remove_tree(struct store *store, const char *path, struct sab
 
 /* --- reading */
 sabot_status store_open(struct store *store, const char *path, struct store_file **out, struct sabot_error *err);
+/* What is read once, from front to back: it does not stay in the system's memory. */
+sabot_status store_open_large(struct store *store, const char *path, struct store_file **out, struct sabot_error *err);
 /* Up to `size` bytes at `offset`; *got = 0 at the end. Remote files are read ahead. */
 sabot_status store_read(struct store_file *file, int64_t offset, void *target, size_t size, size_t *got,
                         struct sabot_error *err);
@@ -78,7 +80,9 @@ void store_close(struct store_file *file); /* NULL is allowed */
 
 /* --- writing, piece by piece */
 enum store_visible {
-    STORE_AT_FINISH, /* durable after store_finish; until then others may or may not see a part of it */
+    /* Durable after store_finish; until then others may or may not see a part of it. It goes to the disk while it is
+     * written, and does not stay in the system's memory. */
+    STORE_AT_FINISH,
     STORE_AT_COMMIT, /* nobody sees it before store_commit */
 };
 sabot_status store_create(struct store *store, const char *path, enum store_visible visible,

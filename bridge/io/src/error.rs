@@ -45,6 +45,13 @@ impl From<ParquetError> for Failure {
     }
 }
 
+/// What the caller's function has failed with is recorded already, and wins.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        failure(status::ERR_IO, error.to_string())
+    }
+}
+
 /// The crates that read files panic where their checks end, so this is what a damaged file looks like.
 const LIBRARY: Library =
     Library { name: c"bridge/io", panic_status: status::ERR_CORRUPT, panic_means: "the bytes can't be decoded" };

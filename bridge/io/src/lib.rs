@@ -3,6 +3,7 @@ mod callback;
 mod convert;
 mod error;
 mod read;
+mod sparing;
 mod write;
 
 use std::slice;

@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use crate::callback::{ErrorSlot, Sink};
 use crate::convert::{Layout, convert_batch, convert_schema};
 use crate::error::{Failure, Outcome, failure, status};
+use crate::sparing::SparingWriter;
 
 /// `struct bridge_write_options`
 #[repr(C)]
@@ -37,10 +38,12 @@ const SNAPPY: i32 = 1;
 const ZSTD: i32 = 2;
 const LZ4: i32 = 3;
 const GZIP: i32 = 4;
+const LZ4_SPARING: i32 = 5;
 
 enum Body {
     Parquet(Box<ArrowWriter<Sink>>),
     IpcFile(Box<FileWriter<Sink>>),
+    IpcSparing(Box<SparingWriter<Sink>>),
     IpcStream(Box<StreamWriter<Sink>>),
 }
 
@@ -114,6 +117,9 @@ impl Writer {
                     ArrowWriter::try_new(sink, stored.clone(), Some(properties.build())).map_err(write_failure)?;
                 Body::Parquet(Box::new(writer))
             }
+            IPC_FILE if options.compression == LZ4_SPARING => {
+                Body::IpcSparing(Box::new(SparingWriter::open(sink, stored.clone()).map_err(write_failure)?))
+            }
             IPC_FILE => {
                 let made = FileWriter::try_new_with_options(sink, &stored, ipc_options(options)?);
                 Body::IpcFile(Box::new(made.map_err(write_failure)?))
@@ -158,6 +164,7 @@ impl Writer {
         match &mut self.body {
             Body::Parquet(writer) => writer.write(&batch).map_err(write_failure)?,
             Body::IpcFile(writer) => writer.write(&batch).map_err(write_failure)?,
+            Body::IpcSparing(writer) => writer.write(&batch).map_err(write_failure)?,
             Body::IpcStream(writer) => writer.write(&batch).map_err(write_failure)?,
         }
         self.failed = false;
@@ -190,6 +197,7 @@ impl Writer {
         match &mut self.body {
             Body::Parquet(writer) => writer.finish().map(|_| ()).map_err(write_failure)?,
             Body::IpcFile(writer) => writer.finish().map_err(write_failure)?,
+            Body::IpcSparing(writer) => writer.finish().map_err(write_failure)?,
             Body::IpcStream(writer) => writer.finish().map_err(write_failure)?,
         }
         self.failed = false;
