@@ -16,6 +16,7 @@ int64_t env_wall_ms(struct env *env) { return env->type->wall_ns(env) / 1000000;
 uint64_t env_random(struct env *env) { return env->type->random(env); }
 int64_t env_cpu_ns(struct env *env) { return env->type->cpu_ns(env); }
 struct env_memory env_memory_now(struct env *env) { return env->type->memory_now(env); }
+int64_t env_page_faults(struct env *env) { return env->type->page_faults(env); }
 int64_t env_rss_bytes(struct env *env) { return env->type->memory_now(env).resident; }
 int env_cores(struct env *env) { return env->type->cores(env); }
 int64_t env_memory_bytes(struct env *env) { return env->type->memory_bytes(env); }

@@ -48,6 +48,8 @@ struct env_memory {
     int64_t of_files; /* of them: pages of files */
 };
 struct env_memory env_memory_now(struct env *env);
+/* How often the calling thread has had a page brought into memory so far (each time up to 64 KiB); -1: not known. */
+int64_t env_page_faults(struct env *env);
 int64_t env_rss_bytes(struct env *env);   /* env_memory_now().resident */
 int env_cores(struct env *env);
 int64_t env_memory_bytes(struct env *env); /* that the machine (or its control group) has */

@@ -240,6 +240,7 @@ static int64_t faulty_wall_ns(struct env *env) { return env_wall_ns(inner_of(env
 static uint64_t faulty_random(struct env *env) { return env_random(inner_of(env)); }
 static int64_t faulty_cpu_ns(struct env *env) { return env_cpu_ns(inner_of(env)); }
 static struct env_memory faulty_memory_now(struct env *env) { return env_memory_now(inner_of(env)); }
+static int64_t faulty_page_faults(struct env *env) { return env_page_faults(inner_of(env)); }
 static int faulty_cores(struct env *env) { return env_cores(inner_of(env)); }
 static int64_t faulty_memory_bytes(struct env *env) { return env_memory_bytes(inner_of(env)); }
 static struct env_file *faulty_standard(struct env *env, int number) {
@@ -263,6 +264,7 @@ static const struct env_type faulty_type = {
     .random = faulty_random,
     .cpu_ns = faulty_cpu_ns,
     .memory_now = faulty_memory_now,
+    .page_faults = faulty_page_faults,
     .cores = faulty_cores,
     .memory_bytes = faulty_memory_bytes,
     .open = faulty_open,

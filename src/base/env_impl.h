@@ -12,6 +12,7 @@ struct env_type {
     uint64_t (*random)(struct env *env);
     int64_t (*cpu_ns)(struct env *env);
     struct env_memory (*memory_now)(struct env *env);
+    int64_t (*page_faults)(struct env *env);
     int (*cores)(struct env *env);
     int64_t (*memory_bytes)(struct env *env);
 
@@ -75,6 +76,7 @@ struct env_mutex {
 
 /* env_real_map.c */
 struct env_memory real_memory_now(struct env *env);
+int64_t real_page_faults(struct env *env);
 sabot_status real_map_open(struct env *env, const char *folder, size_t size, bool grows, struct env_map *out,
                            struct sabot_error *err);
 sabot_status real_map_resize(struct env *env, struct env_map *map, size_t size, struct sabot_error *err);

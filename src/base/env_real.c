@@ -632,6 +632,7 @@ static const struct env_type real_type = {
     .random = real_random,
     .cpu_ns = real_cpu_ns,
     .memory_now = real_memory_now,
+    .page_faults = real_page_faults,
     .cores = real_cores,
     .memory_bytes = real_memory_bytes,
     .open = real_open,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define REASON(number) strerror_r((number), (char[128]){0}, 128)
@@ -37,6 +38,14 @@ struct env_memory real_memory_now(struct env *env) {
     (void)strtoll(at, &at, 10); /* of the address space */
     const int64_t resident = strtoll(at, &at, 10), of_files = strtoll(at, &at, 10), page = sysconf(_SC_PAGESIZE);
     return (struct env_memory){.resident = resident * page, .of_files = of_files * page};
+}
+
+/* Asked for more often still: a tenth of the price. */
+int64_t real_page_faults(struct env *env) {
+    (void)env;
+    struct rusage used;
+    if (getrusage(RUSAGE_THREAD, &used) != 0) { return -1; }
+    return used.ru_minflt + used.ru_majflt;
 }
 
 /* /tmp may be memory; /var/tmp is a disk by convention. */

@@ -84,6 +84,10 @@ static int64_t sim_now_ns(struct env *env) { return sim_of(env)->now_ns; }
 static int64_t sim_wall_ns(struct env *env) { return START_WALL_MS * 1000000 + sim_of(env)->now_ns; }
 static uint64_t sim_random(struct env *env) { return next_random(sim_of(env)); }
 static int64_t sim_cpu_ns(struct env *env) { return sim_of(env)->now_ns; }
+static int64_t sim_page_faults(struct env *env) {
+    (void)env;
+    return -1;
+}
 static struct env_memory sim_memory_now(struct env *env) {
     return (struct env_memory){.resident = sim_of(env)->bytes};
 }
@@ -705,6 +709,7 @@ static const struct env_type sim_type = {
     .random = sim_random,
     .cpu_ns = sim_cpu_ns,
     .memory_now = sim_memory_now,
+    .page_faults = sim_page_faults,
     .cores = sim_cores,
     .open = sim_open,
     .read = sim_read,

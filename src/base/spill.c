@@ -11,6 +11,7 @@
 #define PAGE_SHIFT 12
 #define BUCKETS_MIN 64
 #define FILES_OPEN_MAX 256 /* of mappings that can grow in place; others are copied when they grow */
+#define FAULT_BYTES 65536 /* that a page fault may bring in, at most */
 #define BETWEEN_LOOKS (INT64_C(32) * 1024 * 1024) /* 256 rows here and there in two arrays, 64 KiB each time */
 #define CHUNK_MIN ((size_t)1024 * 1024)
 #define CHUNK_MAX ((size_t)16 * 1024 * 1024)
@@ -29,6 +30,7 @@ struct spill {
     bool begun;            /* there was a block */
     int64_t mapped_before; /* what was resident of files (the program itself) when the first block came */
     size_t chunk;          /* dropped at once */
+    int64_t faults_max;    /* page faults of a thread between two looks */
     struct env_mutex *mutex;
     struct mapping **buckets; /* by address */
     uint32_t n_buckets;
@@ -59,6 +61,8 @@ sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max
     spill->resident_goal = resident_max / 10 * 9 - (third < BETWEEN_LOOKS ? third : BETWEEN_LOOKS);
     const size_t chunk = resident_max > 0 ? (size_t)resident_max / 128 : 0;
     spill->chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk & ~(CHUNK_MIN - 1);
+    /* Several threads, and what a sweep brings about: an eighth of what may come in is for this one. */
+    spill->faults_max = (resident_max - spill->resident_goal) / 8 / FAULT_BYTES;
     spill->mutex = env_mutex_new(env);
     *out = spill;
     return SABOT_OK;
@@ -239,8 +243,22 @@ static void drop_chunk(struct spill *spill) {
     spill->hand_offset = 0;
 }
 
+/* A look at what is resident costs as much as two page faults. Where this thread has had few since its last one,
+ * nothing can have changed much, or another thread looks. */
+static bool is_time_to_look(const struct spill *spill) {
+    static _Thread_local struct {
+        const struct spill *spill;
+        int64_t faults;
+    } last;
+    const int64_t faults = env_page_faults(spill->env);
+    if (faults >= 0 && last.spill == spill && faults - last.faults < spill->faults_max) { return false; }
+    last.spill = spill;
+    last.faults = faults;
+    return true;
+}
+
 void spill_relax(struct spill *spill) {
-    if (spill_bytes(spill) == 0 || !is_over(spill)) { return; }
+    if (spill_bytes(spill) == 0 || !is_time_to_look(spill) || !is_over(spill)) { return; }
     if (atomic_exchange_explicit(&spill->sweeping, true, memory_order_acquire)) { return; } /* another is at it */
     env_mutex_lock(spill->mutex);
     size_t dropped = 0;
