@@ -31,7 +31,6 @@ struct epochs {
     struct connector_context context;
     const struct epochs_type *type;
     struct epochs_target *target;
-    char prefix[EPOCHS_ID_MAX];
     struct listed_epoch *open;   /* under the mutex where the type is eager: the thread takes it */
     struct listed_epoch *listed; /* oldest first; linked and freed by the task, walked by both */
     int64_t next_number, marked_ns;
@@ -206,7 +205,6 @@ sabot_status epochs_open(const struct epochs_type *type, const struct connector_
     if (!self) { return no_memory(err); }
     self->context = *context;
     self->type = type;
-    snprintf(self->prefix, sizeof self->prefix, "%s", prefix);
     self->mutex = env_mutex_new(context->env);
     self->wanted = env_event_new(context->env);
     char id[EPOCHS_ID_MAX];
@@ -385,11 +383,7 @@ static sabot_status former_finish(const struct epochs_type *type, const struct c
 static sabot_status restore_take(void *arg, struct stored_epoch *stored, struct sabot_error *err) {
     struct epochs *self = arg;
     if (strcmp(stored->id, self->target->id) == 0) { return own_take(self, stored, err); }
-    char id[EPOCHS_ID_MAX];
-    for (int32_t i = 0; i < self->context.parallelism; i++) {
-        id_of(self->prefix, i, id);
-        if (strcmp(stored->id, id) == 0) { return SABOT_OK; } /* another subtask's own */
-    }
+    /* an id ends in its subtask: one that somebody has is not this one's by its number either */
     if (stored->subtask % self->context.parallelism != self->context.subtask) { return SABOT_OK; }
     return former_finish(self->type, &self->context, &self->stop, stored, false, err);
 }
