@@ -114,7 +114,8 @@ sabot_status restore_tables(const struct restore *restore, struct restore_table 
     for (int32_t f = 0; f < manifest->n_files; f++) {
         const struct manifest_file *file = &manifest->files[f];
         tables[f] = (struct restore_table){.uid = file->uid, .state = file->state, .kind = file->kind,
-                                           .n_keys = file->n_keys, .rows = file->rows, .bytes = file->size};
+                                           .n_keys = file->n_keys, .rows = file->rows, .bytes = file->size,
+                                           .has_changes = file->form == STATE_FORM_DELTA};
     }
     qsort(tables, (size_t)manifest->n_files, sizeof *tables, table_compare);
     int32_t kept = 0;
@@ -122,6 +123,7 @@ sabot_status restore_tables(const struct restore *restore, struct restore_table 
         if (kept > 0 && table_compare(&tables[kept - 1], &tables[f]) == 0) {
             tables[kept - 1].rows += tables[f].rows;
             tables[kept - 1].bytes += tables[f].bytes;
+            tables[kept - 1].has_changes |= tables[f].has_changes;
         } else {
             tables[kept++] = tables[f];
         }

@@ -29,6 +29,7 @@ struct restore_table {
     enum state_kind kind;
     int32_t n_keys;
     int64_t rows, bytes;     /* of all files of it */
+    bool has_changes;        /* there are deltas: a row that was changed is in several files */
 };
 /* Malloc'ed, in order of uid and state. */
 sabot_status restore_tables(const struct restore *restore, struct restore_table **out, int32_t *n,

@@ -147,9 +147,10 @@ static int command_show(const char *path) {
         show_operators(manifest);
         printf("\n%-40s %-16s %-6s %12s %14s\n", "OPERATOR", "STATE", "KIND", "ROWS", "BYTES");
         for (int32_t i = 0; i < n; i++) {
-            printf("%-40s %-16s %-6s %12lld %14lld\n", tables[i].uid, tables[i].state,
-                   tables[i].kind == STATE_LIST ? "list" : "keyed", (long long)tables[i].rows,
-                   (long long)tables[i].bytes);
+            char rows[32];
+            snprintf(rows, sizeof rows, "%s%lld", tables[i].has_changes ? "<= " : "", (long long)tables[i].rows);
+            printf("%-40s %-16s %-6s %12s %14lld\n", tables[i].uid, tables[i].state,
+                   tables[i].kind == STATE_LIST ? "list" : "keyed", rows, (long long)tables[i].bytes);
         }
         show_record(path, manifest->checkpoint_id, &pool);
     }

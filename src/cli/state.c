@@ -147,9 +147,9 @@ static sabot_status tables_show(const char *path, struct sabot_error *err) {
         struct sabot_error stopped = {0};
         savepoint_table_name(tables[i].uid, tables[i].state, name, sizeof name);
         restore_read(restore, tables[i].uid, tables[i].state, -1, take_columns, &columns, &stopped);
-        printf("%s (%s)\n    %s '%s' of operator %s, %lld rows\n", name, text_string(&columns),
+        printf("%s (%s)\n    %s '%s' of operator %s, %s%lld rows\n", name, text_string(&columns),
                tables[i].kind == STATE_LIST ? "list" : "state", tables[i].state, tables[i].uid,
-               (long long)tables[i].rows);
+               tables[i].has_changes ? "at most " : "", (long long)tables[i].rows);
         text_clear(&columns);
         if (stopped.status != SABOT_OK && stopped.status != SABOT_ERR_CANCELLED) {
             *err = stopped;
