@@ -1,6 +1,7 @@
 /* The watermarks up to which windows have fired: see progress.h. */
 #include "ops/window/progress.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "time/watermark_combine.h"
@@ -146,24 +147,21 @@ void window_progress_split(const struct window_progress *progress, const struct 
     }
 }
 
-sabot_status window_progress_due(const struct window_progress *progress, const struct batch *groups, int32_t n_keys,
-                                 int64_t closes_ms, int64_t lateness_ms, int32_t *kept, int32_t *n_kept,
-                                 struct sabot_error *err) {
-    const size_t n = (size_t)groups->rows;
-    uint64_t *hashes = malloc((n + 1) * (sizeof *hashes + sizeof(int32_t)));
-    int32_t *keys = malloc(((size_t)n_keys + 1) * sizeof *keys);
-    sabot_status status = SABOT_OK;
-    if (hashes && keys) {
-        for (int32_t k = 0; k < n_keys; k++) { keys[k] = k; }
-        batch_hash_into(groups, keys, n_keys, hashes);
-        struct batch hashed = *groups;
-        hashed.hashes = hashes;
-        window_progress_split(progress, &hashed, NULL, groups->rows, closes_ms, lateness_ms, kept, n_kept,
-                              (int32_t *)(hashes + n + 1));
-    } else {
-        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window's groups");
+sabot_status window_progress_due(const struct window_progress *progress, struct memory_pool *pool,
+                                 const struct batch *groups, int32_t n_keys, int64_t closes_ms, int64_t lateness_ms,
+                                 int32_t *kept, int32_t *n_kept, struct sabot_error *err) {
+    int32_t keys[64];
+    assert(n_keys <= 64);
+    for (int32_t k = 0; k < n_keys; k++) { keys[k] = k; }
+    struct buffer *late;
+    SABOT_TRY(buffer_new(pool, ((size_t)groups->rows + 1) * sizeof(int32_t), &late, err));
+    BATCH_OWNED struct batch *hashed = NULL; /* the groups may be in other hands too */
+    sabot_status status = batch_copy(groups, &hashed, err);
+    if (status == SABOT_OK) { status = batch_cache_hashes(pool, hashed, keys, n_keys, err); }
+    if (status == SABOT_OK) {
+        window_progress_split(progress, hashed, NULL, groups->rows, closes_ms, lateness_ms, kept, n_kept,
+                              (int32_t *)(void *)late->data);
     }
-    free(hashes);
-    free(keys);
+    buffer_unref(late);
     return status;
 }

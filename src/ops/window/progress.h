@@ -48,8 +48,8 @@ void window_progress_split(const struct window_progress *progress, const struct 
                            int32_t *late);
 /* Groups of a window, their keys in the first columns: those that have not seen it fire before the restore, in order,
  * into kept[0..*n_kept), which has room for all. */
-sabot_status window_progress_due(const struct window_progress *progress, const struct batch *groups, int32_t n_keys,
-                                 int64_t closes_ms, int64_t lateness_ms, int32_t *kept, int32_t *n_kept,
-                                 struct sabot_error *err);
+sabot_status window_progress_due(const struct window_progress *progress, struct memory_pool *pool,
+                                 const struct batch *groups, int32_t n_keys, int64_t closes_ms, int64_t lateness_ms,
+                                 int32_t *kept, int32_t *n_kept, struct sabot_error *err);
 
 #endif

@@ -130,8 +130,8 @@ static sabot_status keep_due(struct window_aggregate *self, struct batch **batch
     struct batch *kept = NULL;
     int32_t n = 0;
     SABOT_TRY(buffer_new(self->own.pool, (size_t)(*batch)->rows * sizeof(int32_t), &due, err));
-    sabot_status status = window_progress_due(&self->progress, *batch, self->aggregator.n_keys, self->window_end, 0,
-                                              (int32_t *)(void *)due->data, &n, err);
+    sabot_status status = window_progress_due(&self->progress, self->own.pool, *batch, self->aggregator.n_keys,
+                                              self->window_end, 0, (int32_t *)(void *)due->data, &n, err);
     if (status != SABOT_OK) {
         buffer_unref(due);
         return status;

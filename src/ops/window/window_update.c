@@ -403,8 +403,8 @@ static sabot_status find_due(struct window_update *self, const struct batch *now
     }
     *due = malloc((size_t)(now->rows + 1) * sizeof **due);
     if (!*due) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a window's groups"); }
-    return window_progress_due(&self->progress, now, self->aggregator.n_keys, self->window_end, self->lateness_ms,
-                               *due, n, err);
+    return window_progress_due(&self->progress, self->own.pool, now, self->aggregator.n_keys, self->window_end,
+                               self->lateness_ms, *due, n, err);
 }
 
 /* The next groups of the window: decides what of them is new, and what has changed since it was given out. */
