@@ -38,7 +38,8 @@ struct memory_table {
     struct metrics *metrics;
     int32_t n_keys, n_columns, max_parallelism;
     bool word_is_key;
-    bool is_log; /* no index, no hashes */
+    bool is_log;
+    bool has_index; /* and hashes */
     bool has_views;
     uint8_t phys[STATE_COLUMNS_MAX];
     uint8_t sizes[STATE_COLUMNS_MAX]; /* bytes per value */

@@ -67,7 +67,7 @@ sabot_status memory_append(struct state_table *base, int64_t namespace_, const s
                            int32_t first_column, const int32_t *at, int32_t n, struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane;
-    assert(table->n_keys && (rows->hashes || base->is_log) && n > 0);
+    assert(table->n_keys && (rows->hashes || !table->has_index) && n > 0);
     SABOT_TRY(pane_get(table, namespace_, &pane, err));
     SABOT_TRY(pane_fit_slots(table, pane, n, err));
     memory_relax(table->pool);
@@ -78,7 +78,7 @@ sabot_status memory_append(struct state_table *base, int64_t namespace_, const s
     for (int32_t c = table->n_keys; c < table->n_columns; c++) {
         SABOT_TRY(values_append(table, pane, c, rows->columns[first_column + c], at, first, n, err));
     }
-    for (int32_t i = 0; i < n && !base->is_log; i++) { pane->hashes[first + i] = rows->hashes[at[i]]; }
+    for (int32_t i = 0; i < n && table->has_index; i++) { pane->hashes[first + i] = rows->hashes[at[i]]; }
     pane->count += n;
     if (base->is_log) { slots_are_new(table, pane, first, n); }
     if (table->metrics) { metric_add(&table->metrics->state_rows, n); }
@@ -222,7 +222,7 @@ static sabot_status pane_index(struct memory_table *table, struct pane *pane, st
 
 sabot_status memory_index(struct state_table *base, struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
-    for (int32_t i = 0; i < table->n_panes && table->n_keys; i++) {
+    for (int32_t i = 0; i < table->n_panes && table->n_keys && table->has_index; i++) {
         if (table->panes[i]->count) { SABOT_TRY(pane_index(table, table->panes[i], err)); }
     }
     return SABOT_OK;

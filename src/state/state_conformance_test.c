@@ -42,6 +42,7 @@ struct fixture {
     struct model *model;
     bool collide; /* hashes of few values, so that full keys must be compared */
     bool records; /* values of a row beside each other */
+    bool by_slot; /* no index: only new keys are given, none is looked up */
     int32_t ids;  /* distinct values per key column */
 };
 
@@ -122,6 +123,7 @@ static struct state_table *table_open(struct fixture *fixture, struct state_tabl
                                              .schema = fixture->schema,
                                              .n_keys = fixture->n_keys,
                                              .n_sub_keys = fixture->n_sub_keys,
+                                             .by_slot = fixture->by_slot,
                                              .records = fixture->records},
                         &table, &err),
        &err);
@@ -129,10 +131,10 @@ static struct state_table *table_open(struct fixture *fixture, struct state_tabl
 }
 
 static void fixture_open(struct fixture *fixture, const char *backend, const struct type *types, int32_t n_keys,
-                         int32_t n_sub_keys) {
+                         int32_t n_sub_keys, bool by_slot) {
     struct sabot_error err = {0};
     *fixture = (struct fixture){.backend = backend, .n_keys = n_keys, .n_sub_keys = n_sub_keys, .ids = 40,
-                                .records = random_below(2)};
+                                .records = random_below(2), .by_slot = by_slot};
     memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
     struct field fields[KEYS_MAX + 2];
     char names[KEYS_MAX][16];
@@ -223,6 +225,30 @@ static struct batch *random_batch(struct fixture *fixture, int32_t rows, int32_t
         ((uint64_t *)(uintptr_t)batch->hashes)[i] = batch->hashes[i] % 3 * UINT64_C(0x4000000040000001);
     }
     return batch;
+}
+
+/* Rows whose keys are in no row yet, each key once. */
+static void insert_by_slot(struct fixture *fixture, int64_t namespace_) {
+    struct sabot_error err = {0};
+    static int32_t ids[BATCH_MAX][KEYS_MAX];
+    int32_t slots[BATCH_MAX], rows[BATCH_MAX], selected = 0;
+    const int32_t keys[KEYS_MAX] = {0, 1, 2, 3}, before = model_count(fixture, namespace_);
+    const int32_t n = random_below(BATCH_MAX);
+    struct batch *batch = random_batch(fixture, n, ids);
+    for (int32_t i = 0; i < n; i++) {
+        bool is_new = !model_find(fixture, namespace_, ids[i]);
+        for (int32_t s = 0; s < selected && is_new; s++) {
+            is_new = memcmp(ids[rows[s]], ids[i], (size_t)fixture->n_keys * sizeof ids[i][0]) != 0;
+        }
+        if (is_new) { rows[selected++] = i; }
+    }
+    ok(state_find_or_insert(fixture->table, namespace_, batch, keys, rows, selected, slots, &err), &err);
+    for (int32_t i = 0; i < selected; i++) {
+        assert_int_equal(slots[i], before + i);
+        model_take(fixture, namespace_, ids[rows[i]], slots[i], before);
+    }
+    assert_int_equal(state_count(fixture->table, namespace_), model_count(fixture, namespace_));
+    batch_unref(batch);
 }
 
 static void find_or_insert(struct fixture *fixture, int64_t namespace_) {
@@ -385,6 +411,27 @@ static void load(struct state_tables *tables, struct batch *older, struct batch 
     ok(state_tables_load(tables, "panes", STATE_KEYED, batch_ref(rows), &err), &err);
 }
 
+/* The model's slots are those at which its keys stand in the table. */
+static void slots_look_up(struct fixture *fixture) {
+    for (int32_t r = 0; r < fixture->model->n_rows; r++) {
+        struct sabot_error err = {0};
+        struct model_row *row = &fixture->model->rows[r];
+        struct batch *batch;
+        const int32_t count = (int32_t)state_count(fixture->table, row->namespace_);
+        ok(state_read(fixture->table, row->namespace_, 0, count, &batch, &err), &err);
+        row->slot = -1;
+        for (int32_t i = 0; i < count && row->slot < 0; i++) {
+            bool same = true;
+            for (int32_t k = 0; k < fixture->n_keys && same; k++) {
+                same = value_is(fixture->key_types[k], row->ids[k], batch->columns[k], i);
+            }
+            if (same) { row->slot = i; }
+        }
+        assert_true(row->slot >= 0);
+        batch_unref(batch);
+    }
+}
+
 /* Snapshot, restore into `parallelism` tables, check that each key is in exactly one; then goes on from a restore
  * into one. Sometimes each key comes twice, first with older values: the last row counts. */
 static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
@@ -392,7 +439,7 @@ static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
     struct state_snapshot *snapshots, *before_change;
     int32_t n;
     ok(state_tables_snapshot(fixture->tables, &before_change, &n, &err), &err);
-    struct batch *older = random_below(2) ? before_change[0].rows : NULL;
+    struct batch *older = !fixture->by_slot && random_below(2) ? before_change[0].rows : NULL;
     change_values(fixture);
     ok(state_tables_snapshot(fixture->tables, &snapshots, &n, &err), &err);
     assert_int_equal(n, 1);
@@ -415,6 +462,10 @@ static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
     fixture->table = table_open(fixture, fixture->tables);
     state_snapshots_free(snapshots, n);
     state_snapshots_free(before_change, n);
+    if (fixture->by_slot) {
+        slots_look_up(fixture);
+        return;
+    }
     /* Slots are the restored table's own now. */
     const int32_t keys[KEYS_MAX] = {0, 1, 2, 3};
     for (int32_t r = 0; r < fixture->model->n_rows; r++) {
@@ -443,14 +494,15 @@ static void snapshot_and_restore(struct fixture *fixture, int32_t parallelism) {
 
 static uint64_t seed_given;
 
-static void run(const struct type *types, int32_t n_keys, int32_t ids, bool collide) {
+static void run_as(const struct type *types, int32_t n_keys, int32_t ids, bool collide, bool by_slot) {
     for (size_t b = 0; b < sizeof backend_names / sizeof backend_names[0]; b++) {
         for (uint64_t seed = 1; seed <= 6; seed++) {
             random_state = (seed_given ? seed_given : seed) * UINT64_C(0x9e3779b97f4a7c15);
             print_message("backend %s, %d keys, %d ids, seed %llu\n", backend_names[b], n_keys, ids,
                           (unsigned long long)(seed_given ? seed_given : seed));
             struct fixture fixture;
-            fixture_open(&fixture, backend_names[b], types, n_keys, (int32_t)(seed % (uint64_t)(n_keys + 1)));
+            const int32_t n_sub_keys = by_slot ? 1 : (int32_t)(seed % (uint64_t)(n_keys + 1));
+            fixture_open(&fixture, backend_names[b], types, n_keys, n_sub_keys, by_slot);
             fixture.ids = ids;
             fixture.collide = collide && n_keys;
             const int64_t namespaces[] = {-20000, -1, 0, 7, INT64_C(1) << 50};
@@ -460,13 +512,15 @@ static void run(const struct type *types, int32_t n_keys, int32_t ids, bool coll
                 case 0: state_drop_namespace(fixture.table, a); model_drop(&fixture, a); break;
                 case 1: rename_namespace(&fixture, a, c); break;
                 case 2:
-                case 3: merge(&fixture, a, c); break;
+                case 3:
+                    if (!by_slot) { merge(&fixture, a, c); }
+                    break;
                 case 4: change_values(&fixture); break;
                 case 9: remove_rows(&fixture, a); break;
                 case 5:
                     if (!fixture.collide) { snapshot_and_restore(&fixture, 1 + random_below(7)); }
                     break;
-                default: find_or_insert(&fixture, a); break;
+                default: (by_slot ? insert_by_slot : find_or_insert)(&fixture, a); break;
                 }
                 if (step % 8 == 7) {
                     assert_int_equal(check_table(&fixture, fixture.table, true), fixture.model->n_rows);
@@ -475,6 +529,10 @@ static void run(const struct type *types, int32_t n_keys, int32_t ids, bool coll
             fixture_close(&fixture);
         }
     }
+}
+
+static void run(const struct type *types, int32_t n_keys, int32_t ids, bool collide) {
+    run_as(types, n_keys, ids, collide, false);
 }
 
 static void random_operations_with_a_bigint_key_equal_the_model(void **state) {
@@ -506,6 +564,12 @@ static void random_operations_with_several_keys_equal_the_model(void **state) {
     run(types, 2, 20, true);
     run(types, 2, 20, false);
 }
+static void a_table_without_an_index_keeps_its_rows_by_slot(void **state) {
+    (void)state;
+    const struct type types[] = {type_of(TYPE_STRING), type_of(TYPE_INT64)};
+    run_as(types, 2, 20, false, true);
+    run_as(types + 1, 1, 300, false, true);
+}
 static void a_table_without_keys_has_one_row(void **state) {
     (void)state;
     run(NULL, 0, 1, false);
@@ -532,7 +596,7 @@ static void a_namespace_grows_to_many_keys_and_its_memory_is_used_again(void **s
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type type = type_not_null(type_of(TYPE_INT64));
-    fixture_open(&fixture, "memory", &type, 1, 0);
+    fixture_open(&fixture, "memory", &type, 1, 0, false);
     const int32_t n = 8192, keys[1] = {0};
     int32_t *slots = malloc((size_t)n * sizeof *slots);
     int64_t used = 0;
@@ -564,7 +628,7 @@ static void full_memory_is_an_error_and_the_table_stays_whole(void **state) {
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type types[] = {type_of(TYPE_STRING), type_of(TYPE_INT64)};
-    fixture_open(&fixture, "memory", types, 2, 0);
+    fixture_open(&fixture, "memory", types, 2, 0, false);
     random_state = 99;
     fixture.ids = 30;
     static int32_t ids[BATCH_MAX][KEYS_MAX];
@@ -599,7 +663,7 @@ static void many_keys_are_found_behind_a_restore(void **state) {
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type type = type_not_null(type_of(TYPE_INT64));
-    fixture_open(&fixture, "memory", &type, 1, 0);
+    fixture_open(&fixture, "memory", &type, 1, 0, false);
     const int32_t n = 65536, keys[1] = {0};
     int32_t *slots = malloc((size_t)n * sizeof *slots);
     struct batch *parts[6];
@@ -687,14 +751,14 @@ static void state_of_another_type_is_refused_with_a_sentence(void **state) {
     struct sabot_error err = {0};
     struct fixture fixture;
     const struct type type = type_of(TYPE_INT64), other = type_of(TYPE_STRING);
-    fixture_open(&fixture, "memory", &type, 1, 0);
+    fixture_open(&fixture, "memory", &type, 1, 0, false);
     random_state = 5;
     find_or_insert(&fixture, 0);
     struct state_snapshot *snapshots;
     int32_t n;
     ok(state_tables_snapshot(fixture.tables, &snapshots, &n, &err), &err);
     struct fixture changed;
-    fixture_open(&changed, "memory", &other, 1, 0);
+    fixture_open(&changed, "memory", &other, 1, 0, false);
     struct state_tables *tables;
     struct state_table *table;
     tables_open(&changed, 0, 1, &tables);
@@ -726,6 +790,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(random_operations_with_a_string_key_equal_the_model),
         cmocka_unit_test(random_operations_with_double_and_wide_decimal_keys_equal_the_model),
         cmocka_unit_test(random_operations_with_several_keys_equal_the_model),
+        cmocka_unit_test(a_table_without_an_index_keeps_its_rows_by_slot),
         cmocka_unit_test(a_table_without_keys_has_one_row),
         cmocka_unit_test(a_namespace_grows_to_many_keys_and_its_memory_is_used_again),
         cmocka_unit_test(many_keys_are_found_behind_a_restore),

@@ -76,10 +76,10 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     const int32_t old = pane->slots;
     int32_t done = 0;
     sabot_status status = SABOT_OK;
-    if (!table->is_log) {
+    if (table->has_index) {
         status = table_resize(table, (void **)&pane->hashes, (size_t)old * 8, (size_t)slots * 8, err);
     }
-    const bool hashes_done = status == SABOT_OK && !table->is_log;
+    const bool hashes_done = status == SABOT_OK && table->has_index;
     for (; done < table->n_blocks && status == SABOT_OK; done++) {
         status = table_resize(table, &pane->blocks[done], (size_t)old * table->strides[done],
                               (size_t)slots * table->strides[done], err);
@@ -193,10 +193,8 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
     pane->columns = pane->blocks + table->n_blocks;
     pane->validity = (uint64_t **)(void *)(pane->columns + table->n_columns);
     *out = pane;
-    if (table->is_log) {
-        pane->heap.block_min = SPILL_BLOCK_MIN;
-        return SABOT_OK;
-    }
+    if (table->is_log) { pane->heap.block_min = SPILL_BLOCK_MIN; }
+    if (!table->has_index) { return SABOT_OK; }
     void *block;
     const sabot_status status = table_alloc(table, CAPACITY_MIN * sizeof(struct entry), true, &block, err);
     if (status != SABOT_OK) {
@@ -213,7 +211,7 @@ static sabot_status pane_new(struct memory_table *table, int64_t namespace_, str
 void pane_recycle(struct memory_table *table, struct pane *pane) {
     if (table->metrics) { metric_add(&table->metrics->state_rows, -(int64_t)pane->count); }
     const bool oversized = pane->capacity > CAPACITY_MIN && (uint32_t)pane->count < pane->capacity / 16;
-    if (table->n_recycled == PANES_RECYCLED_MAX || oversized || table->is_log) {
+    if (table->n_recycled == PANES_RECYCLED_MAX || oversized || !table->has_index) {
         pane_free(table, pane);
         return;
     }
@@ -631,6 +629,21 @@ static sabot_status find_only_row(struct memory_table *table, struct pane *pane,
     return SABOT_OK;
 }
 
+/* A table that is used by slot: each row is a new one. */
+static sabot_status rows_make(struct memory_table *table, struct pane *pane, const struct key_view *views,
+                              const int32_t *rows, int32_t n, int32_t *slots, struct sabot_error *err) {
+    const int32_t before = pane->count;
+    SABOT_TRY(pane_fit_slots(table, pane, n, err));
+    for (int32_t i = 0; i < n; i++) { slots[i] = rows ? rows[i] : i; }
+    memory_relax(table->pool);
+    SABOT_TRY(keys_append(table, pane, views, slots, before, n, err));
+    for (int32_t i = 0; i < n; i++) { slots[i] = before + i; }
+    pane->count += n;
+    if (table->metrics) { metric_add(&table->metrics->state_rows, n); }
+    pane_touch(table, pane, slots, n, before);
+    return SABOT_OK;
+}
+
 static sabot_status memory_find_or_insert(struct state_table *base, int64_t namespace_, const struct batch *batch,
                                           const int32_t *keys, const int32_t *rows, int32_t n, int32_t *slots,
                                           struct sabot_error *err) {
@@ -638,9 +651,10 @@ static sabot_status memory_find_or_insert(struct state_table *base, int64_t name
     struct pane *pane;
     SABOT_TRY(pane_get(table, namespace_, &pane, err));
     if (table->n_keys == 0) { return find_only_row(table, pane, n, slots, err); }
-    assert(batch->hashes);
     struct key_view views[64];
     for (int32_t k = 0; k < table->n_keys; k++) { views[k] = key_view_of(table, k, batch->columns[keys[k]]); }
+    if (!table->has_index) { return rows_make(table, pane, views, rows, n, slots, err); }
+    assert(batch->hashes);
     return pane_probe(table, pane, views, batch->hashes, rows, 0, n, slots, err);
 }
 
@@ -666,7 +680,7 @@ static void memory_find(struct state_table *base, int64_t namespace_, const stru
         for (int32_t i = 0; i < n; i++) { slots[i] = pane && pane->count ? 0 : -1; }
         return;
     }
-    assert(batch->hashes);
+    assert(batch->hashes && table->has_index);
     struct key_view views[64];
     for (int32_t k = 0; k < table->n_keys; k++) { views[k] = key_view_of(table, k, batch->columns[keys[k]]); }
     if (pane->capacity > PREFETCH_CAPACITY && n > 1) {
@@ -684,7 +698,7 @@ static void memory_find(struct state_table *base, int64_t namespace_, const stru
 void *memory_cell(struct state_table *base, int64_t namespace_, int64_t key, bool writes, int32_t *slot) {
     struct memory_table *table = memory_table_of(base);
     struct pane *pane = pane_find(table, namespace_);
-    assert(table->word_is_key && table->sizes[0] == 8);
+    assert(table->word_is_key && table->sizes[0] == 8 && table->has_index);
     if (!pane || !pane->count) { return NULL; }
     const uint32_t mask = pane->capacity - 1;
     const struct entry *const index = pane->index;
@@ -706,7 +720,7 @@ void *memory_cell(struct state_table *base, int64_t namespace_, int64_t key, boo
 static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t first, int32_t n, int64_t into,
                                  int32_t *slots, struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
-    assert(from != into);
+    assert(from != into && table->has_index);
     struct pane *target;
     SABOT_TRY(pane_get(table, into, &target, err));
     struct pane *source = pane_find(table, from);
@@ -901,10 +915,10 @@ static void entry_remove(struct pane *pane, uint32_t at) {
 static void slot_move(struct memory_table *table, struct pane *pane, int32_t from, int32_t to) {
     if (pane->null_slot == from) {
         pane->null_slot = to;
-    } else if (table->n_keys) {
+    } else if (table->n_keys && table->has_index) {
         pane->index[entry_of(pane, from)].slot1 = (uint32_t)to + 1;
     }
-    pane->hashes[to] = pane->hashes[from];
+    if (table->has_index) { pane->hashes[to] = pane->hashes[from]; }
     for (int32_t b = 0; b < table->n_blocks; b++) {
         const size_t size = table->strides[b];
         memcpy((char *)pane->blocks[b] + (size_t)to * size, (char *)pane->blocks[b] + (size_t)from * size, size);
@@ -941,7 +955,7 @@ static sabot_status memory_remove(struct state_table *base, int64_t namespace_, 
         pane_touch(table, pane, (const int32_t[]){slot, last}, 2, pane->count);
         if (pane->null_slot == slot) {
             pane->null_slot = -1;
-        } else if (table->n_keys) {
+        } else if (table->n_keys && table->has_index) {
             entry_remove(pane, entry_of(pane, slot));
         }
         slot_close(table, pane, slot);
@@ -1042,6 +1056,8 @@ static sabot_status memory_open(const struct state_context *context, const struc
     lay_out(table, spec->records);
     const enum phys first = table->n_keys == 1 ? (enum phys)table->phys[0] : PHYS_NULL;
     table->is_log = spec->is_log;
+    table->has_index = !spec->is_log && !spec->by_slot;
+    assert(!spec->by_slot || spec->n_sub_keys > 0); /* else the key group would be that of the hash */
     table->word_is_key = first == PHYS_I64 || first == PHYS_I32 || first == PHYS_I16 || first == PHYS_I8 ||
                          first == PHYS_BOOL;
     *out = &table->table;

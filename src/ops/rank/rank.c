@@ -547,7 +547,6 @@ static sabot_status new_slots(struct rank *self, const int32_t *rows, int32_t *s
     keys[n_keys] = n_keys;
     BATCH_OWNED struct batch *batch = NULL;
     SABOT_TRY(batch_new(self->row_schema, columns, n_keys + 1, n, &batch, err));
-    SABOT_TRY(batch_cache_hashes(self->own.pool, batch, keys, n_keys + 1, err));
     return state_find_or_insert(self->rows, 0, batch, keys, NULL, n, slots, err);
 }
 
@@ -1009,6 +1008,7 @@ static sabot_status open_tables(struct rank *self, struct sabot_error *err) {
                                                     .schema = self->row_schema,
                                                     .n_keys = options->n_keys + 1,
                                                     .n_sub_keys = 1,
+                                                    .by_slot = true,
                                                     .fixed_layout = true /* NULLs are by place */},
                                &self->rows, err));
     return state_table_open(self->own.state,
