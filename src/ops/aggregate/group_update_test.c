@@ -321,6 +321,47 @@ static void groups_that_are_gone_leave_the_state(void **state) {
     free(fleet);
 }
 
+/* 1e16 + 1 is 1e16: taken back, the two would leave -1. */
+static void a_sum_of_doubles_is_zero_again_when_all_values_are_gone(void **state) {
+    (void)state;
+    const int32_t key = 0;
+    const struct aggregate_call sum = {.kind = AGGREGATE_SUM, .argument = 1, .filter = -1,
+                                       .type = type_of(TYPE_FLOAT64)};
+    const struct group_update_options options = {.keys = &key, .n_keys = 1, .calls = &sum, .n_calls = 1,
+                                                 .input_retracts = true, .emit_update_before = true};
+    struct fleet *fleet = calloc(1, sizeof *fleet);
+    *fleet = (struct fleet){.type = &op_group_update, .options = &options, .keys = &key, .n_keys = 1,
+                            .n_upsert_keys = -1,
+                            .input = test_schema((struct field[]){{"k", type_of(TYPE_INT64)},
+                                                                  {"v", type_of(TYPE_FLOAT64)}}, 2),
+                            .output = test_schema((struct field[]){{"k", type_of(TYPE_INT64)},
+                                                                   {"s", type_of(TYPE_FLOAT64)}}, 2)};
+    fleet_open(fleet, 1);
+    const struct {
+        double v[3];
+        bool null[3];
+        uint8_t kind;
+        int32_t n;
+        const char *expected;
+    } steps[] = {{{0, 1e16, 1}, {true, false, false}, ROW_INSERT, 3, "1|1e+16"},
+                 {{1e16, 1}, {false, false}, ROW_DELETE, 2, "1|NULL"},
+                 {{5}, {false}, ROW_INSERT, 1, "1|5"}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const int64_t keys[] = {1, 1, 1};
+        const uint8_t kinds[] = {steps[i].kind, steps[i].kind, steps[i].kind};
+        struct column *columns[] = {test_column_i64(&fleet->pool, keys, NULL, steps[i].n),
+                                    test_column_f64(&fleet->pool, steps[i].v, steps[i].null, steps[i].n)};
+        fleet_batch(fleet, test_changes(&fleet->pool, fleet->input, columns, 2, kinds));
+        char *row = strdup(steps[i].expected);
+        fleet_expect(fleet, &row, 1);
+        free(row);
+    }
+    schema_unref(fleet->input);
+    schema_unref(fleet->output);
+    fleet_close(fleet);
+    free(fleet);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inserts_alone_give_pairs_that_equal_the_model),
@@ -331,6 +372,7 @@ int main(void) {
         cmocka_unit_test(no_rows_give_a_row_at_a_bounded_end_only),
         cmocka_unit_test(a_group_is_given_out_once_per_batch_and_only_if_it_changed),
         cmocka_unit_test(groups_that_are_gone_leave_the_state),
+        cmocka_unit_test(a_sum_of_doubles_is_zero_again_when_all_values_are_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
