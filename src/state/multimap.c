@@ -230,13 +230,14 @@ void multimap_find(const struct state_multimap *map, const struct multimap_rows 
 
 /* --- namespaces */
 static int32_t moment_position(const struct state_multimap *map, int64_t namespace_) {
+    const struct moment *moments = MOMENTS(map);
     int32_t low = 0, high = map->n_moments;
-    if (high && map->moments[high - 1].namespace_ <= namespace_) { /* time goes on: mostly the newest */
-        return map->moments[high - 1].namespace_ == namespace_ ? high - 1 : high;
+    if (high && moments[high - 1].namespace_ <= namespace_) { /* time goes on: mostly the newest */
+        return moments[high - 1].namespace_ == namespace_ ? high - 1 : high;
     }
     while (low < high) {
         const int32_t middle = low + (high - low) / 2;
-        if (map->moments[middle].namespace_ < namespace_) {
+        if (moments[middle].namespace_ < namespace_) {
             low = middle + 1;
         } else {
             high = middle;
@@ -246,28 +247,43 @@ static int32_t moment_position(const struct state_multimap *map, int64_t namespa
 }
 
 static bool moment_is_at(const struct state_multimap *map, int32_t at, int64_t namespace_) {
-    return at < map->n_moments && map->moments[at].namespace_ == namespace_;
+    return at < map->n_moments && MOMENTS(map)[at].namespace_ == namespace_;
+}
+
+/* Room for one more behind the last: where many have left, in their place. */
+static sabot_status moments_reserve(struct state_multimap *map, struct sabot_error *err) {
+    const int32_t capacity = (int32_t)(map->moments.size / sizeof(struct moment));
+    if (map->first_moment + map->n_moments < capacity) { return SABOT_OK; }
+    if (capacity > 0 && map->first_moment >= capacity / 2) {
+        memmove(map->moments.data, MOMENTS(map), (size_t)map->n_moments * sizeof(struct moment));
+        map->first_moment = 0;
+        return SABOT_OK;
+    }
+    return array_fit(map, &map->moments, (size_t)(capacity ? capacity * 2 : 16) * sizeof(struct moment), err);
 }
 
 static sabot_status moment_get(struct state_multimap *map, int64_t namespace_, struct moment **out,
                                struct sabot_error *err) {
     const int32_t at = moment_position(map, namespace_);
     if (!moment_is_at(map, at, namespace_)) {
-        if (map->n_moments == map->moments_capacity) {
-            const int32_t capacity = map->moments_capacity ? map->moments_capacity * 2 : 16;
-            struct moment *moments = realloc(map->moments, (size_t)capacity * sizeof *moments);
-            if (!moments) {
-                return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a list of namespaces");
-            }
-            map->moments = moments;
-            map->moments_capacity = capacity;
-        }
-        memmove(&map->moments[at + 1], &map->moments[at], (size_t)(map->n_moments - at) * sizeof *map->moments);
-        map->moments[at] = (struct moment){.namespace_ = namespace_, .head = -1};
+        SABOT_TRY(moments_reserve(map, err));
+        struct moment *moments = MOMENTS(map);
+        memmove(&moments[at + 1], &moments[at], (size_t)(map->n_moments - at) * sizeof *moments);
+        moments[at] = (struct moment){.namespace_ = namespace_, .head = -1};
         map->n_moments++;
     }
-    *out = &map->moments[at];
+    *out = &MOMENTS(map)[at];
     return SABOT_OK;
+}
+
+static void moment_remove(struct state_multimap *map, int32_t at) {
+    struct moment *moments = MOMENTS(map);
+    map->n_moments--;
+    if (at == 0) {
+        map->first_moment = map->n_moments > 0 ? map->first_moment + 1 : 0;
+    } else {
+        memmove(&moments[at], &moments[at + 1], (size_t)(map->n_moments - at) * sizeof *moments);
+    }
 }
 
 static void moment_link(struct state_multimap *map, struct moment *moment, int32_t slot) {
@@ -281,7 +297,7 @@ static void moment_link(struct state_multimap *map, struct moment *moment, int32
 
 static void moment_unlink(struct state_multimap *map, int32_t slot) {
     const int32_t at = moment_position(map, NAMESPACES(map)[slot]);
-    struct moment *moment = &map->moments[at];
+    struct moment *moment = &MOMENTS(map)[at];
     const int32_t before = TIME_PREV(map)[slot], behind = TIME_NEXT(map)[slot];
     if (before >= 0) {
         TIME_NEXT(map)[before] = behind;
@@ -289,9 +305,7 @@ static void moment_unlink(struct state_multimap *map, int32_t slot) {
         moment->head = behind;
     }
     if (behind >= 0) { TIME_PREV(map)[behind] = before; }
-    if (--moment->rows > 0) { return; }
-    memmove(moment, moment + 1, (size_t)(map->n_moments - at - 1) * sizeof *moment);
-    map->n_moments--;
+    if (--moment->rows == 0) { moment_remove(map, at); }
 }
 
 /* --- rows in and out */
@@ -667,13 +681,13 @@ sabot_status multimap_take(const struct state_multimap *map, int32_t c, const in
 /* --- by namespace */
 bool multimap_first_namespace(const struct state_multimap *map, int64_t *out) {
     if (map->n_moments == 0) { return false; }
-    *out = map->moments[0].namespace_;
+    *out = MOMENTS(map)[0].namespace_;
     return true;
 }
 
 bool multimap_namespace_at(const struct state_multimap *map, int32_t i, int64_t *out) {
     if (i >= map->n_moments) { return false; }
-    *out = map->moments[i].namespace_;
+    *out = MOMENTS(map)[i].namespace_;
     return true;
 }
 
@@ -681,7 +695,7 @@ int32_t multimap_namespace_slots(const struct state_multimap *map, int64_t names
                                  int32_t n) {
     const int32_t at = moment_position(map, namespace_);
     if (!moment_is_at(map, at, namespace_)) { return 0; }
-    int32_t slot = after < 0 ? map->moments[at].head : TIME_NEXT(map)[after], found = 0;
+    int32_t slot = after < 0 ? MOMENTS(map)[at].head : TIME_NEXT(map)[after], found = 0;
     for (; found < n && slot >= 0; slot = TIME_NEXT(map)[slot]) { slots[found++] = slot; }
     return found;
 }
@@ -690,14 +704,13 @@ void multimap_drop_namespace(struct state_multimap *map, int64_t namespace_) {
     for (;;) {
         const int32_t at = moment_position(map, namespace_);
         if (!moment_is_at(map, at, namespace_)) { break; }
-        if (map->moments[at].head >= 0) {
-            if (map->moments[at].rows % RELAX_ROWS == 0) { memory_relax(map->pool); }
-            row_remove(map, map->moments[at].head);
+        const struct moment *moment = &MOMENTS(map)[at];
+        if (moment->head >= 0) {
+            if (moment->rows % RELAX_ROWS == 0) { memory_relax(map->pool); }
+            row_remove(map, moment->head);
             continue;
         }
-        /* a failed insert has left it without rows */
-        memmove(&map->moments[at], &map->moments[at + 1], (size_t)(map->n_moments - at - 1) * sizeof *map->moments);
-        map->n_moments--;
+        moment_remove(map, at); /* a failed insert has left it without rows */
     }
     (void)compact_if_worth(map, NULL); /* no memory to save memory with: later */
 }
@@ -744,7 +757,7 @@ static void map_close(struct state_table *table) {
     struct state_multimap *map = map_of(table);
     struct array *arrays[] = {&map->hashes, &map->row_hashes, &map->next, &map->prev, &map->counts, &map->matches,
                               &map->namespaces, &map->time_next, &map->time_prev, &map->keys.entries,
-                              &map->rows.entries};
+                              &map->rows.entries, &map->moments};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) { array_free(map, arrays[i]); }
     for (int32_t c = 0; c < map->n_columns; c++) {
         array_free(map, &map->columns[c]);
@@ -752,7 +765,6 @@ static void map_close(struct state_table *table) {
     }
     slot_watch_clear(&map->watch, map->pool);
     string_heap_clear(&map->heap);
-    free(map->moments);
     free(map);
 }
 

@@ -33,8 +33,8 @@ struct multimap_rows {
     const int32_t *rows; /* physical; NULL = 0..n-1 */
     int32_t n;
 };
-/* Rows that come in this order walk through the index instead of jumping about in it. */
-static inline uint32_t multimap_order(uint64_t hash) { return (uint32_t)hash; }
+/* Rows that come in the order of their hashes & this walk through the index instead of jumping about in it. */
+#define MULTIMAP_ORDER UINT32_MAX
 /* heads[i] gets the first slot of the key of row i; -1 = there is none. NULL equals NULL: leave such rows out
  * where SQL's equality is meant. Of rows->columns only the keys are used. */
 void multimap_find(const struct state_multimap *map, const struct multimap_rows *rows, int32_t *heads);

@@ -18,7 +18,7 @@ struct entry {
     uint32_t unused;
 };
 /* An entry's home are the highest bits of the lower half of its hash (the upper half decides the key group): so that
- * rows that come in the order of multimap_order() walk through the index, at any capacity. */
+ * rows that come in the order of their hashes & MULTIMAP_ORDER walk through the index, at any capacity. */
 struct index {
     struct array entries;
     uint32_t capacity, used; /* entries */
@@ -48,8 +48,8 @@ struct state_multimap {
     struct array columns[STATE_COLUMNS_MAX], validity[STATE_COLUMNS_MAX]; /* validity: empty = no NULL so far */
     struct string_heap heap;
     struct slot_watch watch;
-    struct moment *moments; /* sorted */
-    int32_t n_moments, moments_capacity;
+    struct array moments; /* sorted; those before first_moment have left: time goes on, so they leave at the front */
+    int32_t first_moment, n_moments;
 };
 
 static inline struct state_multimap *map_of(struct state_table *table) { return (struct state_multimap *)table; }
@@ -63,6 +63,7 @@ static inline struct state_multimap *map_of(struct state_table *table) { return 
 #define TIME_NEXT(map) ((int32_t *)(map)->time_next.data)
 #define TIME_PREV(map) ((int32_t *)(map)->time_prev.data)
 #define ENTRIES(index) ((struct entry *)(index)->entries.data)
+#define MOMENTS(map) ((struct moment *)(map)->moments.data + (map)->first_moment)
 
 static inline bool map_is_live(const struct state_multimap *map, int32_t slot) {
     return PREV(map)[slot] != MULTIMAP_PREV_FREE;

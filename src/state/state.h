@@ -123,6 +123,9 @@ static inline void *state_cell(const struct state_cells *cells, int64_t slot) {
 sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
                             struct string_view view, struct sabot_error *err);
 int64_t state_count(struct state_table *table, int64_t namespace_); /* slots */
+/* Rows that come in the order of their hashes & this walk through the index instead of jumping about in it. It changes
+ * as the namespace grows. */
+uint64_t state_order(struct state_table *table, int64_t namespace_);
 /* Sorted list of the namespaces that have rows; borrowed until the next change. */
 sabot_status state_namespaces(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
 /* Keys and values of slots first..first+n as columns of the table's schema (a copy). */

@@ -41,6 +41,7 @@ struct state_backend {
     sabot_status (*set_view)(struct state_table *table, int64_t namespace_, int32_t value_column, int32_t slot,
                              struct string_view view, struct sabot_error *err);
     int64_t (*count)(struct state_table *table, int64_t namespace_);
+    uint64_t (*order)(struct state_table *table, int64_t namespace_);
     sabot_status (*namespaces)(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err);
     sabot_status (*read)(struct state_table *table, int64_t namespace_, int64_t first, int32_t n, struct batch **out,
                          struct sabot_error *err);

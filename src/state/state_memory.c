@@ -787,6 +787,11 @@ static int64_t memory_count(struct state_table *base, int64_t namespace_) {
     return pane ? pane->count : 0;
 }
 
+static uint64_t memory_walk(struct state_table *base, int64_t namespace_) {
+    const struct pane *pane = pane_find(memory_table_of(base), namespace_);
+    return pane && pane->capacity ? pane->capacity - 1 : UINT32_MAX;
+}
+
 static sabot_status memory_namespaces(struct state_table *base, const int64_t **out, int32_t *n,
                                       struct sabot_error *err) {
     struct memory_table *table = memory_table_of(base);
@@ -1075,6 +1080,7 @@ const struct state_backend state_memory = {
     .cells = memory_cells,
     .set_view = memory_set_view,
     .count = memory_count,
+    .order = memory_walk,
     .namespaces = memory_namespaces,
     .read = memory_read,
     .take = memory_take,

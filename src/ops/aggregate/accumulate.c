@@ -358,11 +358,13 @@ static sabot_status fold_view(const struct cell *cell, int32_t value_column, str
                               int64_t namespace_, const struct column *column, const int32_t *rows,
                               const int32_t *slots, int32_t n, struct sabot_error *err) {
     const struct string_view *source = column->values;
+    const struct state_cells cells = state_cells(table, namespace_, value_column);
+    struct state_cells guards = {0};
+    if (cell->guard >= 0) { guards = state_cells(table, namespace_, cell->guard); }
     for (int32_t i = 0; i < n; i++) {
         const struct string_view *view = &source[column_at(column, rows ? rows[i] : i)];
-        const struct state_cells cells = state_cells(table, namespace_, value_column);
         const struct string_view *now = state_cell(&cells, slots[i]);
-        if (!view_is_unset(now, guard_at(table, namespace_, cell->guard, slots[i]))) {
+        if (!view_is_unset(now, guards.first ? state_cell(&guards, slots[i]) : NULL)) {
             const int order = string_view_compare(view, now);
             if (cell->op == CELL_MIN ? order >= 0 : order <= 0) { continue; }
         }

@@ -11,7 +11,7 @@
  * StreamingSemiAntiJoinOperator, TimeIntervalJoin, WindowJoin. */
 #include <stdlib.h>
 
-#include "ops/join/held.h"
+#include "ops/held.h"
 #include "ops/specs.h"
 #include "ops/window/window_rows.h"
 #include "state/multimap.h"
@@ -85,9 +85,10 @@ struct join {
     int32_t advance_side, after; /* -1 = a namespace has not been begun */
     int64_t namespace_;
     int64_t granule_ms, delay_ms;
-    bool releasing;                            /* what is held is on its way */
-    int64_t release_began_ns, release_took_ns; /* the last time */
-    int64_t held_watermark_ms;                 /* waits for the rows before it; WATERMARK_NONE: none does */
+    bool releasing;            /* what is held is on its way */
+    struct held_pace pace;
+    int64_t held_watermark_ms; /* waits for the rows before it; WATERMARK_NONE: none does */
+    bool held_idle;            /* so does that there are no rows for now */
 };
 
 static bool keeps_left_only(const struct join *self) {
@@ -875,26 +876,14 @@ static sabot_status advance(struct join *self, struct op_out *out, bool *done, s
 }
 
 /* --- rows that wait: where state is on disk, many rows share a walk through it */
-#define HELD_SHARE 2048     /* of the memory limit in bytes: so many rows at most */
-#define HELD_BYTES_SHARE 16 /* ... and so much of it */
-#define HELD_ROWS_MAX (INT64_C(1) << 20)
-
 static int64_t rows_held(const struct join *self) { return self->sides[0].held.rows + self->sides[1].held.rows; }
 
-static bool holds(const struct join *self) {
-    return self->mode == MODE_REGULAR && (rows_held(self) > 0 || memory_is_spilled(self->own.pool));
-}
-
-static bool held_enough(const struct join *self) {
-    const int64_t limit = memory_limit(self->own.pool), rows = rows_held(self);
-    return rows > HELD_ROWS_MAX || rows > limit / HELD_SHARE || memory_is_short(self->own.pool) ||
-           self->sides[0].held.bytes + self->sides[1].held.bytes > limit / HELD_BYTES_SHARE;
-}
+static bool holds(const struct join *self) { return rows_held(self) > 0 || memory_is_spilled(self->own.pool); }
 
 static void release_begin(struct join *self) {
     if (self->releasing || rows_held(self) == 0) { return; }
     self->releasing = true;
-    self->release_began_ns = env_now_ns(self->own.env);
+    held_pace_begin(&self->pace, self->own.env);
 }
 
 /* A batch is on its way through the other side's map. */
@@ -936,15 +925,17 @@ static sabot_status release_next(struct join *self, struct sabot_error *err) {
             struct batch *batch;
             if (!held_is_going(held)) { continue; }
             SABOT_TRY(held_next(held, self->block, &batch, err));
-            if (batch) { return probe_begin(self, s, batch, err); }
+            if (batch) { SABOT_TRY(probe_begin(self, s, batch, err)); }
+            if (self->probe.batch) { return SABOT_OK; }
         }
+        if (held_is_going(&self->sides[0].held) || held_is_going(&self->sides[1].held)) { continue; }
         const int32_t s = self->sides[0].held.rows > 0 ? 0 : 1;
         if (self->sides[s].held.rows > 0) {
-            SABOT_TRY(held_begin(&self->sides[s].held, self->sides[s].keys, self->options->n_keys, err));
+            SABOT_TRY(held_begin(&self->sides[s].held, self->sides[s].keys, self->options->n_keys, MULTIMAP_ORDER, err));
             continue;
         }
         self->releasing = false;
-        self->release_took_ns = env_now_ns(self->own.env) - self->release_began_ns;
+        held_pace_end(&self->pace, self->own.env);
         self->sides[0].ended |= self->sides[0].ending;
         self->sides[1].ended |= self->sides[1].ending;
     }
@@ -952,43 +943,65 @@ static sabot_status release_next(struct join *self, struct sabot_error *err) {
 }
 
 /* --- events of the task */
+static sabot_status pass_watermark(struct join *self, int64_t watermark_ms, struct op_out *out,
+                                   struct sabot_error *err) {
+    const bool is_delayed = self->mode == MODE_INTERVAL && watermark_ms != WATERMARK_END;
+    return out->watermark(out, is_delayed ? watermark_ms - self->delay_ms : watermark_ms, err);
+}
+
+static void advance_begin(struct join *self, int64_t watermark_ms) {
+    self->advancing = true;
+    self->advance_side = -1;
+    self->to_ms = watermark_ms;
+}
+
+/* What has waited for the rows that were held. *more: there are rows to give out for it. */
+static sabot_status settle(struct join *self, struct op_out *out, bool *more, struct sabot_error *err) {
+    *more = false;
+    if (rows_held(self) > 0) { return SABOT_OK; }
+    const int64_t watermark_ms = self->held_watermark_ms;
+    self->held_watermark_ms = WATERMARK_NONE;
+    if (watermark_ms != WATERMARK_NONE && self->mode != MODE_REGULAR) {
+        advance_begin(self, watermark_ms);
+        *more = true;
+        return SABOT_OK;
+    }
+    if (watermark_ms != WATERMARK_NONE) { SABOT_TRY(pass_watermark(self, watermark_ms, out, err)); }
+    if (!self->held_idle) { return SABOT_OK; }
+    self->held_idle = false;
+    return out->idle(out, err);
+}
+
 static sabot_status drive(struct join *self, struct op_out *out, struct sabot_error *err) {
     self->op.busy = true;
-    for (;;) {
+    for (bool more = true; more;) {
         bool done = true;
         if (self->probe.batch) { SABOT_TRY(probe_run(self, out, &done, err)); }
         if (!done) { return SABOT_OK; }
         if (self->releasing) { SABOT_TRY(release_next(self, err)); }
         if (self->probe.batch) { continue; }
-        if (!self->advancing) { break; }
-        SABOT_TRY(advance(self, out, &done, err));
-        if (self->probe.batch) { continue; }
-        if (!done) { return SABOT_OK; }
-        self->advancing = false;
-        self->watermark_ms = self->to_ms;
-        const bool is_delayed = self->mode == MODE_INTERVAL && self->to_ms != WATERMARK_END;
-        self->op.busy = false;
-        return out->watermark(out, is_delayed ? self->to_ms - self->delay_ms : self->to_ms, err);
+        if (self->advancing) {
+            SABOT_TRY(advance(self, out, &done, err));
+            if (self->probe.batch) { continue; }
+            if (!done) { return SABOT_OK; }
+            self->advancing = false;
+            self->watermark_ms = self->to_ms;
+            SABOT_TRY(pass_watermark(self, self->to_ms, out, err));
+        }
+        SABOT_TRY(settle(self, out, &more, err));
     }
     self->op.busy = false;
-    if (self->held_watermark_ms == WATERMARK_NONE || rows_held(self) > 0) { return SABOT_OK; }
-    const int64_t watermark_ms = self->held_watermark_ms;
-    self->held_watermark_ms = WATERMARK_NONE;
-    return out->watermark(out, watermark_ms, err);
+    return SABOT_OK;
 }
 
 static sabot_status hold(struct join *self, int32_t input, struct batch *batch, struct op_out *out,
                          struct sabot_error *err) {
     SABOT_TRY(held_add(&self->sides[input].held, batch, err));
-    if (held_enough(self)) {
+    if (held_is_enough(self->own.pool, rows_held(self), self->sides[0].held.bytes + self->sides[1].held.bytes)) {
         release_begin(self);
         return drive(self, out, err);
     }
-    if (!self->own.bounded && !self->op.wake_at_ms) { /* as long as they take: at most half of the time is lost */
-        const int64_t target_ns = self->own.latency_target_ns;
-        const int64_t wait_ns = self->release_took_ns > target_ns ? self->release_took_ns : target_ns;
-        self->op.wake_at_ms = env_wall_ms(self->own.env) + wait_ns / 1000000 + 1;
-    }
+    held_wake(&self->pace, &self->op, &self->own);
     return SABOT_OK;
 }
 
@@ -1022,15 +1035,20 @@ static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struc
                                       struct sabot_error *err) {
     struct join *self = (struct join *)op;
     if (self->condition) { program_set_watermark(self->condition, watermark_ms); }
-    if (self->mode == MODE_REGULAR && rows_held(self) > 0) {
+    if (rows_held(self) > 0) {
         self->held_watermark_ms = watermark_ms;
         return watermark_ms == WATERMARK_END ? release_all(self, out, err) : SABOT_OK;
     }
     if (self->mode == MODE_REGULAR) { return out->watermark(out, watermark_ms, err); }
-    self->advancing = true;
-    self->advance_side = -1;
-    self->to_ms = watermark_ms;
+    advance_begin(self, watermark_ms);
     return drive(self, out, err);
+}
+
+static sabot_status join_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
+    struct join *self = (struct join *)op;
+    if (rows_held(self) == 0) { return out->idle(out, err); }
+    self->held_idle = true; /* what came behind it would end it again */
+    return release_all(self, out, err);
 }
 
 static void join_on_input_end(struct op *op, int32_t input) {
@@ -1061,7 +1079,7 @@ const struct op_type op_join = {
     .open = join_open,
     .on_batch = join_on_batch,
     .on_watermark = join_on_watermark,
-    .on_idle = op_default_on_idle,
+    .on_idle = join_on_idle,
     .on_end = op_default_on_end,
     .on_input_end = join_on_input_end,
     .next_input = join_next_input,

@@ -9,12 +9,14 @@
  * from running totals (of doubles from two stacks: nothing is subtracted), extremes from a queue of candidates. What
  * a frame holds is made into cells (aggregate/accumulate.h), whose results are those of GROUP BY.
  *
+ * While state is on disk, watermarks wait until rows enough are due for a walk through it in its own order (ops/held.h).
  * A row whose time the watermark has reached already is late. State: "pending", "past", "groups", and the list
  * "progress": the watermark handled and the number of the last row. */
 #include <stdlib.h>
 
 #include "base/text.h"
 #include "ops/aggregate/aggregator.h"
+#include "ops/held.h"
 #include "ops/over/frames.h"
 #include "ops/window/slices.h"
 #include "ops/window/window_rows.h"
@@ -22,9 +24,12 @@
 #include "time/lateness.h"
 
 #define KEYS_MAX 16
-#define CHUNK_ROWS 32768  /* due rows that are worked off together, but for those of one ms */
+#define CHUNK_ROWS 32768  /* due rows that are worked off together, but for those of one ms; on disk held_rows_max() */
+#define PART_ROWS_MIN 128 /* on disk, of those */
 #define GROUP_ROWS 8192   /* per look-up */
 #define MOMENTS_MAX 4096  /* different ms of a chunk */
+#define RELAX_ROWS 256    /* of state here and there */
+#define GRANULES 64       /* rows of a RANGE leave in so many steps per interval */
 
 struct over {
     struct op op;
@@ -46,6 +51,11 @@ struct over {
     int64_t number;    /* of the last row that came */
     int64_t watermark_ms, target_ms;
     int64_t created_ns;
+    int64_t granule_ms, row_bytes;
+    int32_t part_rows;     /* see part_rows() */
+    bool waits, held_idle; /* the watermark target_ms, that there are no rows for now */
+    int64_t left;          /* rows that the last watermark has left in pending */
+    struct held_pace pace;
 };
 
 static sabot_status no_memory(struct sabot_error *err) {
@@ -66,6 +76,8 @@ static void over_close(struct op *op) {
     free(self->call_of);
     free(self);
 }
+
+static int64_t range_ms(const struct over *self) { return self->options->preceding / self->units + 1; }
 
 /* Keys first, then the other columns, then the number of the row. */
 static sabot_status open_rows(struct over *self, struct sabot_error *err) {
@@ -90,6 +102,7 @@ static sabot_status open_rows(struct over *self, struct sabot_error *err) {
     self->columns[at] = at;
     for (int32_t c = 0; c < at; c++) { fields[c] = input->fields[self->columns[c]]; }
     fields[at] = (struct field){"number", type_not_null(type_of(TYPE_INT64))};
+    for (int32_t c = 0; c <= at; c++) { self->row_bytes += (int64_t)phys_size(type_phys(fields[c].type)); }
     SABOT_TRY(schema_new(fields, at + 1, &self->rows_schema, err));
     for (int32_t c = 0; c < at; c++) { fields[c] = input->fields[c]; }
     SABOT_TRY(schema_new(fields, at + 1, &self->numbered_schema, err));
@@ -98,6 +111,7 @@ static sabot_status open_rows(struct over *self, struct sabot_error *err) {
     SABOT_TRY(state_multimap_open(self->own.state, &pending, &self->pending, err));
     if (self->kept_rows == 0 && options->frame != OVER_RANGE) { return SABOT_OK; }
     const bool by_time = self->kept_rows == 0;
+    self->granule_ms = by_time ? range_ms(self) / GRANULES + 1 : 1;
     const struct multimap_spec past = {.name = "past", .schema = self->rows_schema, .n_keys = options->n_keys,
                                        .namespaces = by_time, .counts = !by_time};
     return state_multimap_open(self->own.state, &past, &self->past, err);
@@ -183,6 +197,7 @@ static sabot_status over_open(const struct op_context *context, struct op **out,
     self->options = context->spec->options;
     self->watermark_ms = WATERMARK_NONE;
     self->n_columns = context->input->n_fields;
+    self->part_rows = PART_ROWS_MIN;
     const sabot_status status = open_parts(self, err);
     if (status != SABOT_OK) {
         over_close(&self->op);
@@ -268,12 +283,23 @@ struct sorted {
     int32_t group; /* slot */
     int32_t at;    /* row of the gathered columns */
 };
+struct slot_list {
+    int32_t *slots;
+    size_t capacity;
+};
+struct place {
+    uint64_t order;
+    int32_t slot;
+};
+struct due {
+    struct slot_list list; /* of pending */
+    int32_t n, n_moments, moments_max;
+    int64_t *moments;      /* to be dropped when all is done */
+    struct place *places;  /* the slots in the order of what is on disk; NULL: in that of time */
+};
 struct chunk {
-    int32_t *slots; /* of pending; then past rows */
+    struct slot_list list; /* of pending; then past rows */
     int32_t n_due, n_past;
-    size_t slots_capacity;
-    int64_t moments[MOMENTS_MAX]; /* to be dropped when all is done */
-    int32_t n_moments;
     struct column *columns[OVER_COLUMNS_MAX]; /* of the multimaps: due rows, then past ones; then sorted */
     struct sorted *order;
     struct frames frames;
@@ -283,7 +309,7 @@ struct chunk {
 };
 
 static void chunk_clear(struct over *self, struct chunk *chunk) {
-    memory_free(self->own.pool, chunk->slots, chunk->slots_capacity);
+    memory_free(self->own.pool, chunk->list.slots, chunk->list.capacity);
     memory_free(self->own.pool, chunk->order, chunk->order_size);
     for (int32_t c = 0; c <= self->n_columns; c++) { column_unref(chunk->columns[c]); }
     for (int32_t c = 0; c < CELLS_MAX; c++) {
@@ -293,36 +319,90 @@ static void chunk_clear(struct over *self, struct chunk *chunk) {
     frames_clear(&chunk->frames);
 }
 
-static sabot_status slots_reserve(struct over *self, struct chunk *chunk, int64_t wanted, struct sabot_error *err) {
-    const size_t size = (size_t)wanted * sizeof *chunk->slots;
-    if (size <= chunk->slots_capacity) { return SABOT_OK; }
+static void due_clear(struct over *self, struct due *due) {
+    memory_free(self->own.pool, due->list.slots, due->list.capacity);
+    memory_free(self->own.pool, due->moments, (size_t)due->moments_max * sizeof *due->moments);
+    memory_free(self->own.pool, due->places, (size_t)due->n * sizeof *due->places);
+}
+
+static sabot_status slots_reserve(struct over *self, struct slot_list *list, int64_t wanted, struct sabot_error *err) {
+    const size_t size = (size_t)wanted * sizeof *list->slots;
+    if (size <= list->capacity) { return SABOT_OK; }
     if (wanted > INT32_MAX / 4) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "too many rows of one time for OVER"); }
-    size_t capacity = chunk->slots_capacity ? chunk->slots_capacity : 65536;
+    size_t capacity = list->capacity ? list->capacity : 65536;
     while (capacity < size) { capacity *= 2; }
-    if (!chunk->slots) {
-        SABOT_TRY(memory_alloc(self->own.pool, capacity, (void **)&chunk->slots, err));
+    if (!list->slots) {
+        SABOT_TRY(memory_alloc(self->own.pool, capacity, (void **)&list->slots, err));
     } else {
-        SABOT_TRY(memory_resize(self->own.pool, (void **)&chunk->slots, chunk->slots_capacity, capacity, err));
+        SABOT_TRY(memory_resize(self->own.pool, (void **)&list->slots, list->capacity, capacity, err));
     }
-    chunk->slots_capacity = capacity;
+    list->capacity = capacity;
     return SABOT_OK;
 }
 
-/* Which rows are due next, and their columns. */
-static sabot_status take_due(struct over *self, struct chunk *chunk, struct sabot_error *err) {
+static int by_place(const void *a, const void *b) {
+    const struct place *x = a, *y = b;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Due rows in the order in which what is on disk is walked through. */
+static sabot_status order_due(struct over *self, struct due *due, struct sabot_error *err) {
+    const uint64_t mask = self->carries ? state_order(self->groups, 0) : MULTIMAP_ORDER;
+    const uint64_t *hashes = multimap_hashes(self->pending);
+    const size_t n = (size_t)due->n;
+    SABOT_TRY(memory_alloc(self->own.pool, n * sizeof *due->places, (void **)&due->places, err));
+    const int32_t *slots = due->list.slots;
+    for (size_t i = 0; i < n; i++) { due->places[i] = (struct place){hashes[slots[i]] & mask, slots[i]}; }
+    qsort(due->places, n, sizeof *due->places, by_place);
+    for (size_t i = 0; i < n; i++) { due->list.slots[i] = due->places[i].slot; }
+    return SABOT_OK;
+}
+
+/* Which rows are due next. */
+static sabot_status take_due(struct over *self, struct due *due, struct sabot_error *err) {
+    const bool spilled = memory_is_spilled(self->own.pool) && self->options->n_keys > 0;
+    const int32_t rows_held = held_rows_max(self->own.pool);
+    const int32_t rows_max = spilled && rows_held > CHUNK_ROWS ? rows_held : CHUNK_ROWS;
+    const int32_t moments_max = spilled ? rows_max : MOMENTS_MAX;
+    SABOT_TRY(memory_alloc(self->own.pool, (size_t)moments_max * sizeof *due->moments, (void **)&due->moments, err));
+    due->moments_max = moments_max;
     int64_t moment;
-    while (multimap_namespace_at(self->pending, chunk->n_moments, &moment) && moment <= self->target_ms &&
-           chunk->n_due < CHUNK_ROWS && chunk->n_moments < MOMENTS_MAX) {
+    while (multimap_namespace_at(self->pending, due->n_moments, &moment) && moment <= self->target_ms &&
+           due->n < rows_max && due->n_moments < moments_max) {
         int32_t n = GROUP_ROWS;
-        for (int32_t after = -1; n == GROUP_ROWS; after = chunk->slots[chunk->n_due - 1]) {
-            SABOT_TRY(slots_reserve(self, chunk, (int64_t)chunk->n_due + GROUP_ROWS, err));
-            n = multimap_namespace_slots(self->pending, moment, after, chunk->slots + chunk->n_due, GROUP_ROWS);
-            chunk->n_due += n;
+        for (int32_t after = -1; n == GROUP_ROWS; after = due->list.slots[due->n - 1]) {
+            SABOT_TRY(slots_reserve(self, &due->list, (int64_t)due->n + GROUP_ROWS, err));
+            n = multimap_namespace_slots(self->pending, moment, after, due->list.slots + due->n, GROUP_ROWS);
+            due->n += n;
         }
-        chunk->moments[chunk->n_moments++] = moment;
+        due->moments[due->n_moments++] = moment;
     }
-    for (int32_t c = 0; c <= self->n_columns && chunk->n_due; c++) {
-        SABOT_TRY(multimap_take(self->pending, c, chunk->slots, chunk->n_due, &chunk->columns[c], err));
+    return spilled && due->n ? order_due(self, due, err) : SABOT_OK;
+}
+
+/* How many of them are worked off together: all, or in order and whole partitions, so many that what is kept of these
+ * has room in memory beside them. */
+static int32_t part_rows(const struct over *self, const struct due *due, int32_t first) {
+    if (!due->places || due->n - first <= self->part_rows) { return due->n - first; }
+    int32_t end = first + self->part_rows;
+    while (end < due->n && due->places[end].order == due->places[end - 1].order) { end++; }
+    return end - first;
+}
+
+static void part_rows_learn(struct over *self, const struct chunk *chunk) {
+    const int64_t room = held_rows_max(self->own.pool) / 2;
+    const int64_t rows = room * chunk->n_due / (chunk->n_due + chunk->n_past);
+    self->part_rows = rows < PART_ROWS_MIN ? PART_ROWS_MIN : (int32_t)rows;
+}
+
+static sabot_status take_part(struct over *self, const struct due *due, int32_t first, struct chunk *chunk,
+                              struct sabot_error *err) {
+    const int32_t n = part_rows(self, due, first);
+    SABOT_TRY(slots_reserve(self, &chunk->list, n, err));
+    memcpy(chunk->list.slots, due->list.slots + first, (size_t)n * sizeof *chunk->list.slots);
+    chunk->n_due = n;
+    for (int32_t c = 0; c <= self->n_columns; c++) {
+        SABOT_TRY(multimap_take(self->pending, c, chunk->list.slots, n, &chunk->columns[c], err));
     }
     return SABOT_OK;
 }
@@ -401,7 +481,7 @@ static sabot_status find_past(struct over *self, struct chunk *chunk, int32_t **
             seen[group] = 1;
             for (int32_t slot = heads[i]; slot >= 0 && status == SABOT_OK; slot = next[slot]) {
                 const int64_t at = (int64_t)chunk->n_due + chunk->n_past;
-                status = slots_reserve(self, chunk, at + 1, err);
+                status = slots_reserve(self, &chunk->list, at + 1, err);
                 const size_t size = (size_t)(at + 1) * sizeof **groups;
                 if (status == SABOT_OK && size > *groups_size) {
                     const size_t more = size * 2;
@@ -409,7 +489,7 @@ static sabot_status find_past(struct over *self, struct chunk *chunk, int32_t **
                     if (status == SABOT_OK) { *groups_size = more; }
                 }
                 if (status != SABOT_OK) { break; }
-                chunk->slots[at] = slot;
+                chunk->list.slots[at] = slot;
                 (*groups)[at] = group;
                 chunk->n_past++;
             }
@@ -423,7 +503,7 @@ static sabot_status find_past(struct over *self, struct chunk *chunk, int32_t **
 static sabot_status append_past(struct over *self, struct chunk *chunk, struct sabot_error *err) {
     for (int32_t c = 0; c <= self->n_columns && chunk->n_past; c++) {
         struct column *past COLUMN_OWNED = NULL, *both = NULL;
-        SABOT_TRY(multimap_take(self->past, c, chunk->slots + chunk->n_due, chunk->n_past, &past, err));
+        SABOT_TRY(multimap_take(self->past, c, chunk->list.slots + chunk->n_due, chunk->n_past, &past, err));
         SABOT_TRY(column_concat(self->own.pool, (struct column *const[]){chunk->columns[c], past}, 2, &both, err));
         column_unref(chunk->columns[c]);
         chunk->columns[c] = both;
@@ -701,10 +781,13 @@ static sabot_status compute(struct over *self, struct chunk *chunk, struct sabot
 static sabot_status keep_groups(struct over *self, const struct chunk *chunk, struct sabot_error *err) {
     const struct frames *frames = &chunk->frames;
     const int64_t namespace_ = namespace_of(self);
+    int64_t *rows = state_values(self->groups, namespace_, self->plan.n_cells);
+    int64_t *times = state_values(self->groups, namespace_, self->plan.n_cells + 1);
+    char *cells[CELLS_MAX];
+    for (int32_t c = 0; c < self->plan.n_cells; c++) { cells[c] = state_values(self->groups, namespace_, c); }
     for (int32_t j = 0; j < frames->n_due; j++) {
         const int32_t s = frames->segments[j], group = group_of(chunk, s);
-        int64_t *rows = state_values(self->groups, namespace_, self->plan.n_cells);
-        int64_t *times = state_values(self->groups, namespace_, self->plan.n_cells + 1);
+        if (j % RELAX_ROWS == 0) { memory_relax(self->own.pool); }
         rows[group]++;
         times[group] += frames->peers[j] == frames->rows[j];
         if ((j + 1 < frames->n_due && frames->segments[j + 1] == s) || !frame_is_unbounded(self)) { continue; }
@@ -718,10 +801,15 @@ static sabot_status keep_groups(struct over *self, const struct chunk *chunk, st
                 SABOT_TRY(state_set_view(self->groups, namespace_, c, group, view, err));
                 continue;
             }
-            memcpy((char *)state_values(self->groups, namespace_, c) + (size_t)group * size, source, size);
+            memcpy(cells[c] + (size_t)group * size, source, size);
         }
     }
     return SABOT_OK;
+}
+
+/* The last ms that leaves together with this one. */
+static int64_t granule_end(const struct over *self, int64_t ms) {
+    return floor_div(ms, self->granule_ms) * self->granule_ms + self->granule_ms - 1;
 }
 
 /* Due rows go into past; with a number of rows per partition, those before the last so many leave it. */
@@ -753,7 +841,7 @@ static sabot_status keep_past(struct over *self, const struct chunk *chunk, stru
         if (status != SABOT_OK) { break; }
         for (int32_t i = 0; i < some; i++) {
             if (kinds[first + i] == UINT8_MAX) { continue; }
-            moments[m] = self->kept_rows == 0 ? times[first + i] : 0;
+            moments[m] = self->kept_rows == 0 ? granule_end(self, times[first + i]) : 0;
             rows[m++] = i;
         }
         if (m == 0) { continue; }
@@ -773,9 +861,8 @@ static sabot_status keep_past(struct over *self, const struct chunk *chunk, stru
 static void drop_past(struct over *self, int64_t watermark_ms) {
     int64_t moment;
     if (!self->past || self->kept_rows) { return; }
-    const int64_t range_ms = self->options->preceding / self->units + 1;
     while (multimap_first_namespace(self->past, &moment) &&
-           (watermark_ms == WATERMARK_END || moment < watermark_ms - range_ms)) {
+           (watermark_ms == WATERMARK_END || moment < watermark_ms - range_ms(self))) {
         multimap_drop_namespace(self->past, moment);
     }
 }
@@ -845,20 +932,20 @@ static sabot_status work_off(struct over *self, struct chunk *chunk, int32_t **g
         const int32_t n = n_due - first < self->own.batch_rows ? n_due - first : self->own.batch_rows;
         SABOT_TRY(give_part(self, chunk, first, n, out, err));
     }
-    for (int32_t i = 0; i < chunk->n_moments; i++) { multimap_drop_namespace(self->pending, chunk->moments[i]); }
+    part_rows_learn(self, chunk);
     if (!self->carries) { state_drop_namespace(self->groups, STATE_NAMESPACE_SCRATCH); }
     return SABOT_OK;
 }
 
-/* The next due rows; *any: there were some. */
-static sabot_status give_chunk(struct over *self, struct op_out *out, bool *any, struct sabot_error *err) {
+static sabot_status give_some(struct over *self, const struct due *due, int32_t *first, struct op_out *out,
+                              struct sabot_error *err) {
     struct chunk *chunk = calloc(1, sizeof *chunk);
     if (!chunk) { return no_memory(err); }
     int32_t *groups = NULL;
     size_t size = 0;
-    sabot_status status = take_due(self, chunk, err);
-    *any = chunk->n_due > 0;
-    if (status == SABOT_OK && *any) {
+    sabot_status status = take_part(self, due, *first, chunk, err);
+    *first += chunk->n_due;
+    if (status == SABOT_OK) {
         size = (size_t)chunk->n_due * sizeof *groups;
         status = memory_alloc(self->own.pool, size, (void **)&groups, err);
         if (status == SABOT_OK) { status = work_off(self, chunk, &groups, &size, out, err); }
@@ -869,22 +956,45 @@ static sabot_status give_chunk(struct over *self, struct op_out *out, bool *any,
     return status;
 }
 
+/* The next due rows; *any: there were some. */
+static sabot_status give_due(struct over *self, struct op_out *out, bool *any, struct sabot_error *err) {
+    struct due due = {0};
+    sabot_status status = take_due(self, &due, err);
+    *any = due.n > 0;
+    for (int32_t first = 0; first < due.n && status == SABOT_OK;) { status = give_some(self, &due, &first, out, err); }
+    for (int32_t i = 0; i < due.n_moments && status == SABOT_OK; i++) {
+        multimap_drop_namespace(self->pending, due.moments[i]);
+    }
+    due_clear(self, &due);
+    return status;
+}
+
 static sabot_status give(struct over *self, struct op_out *out, struct sabot_error *err) {
     self->op.busy = true;
     for (bool any = true; any;) {
         if (out_is_full(out)) { return SABOT_OK; }
-        SABOT_TRY(give_chunk(self, out, &any, err));
+        SABOT_TRY(give_due(self, out, &any, err));
     }
-    self->op.busy = false;
+    self->op.busy = self->waits = false;
     self->watermark_ms = self->target_ms;
     drop_past(self, self->watermark_ms);
+    self->left = multimap_size(self->pending);
+    held_pace_end(&self->pace, self->own.env);
     if (self->own.metrics) {
         atomic_store_explicit(&self->own.metrics->watermark_ms, self->watermark_ms, memory_order_relaxed);
     }
-    return out->watermark(out, self->target_ms, err);
+    SABOT_TRY(out->watermark(out, self->target_ms, err));
+    if (!self->held_idle) { return SABOT_OK; }
+    self->held_idle = false;
+    return out->idle(out, err);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
+
+static sabot_status begin(struct over *self, struct op_out *out, struct sabot_error *err) {
+    held_pace_begin(&self->pace, self->own.env);
+    return give(self, out, err);
+}
 
 static sabot_status over_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
                                       struct sabot_error *err) {
@@ -893,7 +1003,25 @@ static sabot_status over_on_watermark(struct op *op, int64_t watermark_ms, struc
         return watermark_ms == self->watermark_ms ? out->watermark(out, watermark_ms, err) : SABOT_OK;
     }
     self->target_ms = watermark_ms;
-    return give(self, out, err);
+    const int64_t rows = multimap_size(self->pending) - self->left; /* so many more than the last time */
+    self->waits = watermark_ms != WATERMARK_END && memory_is_spilled(self->own.pool) && self->options->n_keys > 0 &&
+                  !held_is_enough(self->own.pool, rows, rows * self->row_bytes);
+    if (!self->waits) { return begin(self, out, err); }
+    held_wake(&self->pace, op, &self->own);
+    return SABOT_OK;
+}
+
+static sabot_status over_on_time(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err) {
+    (void)now_ms;
+    struct over *self = (struct over *)op;
+    return self->waits ? begin(self, out, err) : SABOT_OK;
+}
+
+static sabot_status over_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
+    struct over *self = (struct over *)op;
+    if (!self->waits) { return out->idle(out, err); }
+    self->held_idle = true; /* the watermark that waits would end it */
+    return begin(self, out, err);
 }
 
 static sabot_status over_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
@@ -903,10 +1031,11 @@ static sabot_status over_resume(struct op *op, struct op_out *out, struct sabot_
 static sabot_status over_before_barrier(struct op *op, int64_t checkpoint_id, struct op_out *out,
                                         struct sabot_error *err) {
     (void)checkpoint_id;
-    (void)out;
     struct over *self = (struct over *)op;
+    if (self->waits) { SABOT_TRY(begin(self, out, err)); }
+    const int64_t watermark_ms = op->busy ? self->target_ms : self->watermark_ms; /* it waits until all is given out */
     struct column *columns[2];
-    SABOT_TRY(column_constant(self->own.pool, PHYS_I64, &self->watermark_ms, 1, &columns[0], err));
+    SABOT_TRY(column_constant(self->own.pool, PHYS_I64, &watermark_ms, 1, &columns[0], err));
     const sabot_status status = column_constant(self->own.pool, PHYS_I64, &self->number, 1, &columns[1], err);
     if (status != SABOT_OK) {
         column_unref(columns[0]);
@@ -923,10 +1052,11 @@ const struct op_type op_over = {
     .open = over_open,
     .on_batch = over_on_batch,
     .on_watermark = over_on_watermark,
-    .on_idle = op_default_on_idle,
+    .on_idle = over_on_idle,
     .on_end = op_default_on_end,
     .resume = over_resume,
     .before_barrier = over_before_barrier,
+    .on_time = over_on_time,
     .on_complete = op_default_on_complete,
     .close = over_close,
     .stateful = true,

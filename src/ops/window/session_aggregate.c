@@ -13,17 +13,20 @@
  *
  * Firing scans the ends of all sessions, but only when the watermark has reached the least that may be due. Results go
  * out in batches; when the output is full the operator goes on in resume(). State: "sessions", and the list "fired"
- * (the watermark handled), so that a restored job takes no row that it refused before. */
+ * (the watermark handled), so that a restored job takes no row that it refused before. While state is on disk, rows and
+ * the watermarks behind them are held until there are many (ops/held.h). */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "ops/aggregate/aggregator.h"
+#include "ops/held.h"
 #include "ops/window/progress.h"
 #include "ops/window/slices.h"
 #include "ops/window/window_rows.h"
 #include "time/lateness.h"
 
 #define LEVELS_MAX 100000 /* open sessions of one key */
+#define RELAX_ROWS 256    /* of state here and there */
 
 struct session {
     struct op op;
@@ -40,6 +43,7 @@ struct session {
     int64_t due_ms; /* no session is due before the watermark reaches it */
     /* the batch that is being taken */
     struct batch *batch;
+    struct state_cells latest_least, latest_most; /* bounds at level 0 */
     int32_t *rows, *pending_rows, *pending_slots, *late, *vacant;
     int32_t n_pending, n_late, n_vacant, capacity;
     /* firing */
@@ -48,6 +52,11 @@ struct session {
     int32_t cursor;     /* slots below it are to be scanned yet */
     int64_t least_left; /* time of the last row of the session that ends first, of those that stay */
     int32_t *due, n_due, n_given;
+    /* what waits while state is on disk */
+    struct held held;
+    struct held_pace pace;
+    int64_t held_watermark_ms; /* WATERMARK_NONE: none does */
+    bool held_idle;
 };
 
 static sabot_status no_memory(struct sabot_error *err) {
@@ -58,6 +67,7 @@ static void session_close(struct op *op) {
     struct session *self = (struct session *)op;
     if (self->aggregator.pool) { aggregator_clear(&self->aggregator); }
     window_progress_clear(&self->progress);
+    held_clear(&self->held);
     free(self->calls);
     free(self->rows);
     free(self->due);
@@ -99,7 +109,8 @@ static sabot_status session_open(const struct op_context *context, struct op **o
     self->op.type = &op_session_aggregate;
     self->own = *context;
     self->options = context->spec->options;
-    self->watermark_ms = WATERMARK_NONE;
+    self->watermark_ms = self->held_watermark_ms = WATERMARK_NONE;
+    self->held.pool = context->pool;
     self->due_ms = INT64_MIN; /* unknown what a restore has brought */
     const sabot_status status = open_parts(self, err);
     if (status != SABOT_OK) {
@@ -152,6 +163,11 @@ static sabot_status reset(struct session *self, int64_t level, int32_t slot, str
     return SABOT_OK;
 }
 
+static void find_latest(struct session *self) {
+    self->latest_least = state_cells(self->table, 0, self->least);
+    self->latest_most = state_cells(self->table, 0, self->most);
+}
+
 /* Folds a session into that of the same key at another level, where an empty one is made if there is none. */
 static sabot_status fold_into(struct session *self, int64_t from, int32_t slot, int64_t into,
                               struct sabot_error *err) {
@@ -159,6 +175,7 @@ static sabot_status fold_into(struct session *self, int64_t from, int32_t slot, 
     const int64_t before = state_count(self->table, into);
     int32_t target = -1;
     SABOT_TRY(state_merge(self->table, from, slot, 1, into, &target, err));
+    if (into == 0) { find_latest(self); } /* they may have moved */
     accumulators_init(accumulators, self->table, into, before, state_count(self->table, into));
     return accumulators_merge(accumulators, self->table, from, slot, 1, into, &target, err);
 }
@@ -192,7 +209,7 @@ static sabot_status flush_pending(struct session *self, struct sabot_error *err)
 }
 
 static inline void add_pending(struct session *self, int32_t row, int32_t slot, int64_t time) {
-    int64_t *least = bound_at(self, 0, self->least, slot), *most = bound_at(self, 0, self->most, slot);
+    int64_t *least = state_cell(&self->latest_least, slot), *most = state_cell(&self->latest_most, slot);
     *least = time < *least ? time : *least;
     *most = time > *most ? time : *most;
     self->pending_rows[self->n_pending] = row;
@@ -271,7 +288,8 @@ static sabot_status take_earlier(struct session *self, const struct who *who, in
 }
 
 static sabot_status take_row(struct session *self, int32_t row, int32_t slot, int64_t time, struct sabot_error *err) {
-    const int64_t least = *bound_at(self, 0, self->least, slot), most = *bound_at(self, 0, self->most, slot);
+    const int64_t least = *(int64_t *)state_cell(&self->latest_least, slot);
+    const int64_t most = *(int64_t *)state_cell(&self->latest_most, slot);
     const int64_t time_ms = to_ms(self, time);
     if (least > most) { /* a key that was not there */
         if (is_late(self, row, time_ms)) {
@@ -364,8 +382,10 @@ static sabot_status take_batch(struct session *self, struct sabot_error *err) {
     self->n_pending = self->n_vacant = 0;
     SABOT_TRY(aggregator_find(&self->aggregator, 0, batch, self->rows, n, err));
     const int64_t *values = times->values;
+    find_latest(self);
     for (int32_t i = 0; i < n; i++) {
         const int32_t row = self->rows[i];
+        if (i % RELAX_ROWS == 0) { memory_relax(self->own.pool); }
         SABOT_TRY(take_row(self, row, self->aggregator.slots[i], values[column_at(times, row)], err));
     }
     SABOT_TRY(flush_pending(self, err));
@@ -373,13 +393,8 @@ static sabot_status take_batch(struct session *self, struct sabot_error *err) {
     return give_late(self, "session", true, err);
 }
 
-static sabot_status session_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
-                                     struct sabot_error *err) {
-    (void)input;
-    (void)out;
-    struct session *self = (struct session *)op;
+static sabot_status take(struct session *self, struct batch *taken, struct sabot_error *err) {
     BATCH_OWNED struct batch *batch = taken;
-    if (batch->selected == 0) { return SABOT_OK; }
     if (batch->created_ns) { self->created_ns = batch->created_ns; }
     SABOT_TRY(aggregator_prepare(&self->aggregator, &batch, err));
     self->batch = batch;
@@ -477,6 +492,13 @@ static void collect_due(struct session *self) {
     }
 }
 
+/* It was held: what came behind it would have ended it. */
+static sabot_status pass_idle(struct session *self, struct op_out *out, struct sabot_error *err) {
+    if (!self->held_idle) { return SABOT_OK; }
+    self->held_idle = false;
+    return out->idle(out, err);
+}
+
 static sabot_status fire(struct session *self, struct op_out *out, struct sabot_error *err) {
     self->op.busy = true;
     for (; self->level >= 0; self->level--, self->cursor = -1) {
@@ -494,12 +516,12 @@ static sabot_status fire(struct session *self, struct op_out *out, struct sabot_
     self->op.busy = false;
     self->due_ms = self->least_left == INT64_MAX ? INT64_MAX : to_ms(self, self->least_left) + self->gap_ms - 1;
     self->watermark_ms = self->target_ms;
-    return out->watermark(out, self->target_ms, err);
+    SABOT_TRY(out->watermark(out, self->target_ms, err));
+    return pass_idle(self, out, err);
 }
 
-static sabot_status session_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
-                                         struct sabot_error *err) {
-    struct session *self = (struct session *)op;
+static sabot_status take_watermark(struct session *self, int64_t watermark_ms, struct op_out *out,
+                                   struct sabot_error *err) {
     if (watermark_ms <= self->watermark_ms) { /* behind a restore the sources begin anew */
         return watermark_ms == self->watermark_ms ? out->watermark(out, watermark_ms, err) : SABOT_OK;
     }
@@ -517,6 +539,62 @@ static sabot_status session_on_watermark(struct op *op, int64_t watermark_ms, st
     return fire(self, out, err);
 }
 
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/* What is held goes on before whatever is behind it. */
+static sabot_status release(struct session *self, struct op_out *out, struct sabot_error *err) {
+    if (self->held.rows > 0) {
+        held_pace_begin(&self->pace, self->own.env);
+        SABOT_TRY(held_begin(&self->held, self->aggregator.keys, self->aggregator.n_keys, state_order(self->table, 0),
+                             err));
+        for (struct batch *batch;;) {
+            SABOT_TRY(held_next(&self->held, self->own.batch_rows, &batch, err));
+            if (!batch) { break; }
+            SABOT_TRY(take(self, batch, err));
+        }
+        held_pace_end(&self->pace, self->own.env);
+    }
+    const int64_t watermark_ms = self->held_watermark_ms;
+    self->held_watermark_ms = WATERMARK_NONE;
+    if (watermark_ms != WATERMARK_NONE) { SABOT_TRY(take_watermark(self, watermark_ms, out, err)); }
+    return self->op.busy ? SABOT_OK : pass_idle(self, out, err);
+}
+
+static sabot_status session_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
+                                     struct sabot_error *err) {
+    (void)input;
+    struct session *self = (struct session *)op;
+    const bool spilled = self->aggregator.n_keys > 0 && memory_is_spilled(self->own.pool);
+    if (taken->selected == 0) {
+        batch_unref(taken);
+        return SABOT_OK;
+    }
+    if (self->held.rows == 0 && !spilled) { return take(self, taken, err); }
+    SABOT_TRY(held_add(&self->held, taken, err));
+    if (held_is_enough(self->own.pool, self->held.rows, self->held.bytes)) { return release(self, out, err); }
+    held_wake(&self->pace, op, &self->own);
+    return SABOT_OK;
+}
+
+static sabot_status session_on_watermark(struct op *op, int64_t watermark_ms, struct op_out *out,
+                                         struct sabot_error *err) {
+    struct session *self = (struct session *)op;
+    if (self->held.rows == 0) { return take_watermark(self, watermark_ms, out, err); }
+    self->held_watermark_ms = watermark_ms;
+    return watermark_ms == WATERMARK_END ? release(self, out, err) : SABOT_OK;
+}
+
+static sabot_status session_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
+    struct session *self = (struct session *)op;
+    self->held_idle = true;
+    return release(self, out, err);
+}
+
+static sabot_status session_on_time(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err) {
+    (void)now_ms;
+    return release((struct session *)op, out, err);
+}
+
 static sabot_status session_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
     return op->busy ? fire((struct session *)op, out, err) : SABOT_OK;
 }
@@ -524,9 +602,10 @@ static sabot_status session_resume(struct op *op, struct op_out *out, struct sab
 static sabot_status session_before_barrier(struct op *op, int64_t checkpoint_id, struct op_out *out,
                                            struct sabot_error *err) {
     (void)checkpoint_id;
-    (void)out;
     struct session *self = (struct session *)op;
-    return window_progress_keep(&self->progress, self->own.pool, self->watermark_ms, err);
+    SABOT_TRY(release(self, out, err));
+    const int64_t watermark_ms = op->busy ? self->target_ms : self->watermark_ms; /* it waits until all is given out */
+    return window_progress_keep(&self->progress, self->own.pool, watermark_ms, err);
 }
 
 const struct op_type op_session_aggregate = {
@@ -535,10 +614,11 @@ const struct op_type op_session_aggregate = {
     .open = session_open,
     .on_batch = session_on_batch,
     .on_watermark = session_on_watermark,
-    .on_idle = op_default_on_idle,
+    .on_idle = session_on_idle,
     .on_end = op_default_on_end,
     .resume = session_resume,
     .before_barrier = session_before_barrier,
+    .on_time = session_on_time,
     .on_complete = op_default_on_complete,
     .close = session_close,
     .stateful = true,

@@ -1,12 +1,14 @@
 /* Rows that wait, and come out in the order of an index: see held.h. */
-#include "ops/join/held.h"
+#include "ops/held.h"
 
 #include <stdlib.h>
 
-#include "state/multimap.h"
+#define ROWS_SHARE 2048 /* of the memory limit in bytes: so many rows at most */
+#define BYTES_SHARE 16  /* ... and so much of it */
+#define ROWS_MAX (1 << 20)
 
 struct place {
-    uint32_t order;
+    uint64_t order;
     int32_t row;
 };
 
@@ -40,7 +42,7 @@ static int by_order(const void *a, const void *b) {
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-static sabot_status sort_rows(struct held *held, struct sabot_error *err) {
+static sabot_status sort_rows(struct held *held, uint64_t mask, struct sabot_error *err) {
     const struct batch *batch = held->sorted;
     const size_t n = (size_t)batch->selected;
     struct buffer *places_buffer;
@@ -50,7 +52,7 @@ static sabot_status sort_rows(struct held *held, struct sabot_error *err) {
     int32_t *order = (int32_t *)(void *)held->order_buffer->data;
     for (size_t i = 0; i < n; i++) {
         const int32_t row = batch_row(batch, (int32_t)i);
-        places[i] = (struct place){multimap_order(batch->hashes[row]), row};
+        places[i] = (struct place){batch->hashes[row] & mask, row};
     }
     qsort(places, n, sizeof *places, by_order);
     for (size_t i = 0; i < n; i++) { order[i] = places[i].row; }
@@ -59,7 +61,7 @@ static sabot_status sort_rows(struct held *held, struct sabot_error *err) {
     return SABOT_OK;
 }
 
-sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, struct sabot_error *err) {
+sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, uint64_t mask, struct sabot_error *err) {
     SABOT_TRY(batch_concat(held->pool, held->batches, held->n, &held->sorted, err));
     held->sorted->created_ns = held->batches[0]->created_ns;
     forget_batches(held);
@@ -71,7 +73,7 @@ sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, 
     }
     SABOT_TRY(batch_cache_hashes(held->pool, held->sorted, keys, n_keys, err));
     held->at = 0;
-    return sort_rows(held, err);
+    return sort_rows(held, mask, err);
 }
 
 sabot_status held_next(struct held *held, int32_t n, struct batch **out, struct sabot_error *err) {
@@ -100,3 +102,23 @@ void held_clear(struct held *held) {
     free(held->batches);
     *held = (struct held){0};
 }
+
+int32_t held_rows_max(const struct memory_pool *pool) {
+    const int64_t rows = memory_limit(pool) / ROWS_SHARE;
+    return rows < ROWS_MAX ? (int32_t)rows : ROWS_MAX;
+}
+
+bool held_is_enough(const struct memory_pool *pool, int64_t rows, int64_t bytes) {
+    return rows > held_rows_max(pool) || bytes > memory_limit(pool) / BYTES_SHARE || memory_is_short(pool);
+}
+
+void held_wake(const struct held_pace *pace, struct op *op, const struct op_context *context) {
+    if (context->bounded || op->wake_at_ms) { return; }
+    const int64_t target_ns = context->latency_target_ns;
+    const int64_t wait_ns = pace->took_ns > target_ns ? pace->took_ns : target_ns;
+    op->wake_at_ms = env_wall_ms(context->env) + wait_ns / 1000000 + 1;
+}
+
+void held_pace_begin(struct held_pace *pace, struct env *env) { pace->began_ns = env_now_ns(env); }
+
+void held_pace_end(struct held_pace *pace, struct env *env) { pace->took_ns = env_now_ns(env) - pace->began_ns; }
