@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/spill.h"
 #include "tests/util/random.h"
 
 static void check(sabot_status status, const struct sabot_error *err) {
@@ -180,6 +181,17 @@ void harness_close(struct op_harness *harness) {
     schema_unref(harness->context.input);
     histogram_free(harness->metrics.latency);
     assert_int_equal(harness->pool.used, 0);
+}
+
+void test_disk_open(struct test_disk *disk) {
+    struct sabot_error err = {0};
+    check(spill_new(env_real(), NULL, INT64_MAX / 2, &disk->spill, &err), &err);
+    check(spill_block_new(disk->spill, "test", 1 << 16, &disk->block, &err), &err);
+}
+
+void test_disk_close(struct test_disk *disk) {
+    if (disk->block) { spill_block_free(disk->spill, disk->block); }
+    spill_free(disk->spill);
 }
 
 /* --- batches by hand */

@@ -51,6 +51,14 @@ void harness_check_end(struct op_harness *harness);
 void harness_forget(struct op_harness *harness); /* empties the list of events */
 void harness_close(struct op_harness *harness);  /* checks that nothing leaked */
 
+/* To say that state is on disk: the pool of a member gets `spill`. Rows wait then, until a barrier at the latest. */
+struct test_disk {
+    struct spill *spill;
+    void *block;
+};
+void test_disk_open(struct test_disk *disk);
+void test_disk_close(struct test_disk *disk);
+
 /* --- batches by hand */
 struct column *test_column_i64(struct memory_pool *pool, const int64_t *values, const bool *nulls, int32_t n);
 struct column *test_column_i32(struct memory_pool *pool, const int32_t *values, const bool *nulls, int32_t n);

@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "base/spill.h"
 #include "tests/util/fleet.h"
 
 #define ROWS_MAX 4000
@@ -261,15 +260,10 @@ static void run(struct shape shape, uint64_t seed) {
     struct fleet *fleet = calloc(1, sizeof *fleet);
     *fleet = (struct fleet){.type = &op_join, .options = &options, .input = schemas.sides[0], .output = schemas.output,
                             .keys = left_keys, .n_keys = 1, .n_upsert_keys = -1};
-    struct spill *spill = NULL;
-    void *block = NULL;
-    struct sabot_error err = {0};
-    if (shape.spilled) {
-        assert_int_equal(spill_new(env_real(), NULL, INT64_MAX / 2, &spill, &err), SABOT_OK);
-        assert_int_equal(spill_block_new(spill, "test", 1 << 16, &block, &err), SABOT_OK);
-    }
+    struct test_disk disk = {0};
+    if (shape.spilled) { test_disk_open(&disk); }
     fleet_open(fleet, shape.parallelism);
-    be_spilled(fleet, spill);
+    be_spilled(fleet, disk.spill);
     struct model *model = calloc(1, sizeof *model);
     struct row rows[64];
     uint8_t kinds[64];
@@ -298,13 +292,10 @@ static void run(struct shape shape, uint64_t seed) {
         expect(fleet, model, shape.kind, shape.condition);
         if (ended && !shape.spilled) { assert_int_equal(rows_kept(fleet), kept); }
         if (step % 7 == 6) { fleet_rescale(fleet, 1 + test_below(&random, 5)); }
-        be_spilled(fleet, spill);
+        be_spilled(fleet, disk.spill);
     }
     fleet_close(fleet);
-    if (spill) {
-        spill_block_free(spill, block);
-        spill_free(spill);
-    }
+    test_disk_close(&disk);
     free(fleet);
     free(model);
     schemas_clear(&schemas);

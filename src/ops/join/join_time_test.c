@@ -26,6 +26,7 @@ struct shape {
     bool interval;
     int64_t lower_ms, upper_ms;
     int32_t keys, members, room, batch_rows;
+    bool spilled; /* as if state were on disk */
 };
 
 static bool rows_match(const struct shape *shape, const struct row *left, const struct row *right) {
@@ -135,6 +136,16 @@ static void feed(struct fleet *fleet, const struct shape *shape, struct schema *
     fleet_apply(fleet);
 }
 
+static void be_spilled(struct fleet *fleet, const struct test_disk *disk) {
+    for (int32_t m = 0; m < fleet->n_members; m++) { fleet->members[m]->pool.spill = disk->spill; }
+}
+
+static int32_t events_of(const struct fleet *fleet) {
+    int32_t n = 0;
+    for (int32_t m = 0; m < fleet->n_members; m++) { n += fleet->members[m]->n_events; }
+    return n;
+}
+
 static void run(struct shape shape, uint64_t seed) {
     struct test_random random = {seed * 104729 + 7};
     right_units = shape.interval ? 1000 : 1;
@@ -154,7 +165,10 @@ static void run(struct shape shape, uint64_t seed) {
     struct fleet *fleet = calloc(1, sizeof *fleet);
     *fleet = (struct fleet){.type = &op_join, .options = &options, .input = sides[0], .output = output, .keys = keys,
                             .n_keys = n_keys, .n_upsert_keys = -1};
+    struct test_disk disk = {0};
+    if (shape.spilled) { test_disk_open(&disk); }
     fleet_open(fleet, shape.members);
+    be_spilled(fleet, &disk);
     struct row(*rows)[ROWS_MAX] = calloc(2, sizeof *rows);
     int32_t n_rows[2] = {0, 0};
     int64_t watermarks[FLEET_MAX], now_ms = -300, watermark_ms = -1000;
@@ -174,6 +188,16 @@ static void run(struct shape shape, uint64_t seed) {
             now_ms += test_below(&random, 150);
             watermark_ms = now_ms - 60 > watermark_ms ? now_ms - 60 : watermark_ms;
             for (int32_t m = 0; m < fleet->n_members; m++) { harness_watermark(fleet->members[m], watermark_ms); }
+            if (shape.spilled && fleet->n_members == 1) {
+                assert_int_equal(events_of(fleet), 0); /* it waits for the rows before it */
+                if (test_below(&random, 4) == 0) { /* and both go before it is said that there are no rows */
+                    struct op_harness *only = fleet->members[0];
+                    harness_idle(only);
+                    assert_true(only->n_events >= 2 && only->events[only->n_events - 1].is_idle);
+                    assert_false(only->events[only->n_events - 2].is_idle);
+                    batch_unref(only->events[--only->n_events].batch);
+                }
+            }
             check_times(fleet, &shape, watermarks);
             fleet_apply(fleet);
         }
@@ -181,6 +205,7 @@ static void run(struct shape shape, uint64_t seed) {
             const int32_t n_members = shape.members == 1 ? 1 : 1 + test_below(&random, 5);
             fleet_rescale(fleet, n_members);
             for (int32_t m = 0; m < FLEET_MAX; m++) { watermarks[m] = WATERMARK_NONE; }
+            be_spilled(fleet, &disk);
             for (int32_t m = 0; m < n_members; m++) { harness_watermark(fleet->members[m], watermark_ms); }
         }
     }
@@ -191,6 +216,7 @@ static void run(struct shape shape, uint64_t seed) {
     fleet_apply(fleet);
     expect(fleet, &shape, rows, n_rows);
     fleet_close(fleet);
+    test_disk_close(&disk);
     free(fleet);
     free(rows);
     schema_unref(sides[0]);
@@ -198,8 +224,7 @@ static void run(struct shape shape, uint64_t seed) {
     schema_unref(output);
 }
 
-static void interval_joins_equal_the_model(void **state) {
-    (void)state;
+static void interval_joins(bool spilled) {
     const enum join_kind kinds[] = {JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL};
     const int64_t bounds[][2] = {{-50, 50}, {-200, 0}, {0, 300}, {20, 90}, {-90, -20}, {0, 0}};
     for (int32_t k = 0; k < 4; k++) {
@@ -207,27 +232,46 @@ static void interval_joins_equal_the_model(void **state) {
             for (int32_t members = 1; members <= 3; members += 2) {
                 run((struct shape){.kind = kinds[k], .interval = true, .lower_ms = bounds[b][0],
                                    .upper_ms = bounds[b][1],
-                                   .keys = b % 2 ? 3 : 10, .members = members, .room = b % 3 ? -1 : 1},
+                                   .keys = b % 2 ? 3 : 10, .members = members, .room = b % 3 ? -1 : 1,
+                                   .spilled = spilled},
                     (uint64_t)(k * 100 + b * 10 + members));
             }
         }
     }
 }
 
-static void window_joins_equal_the_model(void **state) {
+static void interval_joins_equal_the_model(void **state) {
     (void)state;
+    interval_joins(false);
+}
+static void interval_joins_on_disk_equal_the_model(void **state) {
+    (void)state;
+    interval_joins(true);
+}
+
+static void window_joins(bool spilled) {
     const enum join_kind kinds[] = {JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL, JOIN_SEMI, JOIN_ANTI};
     for (int32_t k = 0; k < 6; k++) {
         for (int32_t members = 1; members <= 3; members++) {
             run((struct shape){.kind = kinds[k], .keys = members == 2 ? 3 : 10, .members = members,
-                               .room = members % 2 ? 1 : -1},
+                               .room = members % 2 ? 1 : -1, .spilled = spilled},
                 (uint64_t)(k * 10 + members));
         }
     }
 }
 
+static void window_joins_equal_the_model(void **state) {
+    (void)state;
+    window_joins(false);
+}
+static void window_joins_on_disk_equal_the_model(void **state) {
+    (void)state;
+    window_joins(true);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(interval_joins_equal_the_model),
-                                       cmocka_unit_test(window_joins_equal_the_model)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(interval_joins_equal_the_model), cmocka_unit_test(interval_joins_on_disk_equal_the_model),
+        cmocka_unit_test(window_joins_equal_the_model), cmocka_unit_test(window_joins_on_disk_equal_the_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,7 +136,7 @@ static struct batch *random_rows(struct test_random *random, struct op_harness *
     return test_batch(schema, columns, INPUT_COLUMNS);
 }
 
-static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed) {
+static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed, bool spilled) {
     static const int32_t keys[] = {KEY};
     const int32_t n_calls = (int32_t)(sizeof calls / sizeof calls[0]) - (frame == OVER_RANGE);
     const struct over_options options = {.keys = keys, .n_keys = 1, .time_column = TS, .frame = frame,
@@ -156,17 +156,33 @@ static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed) {
     harness_init(harness, &op_over, &options, input, output);
     harness->context.batch_rows = 3 + test_below(&random, 50);
     harness_open(harness);
-    int64_t now = -100, watermark = INT64_MIN, id = 0;
+    struct test_disk disk = {0};
+    if (spilled) { test_disk_open(&disk); }
+    harness->pool.spill = disk.spill;
+    int64_t now = -100, watermark = INT64_MIN, handled = INT64_MIN, id = 0;
     for (int32_t step = 0; step < 14; step++) {
-        harness_batch(harness, random_rows(&random, harness, input, now, watermark, &model, &id));
+        harness_batch(harness, random_rows(&random, harness, input, now, handled, &model, &id));
         now += test_below(&random, 40);
         const int64_t to = now - test_below(&random, 50);
         if (test_below(&random, 2) && to > watermark) {
             harness->room = test_below(&random, 3) ? -1 : 0;
+            const int32_t before = harness->n_events;
             harness_watermark(harness, watermark = to);
             harness->room = -1;
+            if (spilled) { assert_int_equal(harness->n_events, before); } /* it waits */
+            handled = spilled ? handled : watermark;
         }
-        if (test_below(&random, 3) == 0) { harness_restart(harness, step); }
+        if (spilled && test_below(&random, 4) == 0) { /* until it is said that there are no rows for now */
+            harness_idle(harness);
+            assert_true(harness->events[harness->n_events - 1].is_idle);
+            if (watermark > handled) { assert_int_equal(harness->events[harness->n_events - 2].watermark_ms, watermark); }
+            handled = watermark;
+        }
+        if (test_below(&random, 3) == 0) { /* or a barrier comes */
+            harness_restart(harness, step);
+            if (watermark > handled) { assert_int_equal(harness->events[harness->n_events - 1].watermark_ms, watermark); }
+            handled = watermark;
+        }
     }
     harness_end(harness);
     char **expected = malloc((size_t)model.n * sizeof *expected);
@@ -184,13 +200,14 @@ static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed) {
     test_rows_free(rows, n);
     test_rows_free(expected, model.n);
     harness_close(harness);
+    test_disk_close(&disk);
     free(harness);
     schema_unref(input);
     schema_unref(output);
 }
 
 static void run(enum over_frame frame, int64_t preceding) {
-    for (uint64_t seed = 1; seed <= 6; seed++) { run_seed(frame, preceding, seed); }
+    for (uint64_t seed = 1; seed <= 12; seed++) { run_seed(frame, preceding, seed, seed > 6); }
 }
 static void rows_from_the_start_equal_the_model(void **state) {
     (void)state;

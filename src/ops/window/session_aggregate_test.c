@@ -37,7 +37,7 @@ struct config {
     bool global;
     int32_t spread; /* how far rows are out of order, ms */
     int32_t delay;  /* of the watermark */
-    bool has_late;
+    bool has_late, spilled;
 };
 
 static const char *const texts[] = {"", "a", "b", "a text that is longer than twelve bytes", "another long text"};
@@ -187,7 +187,10 @@ static void run(struct config config) {
                                 .output = output_schema(&config), .keys = keys, .n_keys = !config.global,
                                 .n_upsert_keys = -1};
         model->watermark = WATERMARK_NONE;
+        struct test_disk disk = {0};
+        if (config.spilled) { test_disk_open(&disk); }
         fleet_open(fleet, 1);
+        fleet->members[0]->pool.spill = disk.spill;
         for (int32_t step = 0; step < 60; step++) {
             struct row rows[40];
             const int32_t n = 1 + test_below(&random, 40);
@@ -197,13 +200,29 @@ static void run(struct config config) {
             now += test_below(&random, 120);
             if (step % 2) {
                 watermark = now - config.delay > watermark ? now - config.delay : watermark;
-                model_fire(model, watermark);
+                if (!config.spilled) { model_fire(model, watermark); } /* else it waits for the rows before it */
                 for (int32_t m = 0; m < fleet->n_members; m++) { harness_watermark(fleet->members[m], watermark); }
             }
             expect(fleet, model, &config);
+            if (config.spilled && test_below(&random, 5) == 0) { /* until it is said that there are no rows for now */
+                struct op_harness *only = fleet->members[0];
+                model_fire(model, watermark);
+                harness_idle(only);
+                assert_true(only->events[only->n_events - 1].is_idle);
+                expect(fleet, model, &config);
+            }
             if (step % 6 == 5) {
+                if (config.spilled) { /* or a barrier comes */
+                    struct sabot_error err = {0};
+                    struct op_harness *only = fleet->members[0];
+                    model_fire(model, watermark);
+                    assert_int_equal(op_session_aggregate.before_barrier(only->op, 1, &only->out, &err), SABOT_OK);
+                    harness_resume(only);
+                    expect(fleet, model, &config);
+                }
                 late += late_of(fleet);
-                fleet_rescale(fleet, config.global ? 1 : parallelisms[step / 6 % 4]);
+                fleet_rescale(fleet, config.global || config.spilled ? 1 : parallelisms[step / 6 % 4]);
+                fleet->members[0]->pool.spill = disk.spill;
             }
         }
         late += late_of(fleet);
@@ -216,6 +235,7 @@ static void run(struct config config) {
         schema_unref(fleet->input);
         schema_unref(fleet->output);
         fleet_close(fleet);
+        test_disk_close(&disk);
         free(fleet);
         free(model);
     }
@@ -233,6 +253,12 @@ static void rows_far_out_of_order_equal_the_model(void **state) {
 static void late_rows_are_judged_behind_the_merge(void **state) {
     (void)state;
     run((struct config){.units = 1, .spread = 400, .delay = 30, .has_late = true});
+}
+static void rows_and_watermarks_that_wait_for_others_equal_the_model(void **state) {
+    (void)state;
+    run((struct config){.units = 1, .spread = 20, .delay = 30, .spilled = true});
+    run((struct config){.units = 1, .spread = 900, .delay = 1000, .spilled = true});
+    run((struct config){.units = 1, .spread = 400, .delay = 30, .has_late = true, .spilled = true});
 }
 static void microseconds_and_no_keys_equal_the_model(void **state) {
     (void)state;
@@ -309,6 +335,7 @@ int main(void) {
         cmocka_unit_test(rows_nearly_in_order_equal_the_model),
         cmocka_unit_test(rows_far_out_of_order_equal_the_model),
         cmocka_unit_test(late_rows_are_judged_behind_the_merge),
+        cmocka_unit_test(rows_and_watermarks_that_wait_for_others_equal_the_model),
         cmocka_unit_test(microseconds_and_no_keys_equal_the_model),
         cmocka_unit_test(an_old_row_that_touches_an_open_session_is_taken),
         cmocka_unit_test(a_full_output_stops_between_two_batches),
