@@ -61,7 +61,8 @@ static sabot_status sort_rows(struct held *held, uint64_t mask, struct sabot_err
     return SABOT_OK;
 }
 
-sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, uint64_t mask, struct sabot_error *err) {
+sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, uint64_t mask,
+                        struct sabot_error *err) {
     SABOT_TRY(batch_concat(held->pool, held->batches, held->n, &held->sorted, err));
     held->sorted->created_ns = held->batches[0]->created_ns;
     forget_batches(held);

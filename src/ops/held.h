@@ -20,7 +20,8 @@ struct held {
 sabot_status held_add(struct held *held, struct batch *batch /* taken over */, struct sabot_error *err);
 /* All rows that wait are on their way out from now on, in the order of the hashes of their keys & mask
  * (MULTIMAP_ORDER, state_order()), those of one key as they came. */
-sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, uint64_t mask, struct sabot_error *err);
+sabot_status held_begin(struct held *held, const int32_t *keys, int32_t n_keys, uint64_t mask,
+                        struct sabot_error *err);
 /* The next up to n of them, with the hashes of the keys; *out is NULL behind the last. */
 sabot_status held_next(struct held *held, int32_t n, struct batch **out, struct sabot_error *err);
 bool held_is_going(const struct held *held); /* behind held_begin, and held_next has not given NULL yet */

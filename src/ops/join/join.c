@@ -931,7 +931,8 @@ static sabot_status release_next(struct join *self, struct sabot_error *err) {
         if (held_is_going(&self->sides[0].held) || held_is_going(&self->sides[1].held)) { continue; }
         const int32_t s = self->sides[0].held.rows > 0 ? 0 : 1;
         if (self->sides[s].held.rows > 0) {
-            SABOT_TRY(held_begin(&self->sides[s].held, self->sides[s].keys, self->options->n_keys, MULTIMAP_ORDER, err));
+            struct side *side = &self->sides[s];
+            SABOT_TRY(held_begin(&side->held, side->keys, self->options->n_keys, MULTIMAP_ORDER, err));
             continue;
         }
         self->releasing = false;

@@ -9,7 +9,7 @@
  * from running totals (of doubles from two stacks: nothing is subtracted), extremes from a queue of candidates. What
  * a frame holds is made into cells (aggregate/accumulate.h), whose results are those of GROUP BY.
  *
- * While state is on disk, watermarks wait until rows enough are due for a walk through it in its own order (ops/held.h).
+ * While state is on disk, watermarks wait until rows enough are due for a walk through it in its order (ops/held.h).
  * A row whose time the watermark has reached already is late. State: "pending", "past", "groups", and the list
  * "progress": the watermark handled and the number of the last row. */
 #include <stdlib.h>

@@ -175,12 +175,16 @@ static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed, bo
         if (spilled && test_below(&random, 4) == 0) { /* until it is said that there are no rows for now */
             harness_idle(harness);
             assert_true(harness->events[harness->n_events - 1].is_idle);
-            if (watermark > handled) { assert_int_equal(harness->events[harness->n_events - 2].watermark_ms, watermark); }
+            if (watermark > handled) {
+                assert_int_equal(harness->events[harness->n_events - 2].watermark_ms, watermark);
+            }
             handled = watermark;
         }
         if (test_below(&random, 3) == 0) { /* or a barrier comes */
             harness_restart(harness, step);
-            if (watermark > handled) { assert_int_equal(harness->events[harness->n_events - 1].watermark_ms, watermark); }
+            if (watermark > handled) {
+                assert_int_equal(harness->events[harness->n_events - 1].watermark_ms, watermark);
+            }
             handled = watermark;
         }
     }
