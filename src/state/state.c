@@ -482,6 +482,8 @@ sabot_status state_set_view(struct state_table *table, int64_t namespace_, int32
 
 int64_t state_count(struct state_table *table, int64_t namespace_) { return table->backend->count(table, namespace_); }
 
+int64_t state_memory_limit(const struct state_table *table) { return memory_limit(table->context->pool); }
+
 uint64_t state_order(struct state_table *table, int64_t namespace_) { return table->backend->order(table, namespace_); }
 
 sabot_status state_namespaces(struct state_table *table, const int64_t **out, int32_t *n, struct sabot_error *err) {

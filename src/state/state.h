@@ -58,6 +58,7 @@ struct state_spec {
 
 struct state_table;
 struct state_tables; /* all tables of one operator instance */
+int64_t state_memory_limit(const struct state_table *table); /* of the pool; INT64_MAX: none */
 
 struct state_context {
     struct memory_pool *pool;
