@@ -9,8 +9,8 @@
 #include "ops/aggregate/changes.h"
 
 #define LIST_BYTES_MAX (UINT32_C(64) << 20) /* of a group */
-/* ... and so much of the memory limit: a list is one value, which is in memory up to five times while it grows and becomes
- * a result (the old one, the new one, a buffer that doubles, the result). */
+/* ... and so much of the memory limit: a list is one value, which is in memory up to five times while it grows and
+ * becomes a result (the old one, the new one, a buffer that doubles, the result). */
 #define LIST_LIMIT_SHARE 8
 #define LIST_NULL UINT32_MAX
 
@@ -148,9 +148,9 @@ static sabot_status list_store(struct state_table *table, int32_t c, int64_t nam
     }
     const int64_t limit = state_memory_limit(table);
     if ((int64_t)list->size > limit / LIST_LIMIT_SHARE) {
-        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "LISTAGG, ARRAY_AGG, JSON_ARRAYAGG or DISTINCT keeps %zu bytes for one "
-                          "group, more than an eighth of the memory limit of %lld: a value must fit in memory, so raise "
-                          "the limit, or make smaller groups", list->size, (long long)limit);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "LISTAGG, ARRAY_AGG, JSON_ARRAYAGG or DISTINCT keeps %zu bytes for "
+                          "one group, more than an eighth of the memory limit of %lld: a value must fit in memory, so "
+                          "raise the limit, or make smaller groups", list->size, (long long)limit);
     }
     const struct string_view view = string_view_of(list->data ? list->data : "", (uint32_t)list->size);
     return state_set_view(table, namespace_, c, slot, view, err);
