@@ -5,6 +5,7 @@
 #include "state/memory_impl.h"
 
 #define BLOCK_SLOTS 256 /* gathered together */
+#define MARKS_AHEAD 16  /* of a large table each is a cache miss */
 
 static struct capture_source source_of(const struct memory_table *table, const struct pane *pane) {
     struct capture_source source = {.hashes = pane->hashes, .namespace_ = pane->frozen_namespace};
@@ -25,14 +26,22 @@ static void pane_capture(struct memory_table *table, const struct pane *pane, co
 
 void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
     struct slot_watch *watch = &pane->watch;
+    for (int32_t i = 0; i < n && i < MARKS_AHEAD; i++) { __builtin_prefetch(&watch->flags[slots[i]], 1); }
     if (!watch->frozen) {
-        for (int32_t i = 0; i < n; i++) { watch->flags[slots[i]] = SLOT_CHANGED; }
+        uint8_t *flags = watch->flags;
+        int32_t i = 0;
+        for (; i + MARKS_AHEAD < n; i++) {
+            __builtin_prefetch(&flags[slots[i + MARKS_AHEAD]], 1);
+            flags[slots[i]] = SLOT_CHANGED;
+        }
+        for (; i < n; i++) { flags[slots[i]] = SLOT_CHANGED; }
         return;
     }
     int32_t saved[BLOCK_SLOTS];
     int32_t n_saved = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t slot = slots[i];
+        if (i + MARKS_AHEAD < n) { __builtin_prefetch(&watch->flags[slots[i + MARKS_AHEAD]], 1); }
         if (slot_is_pending(watch, slot) && slot < fresh && slot_is_wanted(watch, slot)) { saved[n_saved++] = slot; }
         slot_set_changed(watch, slot);
         if (n_saved == BLOCK_SLOTS) {
