@@ -35,7 +35,8 @@ struct epochs {
     struct listed_epoch *listed; /* oldest first; linked and freed by the task, walked by both */
     int64_t next_number, marked_ns;
     int64_t bytes, in_memory, charged; /* of rows that are not sent; of them those in `rows` */
-    bool mark_was_there, mark_asked;
+    int64_t mark;                 /* as it was at open: the target's is the thread's from then on */
+    bool mark_asked;
     struct env_thread *thread;
     struct env_event *wanted; /* the thread has something to do */
     struct env_mutex *mutex;
@@ -211,8 +212,8 @@ sabot_status epochs_open(const struct epochs_type *type, const struct connector_
     id_of(prefix, context->subtask, id);
     sabot_status status = target_open(type, &self->context, id, place, &self->stop, &self->target, err);
     if (status == SABOT_OK) {
-        self->mark_was_there = self->target->mark >= 0;
-        self->next_number = self->target->mark + 1;
+        self->mark = self->target->mark;
+        self->next_number = self->mark + 1;
         status = env_thread_start(context->env, type->thread, thread_main, self, &self->thread, err);
     }
     if (status != SABOT_OK) {
@@ -345,8 +346,8 @@ static sabot_status own_take(struct epochs *self, struct stored_epoch *stored, s
                           "writes to '%s': start once with the former one, or take another name (%s)",
                           self->context.table->name, stored->place, self->target->place, self->type->id_option);
     }
-    if (!self->mark_was_there) { return self->type->mark_missing(&self->context, stored->id, err); }
-    if (stored->epoch.number <= self->target->mark) { return SABOT_OK; }
+    if (self->mark < 0) { return self->type->mark_missing(&self->context, stored->id, err); }
+    if (stored->epoch.number <= self->mark) { return SABOT_OK; }
     struct listed_epoch *epoch = epoch_new(err);
     if (!epoch) { return SABOT_ERR_MEMORY; }
     const sabot_status status = rows_take(self, epoch, stored, err);

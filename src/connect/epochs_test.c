@@ -70,7 +70,7 @@ static sabot_status fake_send(struct epochs_target *target, const struct epoch *
     }
     server.n_pieces += epoch->n_pieces;
     env_mutex_unlock(server.mutex);
-    target->mark = epoch->number;
+    target->mark = epoch->number; /* as Kafka's does: the task has its own copy */
     *sent = true;
     return SABOT_OK;
 }
