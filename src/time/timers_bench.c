@@ -95,20 +95,33 @@ static void hot(const char *name, int64_t waiting, int64_t spread_ms) {
     close_world(&world);
 }
 
+/* n timers over a day, of which 1000 at a time come due, or all at once (a job that was away for a day: they are sorted
+ * together). */
 static void many(int64_t n) {
-    double best_register = 1e9, best_fire = 1e9;
-    for (int32_t run = 0; run < RUNS; run++) { /* the first gets its memory from the system */
+    double best_register = 1e9, best_fire = 1e9, best_away = 1e9;
+    const int64_t steps = n / DUE, step_ms = 86400000 / steps;
+    for (int32_t run = 0; run < RUNS; run++) {
         struct world world;
         open_world(&world, "memory", INT64_MAX);
-        int64_t got;
-        const double ns = register_all(&world, n, 0, 86400000);
-        const double us = fire_all(&world, 86400001, &got) * DUE / (double)got;
+        int64_t got, all = 0;
+        double us = 0;
+        register_all(&world, n, 0, 86400000); /* so that memory comes from the system before it counts */
+        const double away = fire_all(&world, 86400001, &got) * DUE / (double)got;
+        const double ns = register_all(&world, n, 100000000, 86400000);
+        for (int64_t s = 0; s <= steps + 1; s++) {
+            us += fire_all(&world, 100000000 + s * step_ms, &got);
+            all += got;
+        }
+        if (all < n * 9 / 10) { exit(1); }
+        us *= DUE / (double)all;
         best_register = ns < best_register ? ns : best_register;
         best_fire = us < best_fire ? us : best_fire;
+        best_away = away < best_away ? away : best_away;
         close_world(&world);
     }
     printf("timers/1M-over-a-day/register %.1f ns/op # target: <=1000\n", best_register);
     printf("timers/1M-over-a-day/fire-1000 %.1f us # target: <=50\n", best_fire);
+    printf("timers/1M-over-a-day/fire-all-at-once %.1f us/1000\n", best_away);
 }
 
 static void from_rocksdb(void) {
