@@ -12,7 +12,7 @@
 
 #include "sabot/error.h"
 
-#define BRIDGE_REMOTE_VERSION 2
+#define BRIDGE_REMOTE_VERSION 3
 
 struct bridge_fs;
 struct bridge_fs_writer;
@@ -61,6 +61,8 @@ struct bridge_remote {
     int32_t (*create)(const struct bridge_fs *fs, const char *path, struct bridge_fs_writer **out,
                       struct sabot_error *err);
     int32_t (*write)(struct bridge_fs_writer *writer, const void *data, size_t size, struct sabot_error *err);
+    /* What was written is with the datanodes; the client keeps none of it any more. */
+    int32_t (*flush)(struct bridge_fs_writer *writer, struct sabot_error *err);
     int32_t (*finish)(struct bridge_fs_writer *writer, struct sabot_error *err); /* durable and closed */
     void (*drop_writer)(struct bridge_fs_writer *writer);
 };

@@ -17,6 +17,8 @@
 #define READ_MAX ((size_t)8 << 20)
 #define PART_SIZE ((size_t)8 << 20) /* S3 takes 10,000 parts and at least 5 MiB but for the last */
 #define PART_LEAST ((size_t)5 << 20)
+#define HDFS_PACKET ((size_t)64 << 10)
+#define HDFS_FLIGHT_MAX (202 * HDFS_PACKET) /* of the client: 100 to be sent, 100 not acknowledged, one in each hand */
 #define ROOM_STEP_NS INT64_C(10000000)
 #define ROOM_WAIT_NS INT64_C(5000000000)
 #define PARTS_MAX 10000
@@ -329,6 +331,7 @@ struct remote_writer {
     size_t n_tags, tags_capacity;
     /* HDFS */
     struct bridge_fs_writer *file;
+    size_t charged, in_flight; /* what the client may keep of what was written since the last flush */
     char written[STORE_PATH_MAX]; /* where the bytes are; empty: nothing that close removes */
 };
 
@@ -414,9 +417,45 @@ static sabot_status part_room(struct remote_writer *writer, size_t size, struct 
     return writer->used == room->capacity ? part_send(writer, err) : SABOT_OK;
 }
 
+/* The client keeps packets until they are acknowledged: that much of the pool is taken, or, where it is short, what is
+ * in flight must arrive first. */
+static sabot_status flight_room(struct remote_writer *writer, size_t size, struct sabot_error *err) {
+    struct memory_pool *pool = writer->writer.store->pool;
+    size_t wanted = writer->in_flight + size;
+    wanted = wanted < HDFS_FLIGHT_MAX ? (wanted + HDFS_PACKET - 1) / HDFS_PACKET * HDFS_PACKET : HDFS_FLIGHT_MAX;
+    if (wanted <= writer->charged) { return SABOT_OK; }
+    if (memory_charge(pool, (int64_t)(wanted - writer->charged), NULL) == SABOT_OK) {
+        writer->charged = wanted;
+        return SABOT_OK;
+    }
+    if (writer->charged < HDFS_PACKET) { /* it needs one at least: others are about to give back */
+        sabot_status status = SABOT_ERR_MEMORY;
+        for (int64_t waited_ns = 0; waited_ns < ROOM_WAIT_NS && status != SABOT_OK; waited_ns += ROOM_STEP_NS) {
+            status = memory_charge(pool, HDFS_PACKET, NULL);
+            if (status != SABOT_OK) { env_sleep_ns(writer->writer.store->env, ROOM_STEP_NS); }
+        }
+        if (status != SABOT_OK) { SABOT_TRY(memory_charge(pool, HDFS_PACKET, err)); }
+        writer->charged = HDFS_PACKET;
+    }
+    writer->in_flight = 0;
+    return bridge()->flush(writer->file, err);
+}
+
+static sabot_status hdfs_write(struct remote_writer *writer, const char *data, size_t size, struct sabot_error *err) {
+    while (size > 0) {
+        const size_t n = size < HDFS_PACKET ? size : HDFS_PACKET;
+        SABOT_TRY(flight_room(writer, n, err));
+        SABOT_TRY((sabot_status)bridge()->write(writer->file, data, n, err));
+        writer->in_flight += n;
+        data += n;
+        size -= n;
+    }
+    return SABOT_OK;
+}
+
 sabot_status remote_write(struct store_writer *given, const void *data, size_t size, struct sabot_error *err) {
     struct remote_writer *writer = (struct remote_writer *)given;
-    if (writer->file) { return said(bridge()->write(writer->file, data, size, err), "write", writer->written, err); }
+    if (writer->file) { return said((int32_t)hdfs_write(writer, data, size, err), "write", writer->written, err); }
     const char *from = data;
     while (size > 0) {
         if (writer->used == writer->room.capacity) { SABOT_TRY(part_room(writer, size, err)); }
@@ -480,6 +519,7 @@ void remote_writer_close(struct store_writer *given) {
     if (writer->file) { bridge()->drop_writer(writer->file); }
     if (writer->file && writer->written[0]) { remote_remove(given->store, writer->written, false, NULL); }
     room_free(given->store, &writer->room);
+    memory_charge(given->store->pool, -(int64_t)writer->charged, NULL);
     free(writer->tags);
     free(writer);
 }

@@ -211,6 +211,15 @@ impl Writer {
         }
     }
 
+    /// On the datanodes, none of it in flight any more.
+    pub async fn flush(&mut self) -> Outcome<()> {
+        match tokio::time::timeout(self.timeout, self.writer.hsync()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(&self.url, error)),
+            Err(_) => Err(late(&self.url, self.timeout)),
+        }
+    }
+
     /// On the datanodes' disks, and closed.
     pub async fn finish(&mut self) -> Outcome<()> {
         let end = async {

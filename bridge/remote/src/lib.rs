@@ -385,6 +385,10 @@ unsafe extern "C" fn write(writer: *mut CWriter, data: *const u8, size: usize, e
     guard(err, || unsafe { wait(&*(*writer).client, (*writer).writer.write(bytes(data, size))) })
 }
 
+unsafe extern "C" fn flush(writer: *mut CWriter, err: *mut SabotError) -> i32 {
+    guard(err, || unsafe { wait(&*(*writer).client, (*writer).writer.flush()) })
+}
+
 unsafe extern "C" fn finish(writer: *mut CWriter, err: *mut SabotError) -> i32 {
     guard(err, || unsafe { wait(&*(*writer).client, (*writer).writer.finish()) })
 }
@@ -450,12 +454,13 @@ pub struct Table {
     uploads: unsafe extern "C" fn(*const Client, *const c_char, OnUpload, *mut c_void, *mut SabotError) -> i32,
     create: unsafe extern "C" fn(*const Client, *const c_char, *mut *mut CWriter, *mut SabotError) -> i32,
     write: unsafe extern "C" fn(*mut CWriter, *const u8, usize, *mut SabotError) -> i32,
+    flush: unsafe extern "C" fn(*mut CWriter, *mut SabotError) -> i32,
     finish: unsafe extern "C" fn(*mut CWriter, *mut SabotError) -> i32,
     drop_writer: unsafe extern "C" fn(*mut CWriter),
 }
 
 static TABLE: Table = Table {
-    version: 2,
+    version: 3,
     error_size: size_of::<SabotError>(),
     open,
     close,
@@ -474,6 +479,7 @@ static TABLE: Table = Table {
     uploads,
     create,
     write,
+    flush,
     finish,
     drop_writer,
 };
