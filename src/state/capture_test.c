@@ -1,0 +1,98 @@
+/* What a step between two batches copies of a frozen table: so many slots of narrow rows, fewer of wide ones. */
+#include "state/state.h"
+
+#include "base/env.h"
+#include "base/metrics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ROWS 4096
+#define STEP_SLOTS 16384 /* all rows, if they are narrow */
+#define STEP_BYTES (INT64_C(2) << 20)
+
+static struct memory_pool pool;
+static struct metrics metrics;
+
+static void ok(sabot_status status, const struct sabot_error *err) {
+    if (status != SABOT_OK) { fail_msg("%s", err->message); }
+}
+
+/* A table of ROWS texts of `size` bytes, each its own key. */
+static struct state_tables *filled(int32_t size) {
+    struct sabot_error err = {0};
+    const struct state_context context = {.pool = &pool, .metrics = &metrics, .backend = "memory", .snapshots = true,
+                                          .parallelism = 1, .max_parallelism = 128};
+    struct state_tables *tables;
+    struct state_table *table;
+    struct schema *schema;
+    ok(state_tables_new(&context, &tables, &err), &err);
+    ok(schema_new(&(struct field){"text", type_not_null(type_of(TYPE_STRING))}, 1, &schema, &err), &err);
+    const struct state_spec spec = {.name = "rows", .kind = STATE_KEYED, .schema = schema, .n_keys = 1};
+    ok(state_table_open(tables, &spec, &table, &err), &err);
+    char *text = calloc(1, (size_t)size + 1);
+    memset(text, 'x', (size_t)size);
+    const int32_t keys[] = {0};
+    for (int32_t i = 0; i < ROWS; i++) {
+        int32_t slot;
+        struct column *column;
+        struct batch *batch;
+        struct column_builder builder;
+        snprintf(text, (size_t)size + 1, "%0*d", size, i);
+        ok(column_builder_init(&builder, &pool, PHYS_VIEW, 1, false, &err), &err);
+        ((struct string_view *)builder.values)[0] = string_view_of(text, (uint32_t)size);
+        ok(column_builder_finish(&builder, &column, &err), &err);
+        ok(batch_new(schema, &column, 1, 1, &batch, &err), &err);
+        ok(batch_cache_hashes(&pool, batch, keys, 1, &err), &err);
+        ok(state_find_or_insert(table, 0, batch, keys, NULL, 1, &slot, &err), &err);
+        batch_unref(batch);
+    }
+    free(text);
+    schema_unref(schema);
+    return tables;
+}
+
+/* How many steps it takes to copy all; *most: bytes that one has added to the pool. */
+static int32_t steps_of(int32_t size, int64_t *most) {
+    struct sabot_error err = {0};
+    struct state_tables *tables = filled(size);
+    ok(state_table_freeze(tables, 0, STATE_FORM_BASE, &err), &err);
+    int32_t steps = 0, rows = 0;
+    *most = 0;
+    for (bool done = false; !done; steps++) {
+        struct batch *batch;
+        const int64_t before = pool.used;
+        ok(state_table_copy(tables, 0, STEP_SLOTS, &batch, &done, &err), &err);
+        const int64_t added = pool.used - before;
+        *most = added > *most ? added : *most;
+        rows += batch ? batch->rows : 0;
+        batch_unref(batch);
+    }
+    assert_int_equal(rows, ROWS);
+    state_tables_free(tables);
+    assert_int_equal(pool.used, 0);
+    return steps;
+}
+
+static void wide_rows_are_copied_in_more_steps(void **state) {
+    (void)state;
+    int64_t most;
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    assert_in_range(steps_of(10, &most), 1, 3);
+    const int32_t steps = steps_of(8192, &most); /* 32 MB */
+    assert_true(steps >= ROWS * 8192 / (3 * STEP_BYTES));
+    assert_true(most < 5 * STEP_BYTES);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wide_rows_are_copied_in_more_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
