@@ -110,6 +110,33 @@ static void a_tree_is_removed_with_all_in_it(void **state) {
     assert_int_equal(store_remove_tree(*state, "/t", NULL), SABOT_OK);
 }
 
+/* A checkpoint names what is prepared: from then on it is there, also behind a power cut. */
+static void what_is_prepared_outlives_a_power_cut(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct env *env = env_sim_new(&(struct env_sim_options){.seed = seed});
+        struct store *store;
+        assert_int_equal(store_new(env, NULL, 0, &store, NULL), SABOT_OK);
+        assert_int_equal(store_make_dirs(store, "/f", NULL), SABOT_OK);
+        struct store_writer *writer;
+        static char rows[10000];
+        struct text ticket = {0};
+        assert_int_equal(store_create(store, "/f/a", STORE_AT_COMMIT, &writer, NULL), SABOT_OK);
+        assert_int_equal(store_write(writer, rows, sizeof rows, NULL), SABOT_OK);
+        assert_int_equal(store_prepare(writer, &ticket, NULL), SABOT_OK);
+        store_writer_close(writer);
+        env_sim_crash(env);
+        env_sim_restart(env);
+        struct env_stat stat;
+        assert_int_equal(store_commit(store, "/f", text_string(&ticket), NULL), SABOT_OK);
+        assert_int_equal(store_stat(store, "/f/a", &stat, NULL), SABOT_OK);
+        assert_int_equal(stat.size, sizeof rows);
+        text_clear(&ticket);
+        store_free(store);
+        env_sim_free(env);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(put_new_has_one_winner_and_leaves_its_bytes, setup, teardown),
@@ -117,6 +144,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_is_not_prepared_or_is_abandoned_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_simulator_refuses_remote_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tree_is_removed_with_all_in_it, setup, teardown),
+        cmocka_unit_test(what_is_prepared_outlives_a_power_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
