@@ -162,7 +162,7 @@ static void run_seed(enum over_frame frame, int64_t preceding, uint64_t seed, bo
     int64_t now = -100, watermark = INT64_MIN, handled = INT64_MIN, id = 0;
     for (int32_t step = 0; step < 14; step++) {
         harness_batch(harness, random_rows(&random, harness, input, now, handled, &model, &id));
-        now += test_below(&random, 40);
+        now += test_below(&random, preceding > 1000 ? 900 : 40); /* long ago enough that rows leave */
         const int64_t to = now - test_below(&random, 50);
         if (test_below(&random, 2) && to > watermark) {
             harness->room = test_below(&random, 3) ? -1 : 0;
@@ -232,6 +232,7 @@ static void the_interval_before_equals_the_model(void **state) {
     run(OVER_RANGE, 0);
     run(OVER_RANGE, 15);
     run(OVER_RANGE, 1000);
+    run(OVER_RANGE, 1500);
 }
 
 int main(void) {
