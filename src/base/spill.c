@@ -202,7 +202,10 @@ sabot_status spill_block_resize(struct spill *spill, const char *owner, void **b
     }
     env_mutex_unlock(spill->mutex);
     if (!in_place) { return resize_by_copy(spill, owner, block, before, size, err); }
-    if (status != SABOT_OK) { error_context(err, "%s: its state is on disk past half of the memory limit", owner); }
+    if (status != SABOT_OK) {
+        error_context(err, "%s: its state is on disk past half of the memory limit, in %s", owner,
+                      spill->folder ? spill->folder : "the folder for temporary files");
+    }
     return status;
 }
 

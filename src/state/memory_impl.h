@@ -43,7 +43,8 @@ struct memory_table {
     bool has_views;
     uint8_t phys[STATE_COLUMNS_MAX];
     uint8_t sizes[STATE_COLUMNS_MAX]; /* bytes per value */
-    bool records;                     /* the values of a slot stand beside each other in one block behind the keys */
+    bool records;     /* the values of a slot stand beside each other in one block behind the keys */
+    bool whole_records; /* with its keys in front of them: each find compares these too */
     int32_t n_blocks;
     uint16_t strides[STATE_COLUMNS_MAX]; /* bytes per slot: of the block that a column stands in */
     uint16_t offsets[STATE_COLUMNS_MAX]; /* of a column in its block */
@@ -64,6 +65,7 @@ struct memory_table {
 static inline struct memory_table *memory_table_of(struct state_table *table) { return (struct memory_table *)table; }
 /* The block of a column. */
 static inline int32_t block_of(const struct memory_table *table, int32_t column) {
+    if (table->whole_records) { return 0; }
     return table->records && column > table->n_keys ? table->n_keys : column;
 }
 static inline void *value_at(const struct memory_table *table, const struct pane *pane, int32_t column, int64_t slot) {
@@ -85,13 +87,21 @@ sabot_status pane_empty_index(struct memory_table *table, struct pane *pane, int
 struct key_view {
     const void *values;
     const uint64_t *validity;
+    size_t stride; /* bytes from a row's to the next one's */
     bool constant;
 };
+static inline const void *key_view_at(const struct key_view *view, int64_t row) {
+    return (const char *)view->values + (view->constant ? 0 : (size_t)row * view->stride);
+}
 static inline struct key_view key_view_of(const struct memory_table *table, int32_t key, const struct column *column) {
     assert(column->phys == table->phys[key]);
-    (void)table;
-    (void)key;
-    return (struct key_view){.values = column->values, .validity = column->validity, .constant = column->constant};
+    return (struct key_view){.values = column->values, .validity = column->validity, .stride = table->sizes[key],
+                             .constant = column->constant};
+}
+/* The keys of a pane's own slots. */
+static inline struct key_view key_view_of_pane(const struct memory_table *table, const struct pane *pane, int32_t key) {
+    return (struct key_view){.values = pane->columns[key], .validity = pane->validity[key],
+                             .stride = table->strides[key]};
 }
 /* What an index entry compares where the key itself is its word. */
 static inline uint64_t key_word(const void *values, size_t size, int64_t at) {

@@ -207,7 +207,7 @@ static sabot_status pane_index(struct memory_table *table, struct pane *pane, st
     stretch = pane->count < stretch ? pane->count : stretch;
     SABOT_TRY(pane_empty_index(table, pane, pane->count, err));
     for (int32_t k = 0; k < table->n_keys; k++) {
-        indexing.views[k] = (struct key_view){.values = pane->columns[k], .validity = pane->validity[k]};
+        indexing.views[k] = key_view_of_pane(table, pane, k);
     }
     const size_t order_bytes = (size_t)stretch * sizeof *indexing.order;
     void *order;

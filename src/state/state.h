@@ -49,7 +49,8 @@ struct state_spec {
                                     to the one with that number, modulo the parallelism */
     bool by_slot;                /* KEYED, with a sub-key: rows are used by their slots alone. Each that is given to
                                     find_or_insert makes a new one (its key is in no other), none is found: no index */
-    bool records;                /* KEYED: the values of a row are used together and stand beside each other */
+    bool records;                /* KEYED: the values of a row are used together and stand beside each other, with the
+                                    keys where these are compared to be found */
     const struct state_former *formers; /* KEYED, with keys */
     int32_t n_formers;
 };

@@ -294,7 +294,7 @@ bool key_equal(const struct memory_table *table, const struct pane *pane, int32_
         const bool is_null = view_is_null(&views[k], row);
         if (is_null != (pane->validity[k] && !bit_is_set(pane->validity[k], slot))) { return false; }
         if (is_null) { continue; }
-        if (!value_equal(table->phys[k], pane->columns[k], slot, views[k].values, views[k].constant ? 0 : row)) {
+        if (!value_equal(table->phys[k], value_at(table, pane, k, slot), 0, key_view_at(&views[k], row), 0)) {
             return false;
         }
     }
@@ -304,9 +304,12 @@ bool key_equal(const struct memory_table *table, const struct pane *pane, int32_
 /* Clears bad[i] nowhere, sets it where the key of row at[i] is not the one at slots[i]: column by column. */
 #define VERIFY(type_)                                                                                                  \
     do {                                                                                                               \
-        const type_ *mine = pane->columns[k];                                                                          \
-        const type_ *theirs = view->values;                                                                            \
-        for (int32_t i = 0; i < n; i++) { bad |= mine[slots[i]] != theirs[at[i]]; }                                    \
+        const char *mine = pane->columns[k], *theirs = view->values;                                                   \
+        const size_t stride = table->strides[k], their_stride = view->stride;                                          \
+        for (int32_t i = 0; i < n; i++) {                                                                              \
+            bad |= *(const type_ *)(const void *)(mine + (size_t)slots[i] * stride) !=                                 \
+                   *(const type_ *)(const void *)(theirs + (size_t)at[i] * their_stride);                              \
+        }                                                                                                              \
     } while (0)
 static bool keys_differ(const struct memory_table *table, const struct pane *pane, const struct key_view *views,
                         const int32_t *at, const int32_t *slots, int32_t n) {
@@ -317,8 +320,8 @@ static bool keys_differ(const struct memory_table *table, const struct pane *pan
             for (int32_t i = 0; i < n && !bad; i++) {
                 const bool is_null = view_is_null(view, at[i]);
                 bad = is_null != (pane->validity[k] && !bit_is_set(pane->validity[k], slots[i])) ||
-                      (!is_null && !value_equal(table->phys[k], pane->columns[k], slots[i], view->values,
-                                                view->constant ? 0 : at[i]));
+                      (!is_null && !value_equal(table->phys[k], value_at(table, pane, k, slots[i]), 0,
+                                                key_view_at(view, at[i]), 0));
             }
             continue;
         }
@@ -330,7 +333,7 @@ static bool keys_differ(const struct memory_table *table, const struct pane *pan
         case PHYS_I64: VERIFY(uint64_t); break;
         default:
             for (int32_t i = 0; i < n && !bad; i++) {
-                bad = !value_equal(table->phys[k], pane->columns[k], slots[i], view->values, at[i]);
+                bad = !value_equal(table->phys[k], value_at(table, pane, k, slots[i]), 0, key_view_at(view, at[i]), 0);
             }
             break;
         }
@@ -352,12 +355,17 @@ static sabot_status key_set_null(struct memory_table *table, struct pane *pane, 
 
 #define APPEND(type_)                                                                                                  \
     do {                                                                                                               \
-        type_ *target = (type_ *)pane->columns[k] + first;                                                             \
-        const type_ *source = view->values;                                                                            \
-        for (int32_t i = 0; i < n; i++) { target[i] = source[view->constant ? 0 : at[i]]; }                            \
+        char *target = value_at(table, pane, k, first);                                                                \
+        const size_t stride = table->strides[k];                                                                       \
+        for (int32_t i = 0; i < n; i++) {                                                                              \
+            *(type_ *)(void *)(target + (size_t)i * stride) = *(const type_ *)key_view_at(view, at[i]);                \
+        }                                                                                                              \
     } while (0)
 sabot_status keys_append(struct memory_table *table, struct pane *pane, const struct key_view *views,
                          const int32_t *at, int32_t first, int32_t n, struct sabot_error *err) {
+    for (int32_t b = table->whole_records ? 0 : table->n_keys; b < table->n_blocks; b++) {
+        memset((char *)pane->blocks[b] + (size_t)first * table->strides[b], 0, (size_t)n * table->strides[b]);
+    }
     for (int32_t k = 0; k < table->n_keys; k++) {
         const struct key_view *view = &views[k];
         switch (table->sizes[k]) {
@@ -372,9 +380,8 @@ sabot_status keys_append(struct memory_table *table, struct pane *pane, const st
                 break;
             }
             for (int32_t i = 0; i < n; i++) {
-                const struct string_view *from = (const struct string_view *)view->values + (view->constant ? 0
-                    : at[i]);
-                struct string_view *target = (struct string_view *)pane->columns[k] + first + i;
+                const struct string_view *from = key_view_at(view, at[i]);
+                struct string_view *target = value_at(table, pane, k, first + i);
                 if (view_is_null(view, at[i])) {
                     memset(target, 0, sizeof *target);
                 } else {
@@ -388,12 +395,9 @@ sabot_status keys_append(struct memory_table *table, struct pane *pane, const st
             if (!view_is_null(view, at[i])) { continue; }
             SABOT_TRY(key_set_null(table, pane, k, first + i, err));
             if (table->sizes[k]) {
-                memset((char *)pane->columns[k] + (size_t)(first + i) * table->sizes[k], 0, table->sizes[k]);
+                memset(value_at(table, pane, k, first + i), 0, table->sizes[k]);
             }
         }
-    }
-    for (int32_t b = table->n_keys; b < table->n_blocks; b++) {
-        memset((char *)pane->blocks[b] + (size_t)first * table->strides[b], 0, (size_t)n * table->strides[b]);
     }
     return SABOT_OK;
 }
@@ -728,7 +732,7 @@ static sabot_status memory_merge(struct state_table *base, int64_t from, int64_t
     if (table->n_keys == 0) { return find_only_row(table, target, n, slots, err); }
     struct key_view views[64];
     for (int32_t k = 0; k < table->n_keys; k++) {
-        views[k] = (struct key_view){.values = source->columns[k], .validity = source->validity[k]};
+        views[k] = key_view_of_pane(table, source, k);
     }
     return pane_probe(table, target, views, source->hashes, NULL, (int32_t)first, n, slots, err);
 }
@@ -1009,24 +1013,38 @@ static void memory_close(struct state_table *base) {
     free(table);
 }
 
-/* Where each column stands. The values of records begin with the widest, so that each is aligned; equal ones, such as
- * flags, keep their order without a gap. */
-static void lay_out(struct memory_table *table, bool records) {
-    table->records = records && table->n_columns - table->n_keys > 1;
-    table->n_blocks = table->records ? table->n_keys + 1 : table->n_columns;
-    for (int32_t c = 0; c < table->n_columns; c++) { table->strides[c] = table->sizes[c]; }
-    if (!table->records) { return; }
-    uint32_t end = 0, widest = RECORD_ALIGNMENT;
+/* Columns first..end of a record from `at` on, the widest first, so that each is aligned; equal ones, such as flags,
+ * keep their order without a gap. Returns where they end, rounded up. */
+static uint32_t columns_place(struct memory_table *table, int32_t first, int32_t end, uint32_t at, uint32_t alignment) {
     for (uint32_t size = 16; size; size /= 2) {
-        for (int32_t c = table->n_keys; c < table->n_columns; c++) {
+        for (int32_t c = first; c < end; c++) {
             if (table->sizes[c] != size) { continue; }
-            widest = size > widest ? size : widest;
-            table->offsets[c] = (uint16_t)end;
-            end += size;
+            table->offsets[c] = (uint16_t)at;
+            at += size;
         }
     }
-    end = (end + widest - 1) / widest * widest;
-    for (int32_t c = table->n_keys; c < table->n_columns; c++) { table->strides[c] = (uint16_t)end; }
+    return (at + alignment - 1) / alignment * alignment;
+}
+
+static uint32_t widest(const struct memory_table *table, int32_t first, int32_t end) {
+    uint32_t size = RECORD_ALIGNMENT;
+    for (int32_t c = first; c < end; c++) { size = table->sizes[c] > size ? table->sizes[c] : size; }
+    return size;
+}
+
+/* Where each column stands. A key that is its entry's word is not read to be found, and stays out of the records. */
+static void lay_out(struct memory_table *table, bool records) {
+    const int32_t n_keys = table->n_keys, n_values = table->n_columns - n_keys;
+    table->whole_records = records && n_keys && !table->word_is_key && table->n_columns > 1;
+    table->records = table->whole_records || (records && n_values > 1);
+    table->n_blocks = table->whole_records ? 1 : table->records ? n_keys + 1 : table->n_columns;
+    for (int32_t c = 0; c < table->n_columns; c++) { table->strides[c] = table->sizes[c]; }
+    if (!table->records) { return; }
+    const int32_t first = table->whole_records ? 0 : n_keys;
+    const uint32_t widest_value = widest(table, n_keys, table->n_columns), all = widest(table, first, table->n_columns);
+    uint32_t end = table->whole_records ? columns_place(table, 0, n_keys, 0, widest_value) : 0;
+    end = columns_place(table, n_keys, table->n_columns, end, all);
+    for (int32_t c = first; c < table->n_columns; c++) { table->strides[c] = (uint16_t)end; }
 }
 
 static sabot_status memory_open(const struct state_context *context, const struct state_spec *spec,
@@ -1058,13 +1076,13 @@ static sabot_status memory_open(const struct state_context *context, const struc
         table->sizes[i] = (uint8_t)phys_size(phys);
         table->has_views |= phys == PHYS_VIEW;
     }
-    lay_out(table, spec->records);
     const enum phys first = table->n_keys == 1 ? (enum phys)table->phys[0] : PHYS_NULL;
     table->is_log = spec->is_log;
     table->has_index = !spec->is_log && !spec->by_slot;
     assert(!spec->by_slot || spec->n_sub_keys > 0); /* else the key group would be that of the hash */
     table->word_is_key = first == PHYS_I64 || first == PHYS_I32 || first == PHYS_I16 || first == PHYS_I8 ||
                          first == PHYS_BOOL;
+    lay_out(table, spec->records && !spec->is_log);
     *out = &table->table;
     return SABOT_OK;
 }

@@ -177,7 +177,7 @@ static sabot_status open_set(struct aggregator *aggregator, int32_t s, const str
         .n_keys = aggregator->n_keys + 1,
         .n_sub_keys = 1, /* the values of a group go where the group goes */
         .defaults = shared ? columns->defaults : NULL,
-        .records = shared,
+        .records = !(aggregator->accumulators.flags & ACCUMULATE_RETRACTS), /* else counts, read as an array */
         .formers = columns->formers,
         .n_formers = columns->n_formers,
     };

@@ -56,11 +56,12 @@ static int descending(const void *a, const void *b) {
 /* Of slots that were counted down: rows that are not there any more. */
 static sabot_status remove_gone(struct group_aggregate *self, int32_t *slots, int32_t n, struct sabot_error *err) {
     struct state_table *table = self->aggregator.table;
-    const int64_t *counts = state_values(table, 0, 0);
+    const struct state_cells counts = state_cells(table, 0, 0);
     int32_t gone = 0;
     qsort(slots, (size_t)n, sizeof *slots, descending);
     for (int32_t i = 0; i < n; i++) {
-        if (counts[slots[i]] == 0 && (gone == 0 || slots[gone - 1] != slots[i])) { slots[gone++] = slots[i]; }
+        const int64_t *count = state_cell(&counts, slots[i]);
+        if (*count == 0 && (gone == 0 || slots[gone - 1] != slots[i])) { slots[gone++] = slots[i]; }
     }
     return state_remove(table, 0, slots, gone, err);
 }

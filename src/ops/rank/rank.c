@@ -1015,7 +1015,8 @@ static sabot_status open_tables(struct rank *self, struct sabot_error *err) {
                             &(struct state_spec){.name = "partitions",
                                                  .kind = STATE_KEYED,
                                                  .schema = self->partition_schema,
-                                                 .n_keys = options->n_keys},
+                                                 .n_keys = options->n_keys,
+                                                 .records = true},
                             &self->partitions, err);
 }
 
