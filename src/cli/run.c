@@ -117,16 +117,14 @@ static void summarize(struct run *run, const struct session_job *job) {
 
 /* --- jobs */
 
-/* Acts on signals and on the deadline: first drain, then cancel. */
+/* Acts on signals and on the deadline: first drain, then cancel (also where two signals came before the first look). */
 static void check_stop(struct run *run, struct session_job *job) {
-    const bool late = env_now_ns(run->env) >= run->deadline_ns;
-    const int wanted = console_signals() + (late ? 1 : 0);
-    if (wanted > run->stops && run->stops == 0) {
+    if (run->stops == 0 && (console_signals() > 0 || env_now_ns(run->env) >= run->deadline_ns)) {
         job_stop(job->job);
-        run->stops = wanted;
-    } else if (console_signals() > 1 && run->stops < 2 + (late ? 1 : 0)) {
+        run->stops = 1;
+    } else if (run->stops == 1 && console_signals() > 1) {
         job_cancel(job->job);
-        run->stops = wanted;
+        run->stops = 2;
     }
 }
 
