@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/env_sim.h"
 #include "base/text.h"
 #include "connect/connector.h"
 #include "connect/nexmark/generator.h"
@@ -276,8 +277,10 @@ static void a_rate_limit_makes_it_wait_and_is_kept(void **state) {
     const char *const options[][2] = {{"events.num", "200"}, {"rows-per-second", "2000"}};
     struct setup setup;
     setup_init(&setup, 1, options, 2);
+    struct env *env = env_sim_new(&(struct env_sim_options){.seed = 1}); /* its clock runs when the test says so */
+    setup.context.env = env;
     /* Event time that begins now and the pace start when the source is opened, at a whole millisecond. */
-    const int64_t start_ns = env_now_ns(env_real()) - 1000000;
+    const int64_t start_ns = env_now_ns(env) - 1000000;
     struct source *source = open_subtask(&setup, 0);
     int64_t rows = 0, waits = 0;
     while (true) {
@@ -288,7 +291,7 @@ static void a_rate_limit_makes_it_wait_and_is_kept(void **state) {
         if (poll_state == SOURCE_WAIT) {
             waits++;
             assert_true(result.wake_at_ns < INT64_MAX);
-            env_sleep_ns(env_real(), result.wake_at_ns - env_now_ns(env_real()));
+            env_sleep_ns(env, result.wake_at_ns - env_now_ns(env));
             continue;
         }
         rows += result.batch->rows;
@@ -297,8 +300,9 @@ static void a_rate_limit_makes_it_wait_and_is_kept(void **state) {
     assert_int_equal(rows, 200);
     assert_true(waits > 5);
     /* The first row is due at once, the last one 199 intervals later. */
-    assert_true(env_now_ns(env_real()) - start_ns >= 99 * INT64_C(1000000));
+    assert_true(env_now_ns(env) - start_ns >= 99 * INT64_C(1000000));
     nexmark_source.close(source);
+    env_sim_free(env);
     setup_clear(&setup);
 }
 
