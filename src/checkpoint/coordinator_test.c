@@ -226,13 +226,18 @@ static void a_disk_that_fails_to_answer_loses_no_checkpoint(void **state) {
     fixture_clear(&fixture);
 }
 
+/* Checkpoint 1 has begun, and waits for its second task. */
+static void one_of_two_has_acknowledged(struct fixture *fixture, struct sabot_error *fatal) {
+    fixture_init(fixture, "/c", 2);
+    pass(fixture, 110, fatal);
+    acknowledge(fixture, 0, 1, 10);
+}
+
 static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
     (void)state;
     struct fixture fixture;
-    fixture_init(&fixture, "/c", 2);
     struct sabot_error fatal = {0};
-    pass(&fixture, 110, &fatal);
-    acknowledge(&fixture, 0, 1, 10);
+    one_of_two_has_acknowledged(&fixture, &fatal);
     pass(&fixture, 1010, &fatal);
     assert_int_equal(fixture.aborted, 1);
     assert_false(exists(fixture.env, "/c/chk-1"));
@@ -250,10 +255,8 @@ static void a_checkpoint_that_takes_too_long_is_given_up(void **state) {
 static void the_control_removes_no_folder_itself(void **state) {
     (void)state;
     struct fixture fixture;
-    fixture_init(&fixture, "/c", 2);
     struct sabot_error fatal = {0};
-    pass(&fixture, 110, &fatal);
-    acknowledge(&fixture, 0, 1, 10);
+    one_of_two_has_acknowledged(&fixture, &fatal);
     helpers_work(&fixture); /* its folder is claimed */
     env_sim_advance(fixture.env, env_now_ns(fixture.env) + 1000 * MILLISECOND);
     coordinator_step(fixture.coordinator, true, &fatal);
