@@ -20,6 +20,7 @@ JOIN_MS = 3000
 ROUND = 50            # cycles of one job
 TOP = 3
 PROBLEMS_MAX = 3      # of a kind, then it is left alone
+UNALIGNED = ", unaligned"
 STOPS = 0.08          # of the cycles begin with a run that is stopped with a savepoint
 SLOW = float(os.environ.get("SLOW", "1"))  # the machine is so much slower than a quiet one: all patience grows with it
 PATIENCE = 15 * SLOW  # seconds until a run without a checkpoint is killed
@@ -54,6 +55,10 @@ class Tally:
             self.restores[kind] += restored
             self.write()
 
+    def kills(self, kind):
+        with self.lock:
+            return sum(n for name, n in self.kinds.items() if name in (kind, kind + UNALIGNED))
+
     def stopped(self, kind):
         """Not killed: stopped with a savepoint, from which the next run starts."""
         with self.lock:
@@ -81,6 +86,31 @@ class Tally:
     def write(self):
         if self.path:
             self.path.write_text(self.text())
+
+
+class Rounds:
+    """How many kills a round of a kind has, until all kills are given out. Kinds share equally what is one round each; of
+    more, half: the rest goes to those that are ready for it, so that the slow ones (on S3) are not left over at the end."""
+
+    def __init__(self, cycles, kinds, most):
+        equal = [cycles // len(kinds) + (i < cycles % len(kinds)) for i in range(len(kinds))]
+        self.own = [n if n <= most else n // 2 for n in equal]
+        self.most, self.common, self.lock = most, cycles - sum(self.own), threading.Lock()
+
+    def of(self, number):
+        """The rounds of the kind with this number, as it asks for them."""
+        while count := self.take(number):
+            yield count
+
+    def take(self, number):
+        with self.lock:
+            count = min(self.most, self.own[number])
+            if count:
+                self.own[number] -= count
+                return count
+            count = min(self.most, self.common)
+            self.common -= count
+            return count
 
 
 def stamp(ms):
@@ -432,22 +462,23 @@ def one_round(job, rng, count, kind, tally):
         if code != -9:
             return f"cycle {cycle} ({environment}, {parallelism} {options}) ended with {code}: {job.said()}"
         tally.add("random moment" if late else point, kind, restores,
-                  ", unaligned" if any("unaligned" in option for option in options) else "")
+                  UNALIGNED if any("unaligned" in option for option in options) else "")
     return job.finish(2)
 
 
-def cycles(folder, address, sabot, s3, rng, kind, number, count, tally):
-    """Kills jobs of a kind so many times; the problems: a round that fails does not end the others."""
+def cycles(folder, address, sabot, s3, rng, kind, number, rounds, tally):
+    """Kills jobs of a kind in rounds; the problems: a round that fails does not end the others."""
     problems = []
-    while count > 0 and len(problems) < PROBLEMS_MAX:
-        name = f"kill{os.getpid()}-{number}-{count}"
+    for turn, count in enumerate(rounds.of(number)):
+        name = f"kill{os.getpid()}-{number}-{turn}"
         job = Job(name, kind, folder, address, sabot, s3)
         try:
-            problem = one_round(job, rng, min(count, ROUND), kind, tally)
+            problem = one_round(job, rng, count, kind, tally)
         except Exception as error:  # of the test: it failed too
             problem = repr(error)
         job.close()
-        tally.compared(kind, min(count, ROUND), problem and f"{name}: {problem}")
+        tally.compared(kind, count, problem and f"{name}: {problem}")
         problems += [problem] if problem else []
-        count -= ROUND
+        if len(problems) == PROBLEMS_MAX:
+            break
     return "; ".join(problems)
