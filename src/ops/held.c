@@ -123,3 +123,21 @@ void held_wake(const struct held_pace *pace, struct op *op, const struct op_cont
 void held_pace_begin(struct held_pace *pace, struct env *env) { pace->began_ns = env_now_ns(env); }
 
 void held_pace_end(struct held_pace *pace, struct env *env) { pace->took_ns = env_now_ns(env) - pace->began_ns; }
+
+void held_keep_watermark(struct held_pace *pace, int64_t watermark_ms) {
+    pace->watermark_waits = true;
+    pace->watermark_ms = watermark_ms;
+}
+
+bool held_take_watermark(struct held_pace *pace, int64_t *watermark_ms) {
+    if (!pace->watermark_waits) { return false; }
+    pace->watermark_waits = false;
+    *watermark_ms = pace->watermark_ms;
+    return true;
+}
+
+sabot_status held_pass_idle(struct held_pace *pace, struct op_out *out, struct sabot_error *err) {
+    if (!pace->idle_waits) { return SABOT_OK; }
+    pace->idle_waits = false;
+    return out->idle(out, err);
+}

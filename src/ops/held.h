@@ -27,9 +27,12 @@ sabot_status held_next(struct held *held, int32_t n, struct batch **out, struct 
 bool held_is_going(const struct held *held); /* behind held_begin, and held_next has not given NULL yet */
 void held_clear(struct held *held);
 
-/* When it is time to let them go. */
+/* When it is time to let them go, and what waits behind them. */
 struct held_pace {
     int64_t began_ns, took_ns; /* the last time */
+    int64_t watermark_ms;      /* the last one behind them, if watermark_waits */
+    bool watermark_waits;
+    bool idle_waits; /* that there are no rows for now: it lets them go, and is passed on behind them */
 };
 int32_t held_rows_max(const struct memory_pool *pool); /* so many are enough */
 bool held_is_enough(const struct memory_pool *pool, int64_t rows, int64_t bytes);
@@ -38,5 +41,9 @@ bool held_is_enough(const struct memory_pool *pool, int64_t rows, int64_t bytes)
 void held_wake(const struct held_pace *pace, struct op *op, const struct op_context *context);
 void held_pace_begin(struct held_pace *pace, struct env *env);
 void held_pace_end(struct held_pace *pace, struct env *env);
+void held_keep_watermark(struct held_pace *pace, int64_t watermark_ms);
+/* The rows have gone: false where no watermark waits (and *watermark_ms stays). */
+bool held_take_watermark(struct held_pace *pace, int64_t *watermark_ms);
+sabot_status held_pass_idle(struct held_pace *pace, struct op_out *out, struct sabot_error *err); /* if it waits */
 
 #endif

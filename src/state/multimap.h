@@ -62,6 +62,10 @@ int64_t multimap_size(const struct state_multimap *map); /* rows, equal ones onc
 bool multimap_is_unique(const struct state_multimap *map); /* no key has two rows (equal ones are one) */
 
 /* --- by namespace */
+/* Rows that may leave at `ms` or up to a granule later share a namespace: the first multiple of it from there on. */
+static inline int64_t multimap_granule(int64_t ms, int64_t granule_ms) {
+    return (ms / granule_ms + (ms % granule_ms > 0)) * granule_ms;
+}
 bool multimap_first_namespace(const struct state_multimap *map, int64_t *out); /* the least that has rows */
 bool multimap_namespace_at(const struct state_multimap *map, int32_t i, int64_t *out); /* the i-th least */
 /* Slots of a namespace, newest first: up to `n` behind slot `after` (-1 = from the start). */

@@ -85,10 +85,8 @@ struct join {
     int32_t advance_side, after; /* -1 = a namespace has not been begun */
     int64_t namespace_;
     int64_t granule_ms, delay_ms;
-    bool releasing;            /* what is held is on its way */
+    bool releasing; /* what is held is on its way */
     struct held_pace pace;
-    int64_t held_watermark_ms; /* waits for the rows before it; WATERMARK_NONE: none does */
-    bool held_idle;            /* so does that there are no rows for now */
 };
 
 static bool keeps_left_only(const struct join *self) {
@@ -234,7 +232,7 @@ static sabot_status join_open(const struct op_context *context, struct op **out,
     self->options = context->spec->options;
     self->mode = self->options->interval ? MODE_INTERVAL
                  : self->options->left_window_end >= 0 ? MODE_WINDOW : MODE_REGULAR;
-    self->watermark_ms = self->held_watermark_ms = WATERMARK_NONE;
+    self->watermark_ms = WATERMARK_NONE;
     self->sides[0].held.pool = self->sides[1].held.pool = context->pool;
     const sabot_status status = open_join(self, err);
     if (status != SABOT_OK) {
@@ -716,7 +714,6 @@ static sabot_status probe_run(struct join *self, struct op_out *out, bool *done,
 /* --- time */
 static int64_t divide_up(int64_t value, int64_t by) { return value / by + (value % by > 0); }
 static int64_t divide_down(int64_t value, int64_t by) { return value / by - (value % by < 0); }
-static int64_t round_up(int64_t value, int64_t by) { return divide_up(value, by) * by; }
 static int64_t time_of(const struct join *self, int32_t side, const struct batch *batch, int32_t row) {
     const struct column *column = batch->columns[self->sides[side].time_column];
     return ((const int64_t *)column->values)[column_at(column, row)];
@@ -736,7 +733,7 @@ static void interval_namespaces(struct join *self) {
         }
         const int64_t time = time_of(self, side, probe->batch, row);
         const int64_t last_ms = divide_up(time, self->sides[side].units_per_ms) + reach;
-        probe->namespaces[i] = round_up(last_ms, self->granule_ms);
+        probe->namespaces[i] = multimap_granule(last_ms, self->granule_ms);
         probe->stored[i] &= last_ms > self->watermark_ms;
     }
 }
@@ -904,7 +901,7 @@ static sabot_status probe_begin(struct join *self, int32_t input, struct batch *
     if (self->mode == MODE_REGULAR && self->options->ttl_ms > 0) {
         const int64_t now_ms = env_wall_ms(self->own.env);
         expire(self, now_ms);
-        const int64_t until = round_up(now_ms + self->options->ttl_ms, self->granule_ms);
+        const int64_t until = multimap_granule(now_ms + self->options->ttl_ms, self->granule_ms);
         for (int32_t i = 0; i < probe->n; i++) { probe->namespaces[i] = until; }
     }
     probe_find(self);
@@ -960,17 +957,16 @@ static void advance_begin(struct join *self, int64_t watermark_ms) {
 static sabot_status settle(struct join *self, struct op_out *out, bool *more, struct sabot_error *err) {
     *more = false;
     if (rows_held(self) > 0) { return SABOT_OK; }
-    const int64_t watermark_ms = self->held_watermark_ms;
-    self->held_watermark_ms = WATERMARK_NONE;
-    if (watermark_ms != WATERMARK_NONE && self->mode != MODE_REGULAR) {
-        advance_begin(self, watermark_ms);
-        *more = true;
-        return SABOT_OK;
+    int64_t watermark_ms;
+    if (held_take_watermark(&self->pace, &watermark_ms)) {
+        if (self->mode != MODE_REGULAR) {
+            advance_begin(self, watermark_ms);
+            *more = true;
+            return SABOT_OK;
+        }
+        SABOT_TRY(pass_watermark(self, watermark_ms, out, err));
     }
-    if (watermark_ms != WATERMARK_NONE) { SABOT_TRY(pass_watermark(self, watermark_ms, out, err)); }
-    if (!self->held_idle) { return SABOT_OK; }
-    self->held_idle = false;
-    return out->idle(out, err);
+    return held_pass_idle(&self->pace, out, err);
 }
 
 static sabot_status drive(struct join *self, struct op_out *out, struct sabot_error *err) {
@@ -1037,7 +1033,7 @@ static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struc
     struct join *self = (struct join *)op;
     if (self->condition) { program_set_watermark(self->condition, watermark_ms); }
     if (rows_held(self) > 0) {
-        self->held_watermark_ms = watermark_ms;
+        held_keep_watermark(&self->pace, watermark_ms);
         return watermark_ms == WATERMARK_END ? release_all(self, out, err) : SABOT_OK;
     }
     if (self->mode == MODE_REGULAR) { return out->watermark(out, watermark_ms, err); }
@@ -1048,7 +1044,7 @@ static sabot_status join_on_watermark(struct op *op, int64_t watermark_ms, struc
 static sabot_status join_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
     struct join *self = (struct join *)op;
     if (rows_held(self) == 0) { return out->idle(out, err); }
-    self->held_idle = true; /* what came behind it would end it again */
+    self->pace.idle_waits = true;
     return release_all(self, out, err);
 }
 

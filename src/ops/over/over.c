@@ -52,9 +52,8 @@ struct over {
     int64_t watermark_ms, target_ms;
     int64_t created_ns;
     int64_t granule_ms, row_bytes;
-    int32_t part_rows;     /* see part_rows() */
-    bool waits, held_idle; /* the watermark target_ms, that there are no rows for now */
-    int64_t left;          /* rows that the last watermark has left in pending */
+    int32_t part_rows; /* see part_rows() */
+    int64_t left;      /* rows that the last watermark has left in pending */
     struct held_pace pace;
 };
 
@@ -807,11 +806,6 @@ static sabot_status keep_groups(struct over *self, const struct chunk *chunk, st
     return SABOT_OK;
 }
 
-/* The last ms that leaves together with this one. */
-static int64_t granule_end(const struct over *self, int64_t ms) {
-    return floor_div(ms, self->granule_ms) * self->granule_ms + self->granule_ms - 1;
-}
-
 /* Due rows go into past; with a number of rows per partition, those before the last so many leave it. */
 static sabot_status keep_past(struct over *self, const struct chunk *chunk, struct sabot_error *err) {
     const struct frames *frames = &chunk->frames;
@@ -841,7 +835,7 @@ static sabot_status keep_past(struct over *self, const struct chunk *chunk, stru
         if (status != SABOT_OK) { break; }
         for (int32_t i = 0; i < some; i++) {
             if (kinds[first + i] == UINT8_MAX) { continue; }
-            moments[m] = self->kept_rows == 0 ? granule_end(self, times[first + i]) : 0;
+            moments[m] = self->kept_rows == 0 ? multimap_granule(times[first + i], self->granule_ms) : 0;
             rows[m++] = i;
         }
         if (m == 0) { continue; }
@@ -975,7 +969,7 @@ static sabot_status give(struct over *self, struct op_out *out, struct sabot_err
         if (out_is_full(out)) { return SABOT_OK; }
         SABOT_TRY(give_due(self, out, &any, err));
     }
-    self->op.busy = self->waits = false;
+    self->op.busy = false;
     self->watermark_ms = self->target_ms;
     drop_past(self, self->watermark_ms);
     self->left = multimap_size(self->pending);
@@ -984,14 +978,16 @@ static sabot_status give(struct over *self, struct op_out *out, struct sabot_err
         atomic_store_explicit(&self->own.metrics->watermark_ms, self->watermark_ms, memory_order_relaxed);
     }
     SABOT_TRY(out->watermark(out, self->target_ms, err));
-    if (!self->held_idle) { return SABOT_OK; }
-    self->held_idle = false;
-    return out->idle(out, err);
+    return held_pass_idle(&self->pace, out, err);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-static sabot_status begin(struct over *self, struct op_out *out, struct sabot_error *err) {
+/* The watermark that waits goes on before whatever is behind it. */
+static sabot_status release(struct over *self, struct op_out *out, struct sabot_error *err) {
+    if (!held_take_watermark(&self->pace, &self->target_ms)) {
+        return self->op.busy ? SABOT_OK : held_pass_idle(&self->pace, out, err);
+    }
     held_pace_begin(&self->pace, self->own.env);
     return give(self, out, err);
 }
@@ -1002,26 +998,24 @@ static sabot_status over_on_watermark(struct op *op, int64_t watermark_ms, struc
     if (watermark_ms <= self->watermark_ms) { /* behind a restore the sources begin anew */
         return watermark_ms == self->watermark_ms ? out->watermark(out, watermark_ms, err) : SABOT_OK;
     }
-    self->target_ms = watermark_ms;
+    held_keep_watermark(&self->pace, watermark_ms);
     const int64_t rows = multimap_size(self->pending) - self->left; /* so many more than the last time */
-    self->waits = watermark_ms != WATERMARK_END && memory_is_spilled(self->own.pool) && self->options->n_keys > 0 &&
-                  !held_is_enough(self->own.pool, rows, rows * self->row_bytes);
-    if (!self->waits) { return begin(self, out, err); }
+    const bool waits = watermark_ms != WATERMARK_END && memory_is_spilled(self->own.pool) &&
+                       self->options->n_keys > 0 && !held_is_enough(self->own.pool, rows, rows * self->row_bytes);
+    if (!waits) { return release(self, out, err); }
     held_wake(&self->pace, op, &self->own);
     return SABOT_OK;
 }
 
 static sabot_status over_on_time(struct op *op, int64_t now_ms, struct op_out *out, struct sabot_error *err) {
     (void)now_ms;
-    struct over *self = (struct over *)op;
-    return self->waits ? begin(self, out, err) : SABOT_OK;
+    return release((struct over *)op, out, err);
 }
 
 static sabot_status over_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
     struct over *self = (struct over *)op;
-    if (!self->waits) { return out->idle(out, err); }
-    self->held_idle = true; /* the watermark that waits would end it */
-    return begin(self, out, err);
+    self->pace.idle_waits = true;
+    return release(self, out, err);
 }
 
 static sabot_status over_resume(struct op *op, struct op_out *out, struct sabot_error *err) {
@@ -1032,7 +1026,7 @@ static sabot_status over_before_barrier(struct op *op, int64_t checkpoint_id, st
                                         struct sabot_error *err) {
     (void)checkpoint_id;
     struct over *self = (struct over *)op;
-    if (self->waits) { SABOT_TRY(begin(self, out, err)); }
+    SABOT_TRY(release(self, out, err));
     const int64_t watermark_ms = op->busy ? self->target_ms : self->watermark_ms; /* it waits until all is given out */
     struct column *columns[2];
     SABOT_TRY(column_constant(self->own.pool, PHYS_I64, &watermark_ms, 1, &columns[0], err));

@@ -55,8 +55,6 @@ struct session {
     /* what waits while state is on disk */
     struct held held;
     struct held_pace pace;
-    int64_t held_watermark_ms; /* WATERMARK_NONE: none does */
-    bool held_idle;
 };
 
 static sabot_status no_memory(struct sabot_error *err) {
@@ -109,7 +107,7 @@ static sabot_status session_open(const struct op_context *context, struct op **o
     self->op.type = &op_session_aggregate;
     self->own = *context;
     self->options = context->spec->options;
-    self->watermark_ms = self->held_watermark_ms = WATERMARK_NONE;
+    self->watermark_ms = WATERMARK_NONE;
     self->held.pool = context->pool;
     self->due_ms = INT64_MIN; /* unknown what a restore has brought */
     const sabot_status status = open_parts(self, err);
@@ -492,13 +490,6 @@ static void collect_due(struct session *self) {
     }
 }
 
-/* It was held: what came behind it would have ended it. */
-static sabot_status pass_idle(struct session *self, struct op_out *out, struct sabot_error *err) {
-    if (!self->held_idle) { return SABOT_OK; }
-    self->held_idle = false;
-    return out->idle(out, err);
-}
-
 static sabot_status fire(struct session *self, struct op_out *out, struct sabot_error *err) {
     self->op.busy = true;
     for (; self->level >= 0; self->level--, self->cursor = -1) {
@@ -517,7 +508,7 @@ static sabot_status fire(struct session *self, struct op_out *out, struct sabot_
     self->due_ms = self->least_left == INT64_MAX ? INT64_MAX : to_ms(self, self->least_left) + self->gap_ms - 1;
     self->watermark_ms = self->target_ms;
     SABOT_TRY(out->watermark(out, self->target_ms, err));
-    return pass_idle(self, out, err);
+    return held_pass_idle(&self->pace, out, err);
 }
 
 static sabot_status take_watermark(struct session *self, int64_t watermark_ms, struct op_out *out,
@@ -554,10 +545,9 @@ static sabot_status release(struct session *self, struct op_out *out, struct sab
         }
         held_pace_end(&self->pace, self->own.env);
     }
-    const int64_t watermark_ms = self->held_watermark_ms;
-    self->held_watermark_ms = WATERMARK_NONE;
-    if (watermark_ms != WATERMARK_NONE) { SABOT_TRY(take_watermark(self, watermark_ms, out, err)); }
-    return self->op.busy ? SABOT_OK : pass_idle(self, out, err);
+    int64_t watermark_ms;
+    if (held_take_watermark(&self->pace, &watermark_ms)) { SABOT_TRY(take_watermark(self, watermark_ms, out, err)); }
+    return self->op.busy ? SABOT_OK : held_pass_idle(&self->pace, out, err);
 }
 
 static sabot_status session_on_batch(struct op *op, int32_t input, struct batch *taken, struct op_out *out,
@@ -580,13 +570,13 @@ static sabot_status session_on_watermark(struct op *op, int64_t watermark_ms, st
                                          struct sabot_error *err) {
     struct session *self = (struct session *)op;
     if (self->held.rows == 0) { return take_watermark(self, watermark_ms, out, err); }
-    self->held_watermark_ms = watermark_ms;
+    held_keep_watermark(&self->pace, watermark_ms);
     return watermark_ms == WATERMARK_END ? release(self, out, err) : SABOT_OK;
 }
 
 static sabot_status session_on_idle(struct op *op, struct op_out *out, struct sabot_error *err) {
     struct session *self = (struct session *)op;
-    self->held_idle = true;
+    self->pace.idle_waits = true;
     return release(self, out, err);
 }
 
