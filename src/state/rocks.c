@@ -26,7 +26,8 @@
     X(rocksdb_options_set_level_compaction_dynamic_level_bytes) X(rocksdb_options_set_stats_dump_period_sec)           \
     X(rocksdb_block_based_options_create) X(rocksdb_block_based_options_destroy)                                       \
     X(rocksdb_block_based_options_set_block_size) X(rocksdb_block_based_options_set_block_cache)                       \
-    X(rocksdb_block_based_options_set_filter_policy)                                                                   \
+    X(rocksdb_block_based_options_set_filter_policy) X(rocksdb_block_based_options_set_index_type)                     \
+    X(rocksdb_block_based_options_set_partition_filters)                                                               \
     X(rocksdb_block_based_options_set_cache_index_and_filter_blocks) X(rocksdb_filterpolicy_create_bloom)              \
     X(rocksdb_cache_create_lru) X(rocksdb_cache_destroy) X(rocksdb_mergeoperator_create)                               \
     X(rocksdb_compactionfilter_create) X(rocksdb_compactionfilter_destroy) X(rocksdb_open_column_families)             \
@@ -212,6 +213,10 @@ static rocksdb_options_t *family_options(struct rocks *rocks, const struct rocks
     lib.rocksdb_block_based_options_set_block_cache(table, rocks->cache);
     lib.rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
     lib.rocksdb_block_based_options_set_filter_policy(table, lib.rocksdb_filterpolicy_create_bloom(BLOOM_BITS));
+    /* In pieces: the cache is made of up to 64 parts, and the filter of a whole file of a million keys fits none of
+     * them (1.25 MB, of 1 MB), so that each get read and decoded all of it. */
+    lib.rocksdb_block_based_options_set_index_type(table, rocksdb_block_based_table_index_type_two_level_index_search);
+    lib.rocksdb_block_based_options_set_partition_filters(table, 1);
     lib.rocksdb_options_set_block_based_table_factory(out, table);
     lib.rocksdb_block_based_options_destroy(table);
     if (family && family->adds) {
