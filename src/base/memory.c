@@ -339,12 +339,12 @@ int64_t memory_limit(const struct memory_pool *pool) {
 }
 
 static bool goes_to_disk(const struct memory_pool *pool, size_t size) {
-    return pool->spill && size >= SPILL_BLOCK_MIN && size <= (size_t)INT64_MAX / 2 &&
+    return pool->spill && size >= spill_block_min(pool->spill) && size <= (size_t)INT64_MAX / 2 &&
            passes_share(pool, size, pool->spill_eighths);
 }
 
 static bool is_on_disk(const struct memory_pool *pool, const void *block, size_t size) {
-    return pool->spill && size >= SPILL_BLOCK_MIN && spill_has(pool->spill, block);
+    return pool->spill && size >= spill_block_min(pool->spill) && spill_has(pool->spill, block);
 }
 
 sabot_status memory_alloc_state(struct memory_pool *pool, size_t size, bool zeroed, void **out,
@@ -374,7 +374,7 @@ static sabot_status move_state(struct memory_pool *pool, void **block, size_t ol
 sabot_status memory_resize_state(struct memory_pool *pool, void **block, size_t old_size, size_t new_size,
                                  struct sabot_error *err) {
     if (*block && is_on_disk(pool, *block, old_size)) {
-        if (new_size < SPILL_BLOCK_MIN) { return move_state(pool, block, old_size, new_size, err); }
+        if (new_size < spill_block_min(pool->spill)) { return move_state(pool, block, old_size, new_size, err); }
         return spill_block_resize(pool->spill, owner_of(pool), block, new_size, err);
     }
     if (!*block) { return memory_alloc_state(pool, new_size, false, block, err); }

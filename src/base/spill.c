@@ -29,6 +29,7 @@ struct spill {
     int64_t resident_goal; /* less: so much may come in between two looks */
     bool begun;            /* there was a block */
     int64_t mapped_before; /* what was resident of files (the program itself) when the first block came */
+    size_t block_min;
     size_t chunk;          /* dropped at once */
     int64_t faults_max;    /* page faults of a thread between two looks */
     struct env_mutex *mutex;
@@ -56,7 +57,7 @@ sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a spill folder");
     }
     *spill = (struct spill){.env = env, .folder = copy, .resident_max = resident_max, .buckets = buckets,
-                            .n_buckets = BUCKETS_MIN};
+                            .n_buckets = BUCKETS_MIN, .block_min = SPILL_BLOCK_MIN};
     const int64_t third = resident_max / 3;
     spill->resident_goal = resident_max / 10 * 9 - (third < BETWEEN_LOOKS ? third : BETWEEN_LOOKS);
     const size_t chunk = resident_max > 0 ? (size_t)resident_max / 128 : 0;
@@ -67,6 +68,13 @@ sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max
     *out = spill;
     return SABOT_OK;
 }
+
+void spill_blocks_from(struct spill *spill, size_t size) {
+    assert(spill->n == 0);
+    spill->block_min = size;
+}
+
+size_t spill_block_min(const struct spill *spill) { return spill->block_min; }
 
 void spill_free(struct spill *spill) {
     if (!spill) { return; }

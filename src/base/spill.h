@@ -13,7 +13,7 @@
 
 #include "base/env.h"
 
-#define SPILL_BLOCK_MIN ((size_t)64 * 1024) /* smaller blocks are never mappings */
+#define SPILL_BLOCK_MIN ((size_t)64 * 1024) /* smaller blocks are never mappings, but for tests */
 
 struct spill;
 
@@ -21,6 +21,9 @@ struct spill;
  * the process may have in memory, with everything. */
 sabot_status spill_new(struct env *env, const char *folder, int64_t resident_max, struct spill **out,
                        struct sabot_error *err);
+/* For tests whose state is small: blocks of `size` bytes and more are mappings. Before the first block. */
+void spill_blocks_from(struct spill *spill, size_t size);
+size_t spill_block_min(const struct spill *spill);
 void spill_free(struct spill *spill); /* all blocks must have been freed; NULL is allowed */
 
 /* A block of zero bytes. `owner` is for errors: "operator join[0]". */

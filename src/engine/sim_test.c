@@ -1,7 +1,7 @@
 /* Whole SQL jobs in the simulator: for each seed a query, its rows, an order of steps, crashes, stops with a savepoint,
- * a disk that fails, and another parallelism at each start. What is committed is what the same query gives that runs
- * through undisturbed. A seed that fails is run again alone with SABOT_SIM_SEED=<seed>; SABOT_SIM_QUERY=<n> takes one
- * query for all seeds. */
+ * a disk that fails, another parallelism and another memory limit (with which state is on disk) at each start. What is
+ * committed is what the same query gives that runs through undisturbed. A seed that fails is run again alone with
+ * SABOT_SIM_SEED=<seed>; SABOT_SIM_QUERY=<n> takes one query for all seeds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +27,7 @@
 #define MILLISECOND INT64_C(1000000)
 #define VIRTUAL_HOUR (INT64_C(3600) * 1000 * MILLISECOND)
 #define CHECKPOINTS "/checkpoints"
+#define MEMORY_LIMIT (INT64_C(32) * 1024 * 1024) /* enough for every job here but for what tests of memory want */
 #define LATENESS_MS 100 /* of the tables' watermarks */
 
 #define COLUMNS                                                                                                        \
@@ -158,7 +159,7 @@ struct world {
 
 static struct catalog catalog; /* the same for all seeds */
 static struct memory_pool pool;
-static int64_t batches_overtaken, savepoints_taken, restores, jobs_failed, rows_seen, runs;
+static int64_t batches_overtaken, savepoints_taken, restores, jobs_failed, jobs_short, starts_spilled, rows_seen, runs;
 
 static int32_t draw(struct world *world, int32_t low, int32_t high) {
     return low + (int32_t)(env_random(world->env) % (uint64_t)(high - low + 1));
@@ -217,6 +218,8 @@ static sabot_status start(struct world *world, struct running *out, struct sabot
     options.bounded = physical_is_bounded(out->plan);
     options.checkpoint_dir = drawn->checkpoint_dir;
     options.spill_dir = NULL;
+    options.memory_limit = drawn->memory_limit;
+    options.spills_all = drawn->memory_limit > 0;
     options.checkpoint_interval_ns = drawn->checkpoint_interval_ns;
     options.checkpoint_timeout_ns = drawn->checkpoint_timeout_ns;
     options.checkpoints_retained = drawn->checkpoints_retained;
@@ -234,6 +237,7 @@ static sabot_status start(struct world *world, struct running *out, struct sabot
 
 static void end(struct running *running) {
     batches_overtaken += atomic_load(&running->job->batches_overtaken);
+    starts_spilled += memory_is_spilled(running->job->pool);
     job_free(running->job);
     physical_free(running->plan);
 }
@@ -256,6 +260,13 @@ static void parallelism_draw(struct world *world) {
     set_number(world, "parallelism.default", usual[draw(world, 0, 3)]);
     set_number(world, "sabot.workers", draw(world, 1, 4));
     set_number(world, "sabot.channel-batches", draw(world, 1, 6));
+}
+
+/* With a limit all state is on disk. A little one is soon full of rows that wait for it, and sometimes too little for
+ * the job: it fails and says so. */
+static void memory_draw(struct world *world) {
+    const int64_t shift = draw(world, 0, 2) == 0 ? 0 : draw(world, 5, 8);
+    world->options.memory_limit = draw(world, 0, 1) ? 0 : MEMORY_LIMIT >> shift;
 }
 
 static void streams_draw(struct world *world) {
@@ -382,6 +393,18 @@ static void restore_choose(struct world *world) {
     test_outside_drop_transactions(&world->outside);
 }
 
+/* It is the reason why no savepoint was made, or the job failed. */
+static bool is_short(const struct world *world, const struct sabot_error *err) {
+    const int64_t limit = world->options.memory_limit;
+    return limit > 0 && limit < MEMORY_LIMIT && strstr(err->message, "would pass the limit of") != NULL;
+}
+
+static bool is_of_memory(const struct world *world, const struct sabot_error *err) {
+    const bool is = err->status == SABOT_ERR_MEMORY && is_short(world, err);
+    jobs_short += is;
+    return is;
+}
+
 static void stop(struct world *world, struct running *running) {
     struct sabot_error err = {0};
     char path[64];
@@ -393,11 +416,15 @@ static void stop(struct world *world, struct running *running) {
         /* the last checkpoint holds the same rows */
         if (draw(world, 0, 1)) { snprintf(world->savepoint, sizeof world->savepoint, "%s", path); }
     } else {
-        check(world, strstr(err.message, "came to its end before") != NULL, "no savepoint", &err);
+        const bool is_told = strstr(err.message, "came to its end before") || is_short(world, &err);
+        check(world, is_told, "no savepoint", &err);
         err = (struct sabot_error){0};
     }
     bool done = false;
-    check(world, job_wait(running->job, VIRTUAL_HOUR, &done, &err) == SABOT_OK, "while it stopped", &err);
+    if (job_wait(running->job, VIRTUAL_HOUR, &done, &err) != SABOT_OK) {
+        check(world, is_of_memory(world, &err), "while it stopped", &err);
+        return;
+    }
     check(world, done, "the job did not stop within an hour of virtual time", NULL);
     check(world, world->outside.n_transactions == 0, "a stopped job left rows uncommitted", NULL);
 }
@@ -409,14 +436,17 @@ static void disturbed(struct world *world) {
     const bool stops = draw(world, 0, 3) == 0;
     /* some are given up while they are copied or written: the next barrier finds them so */
     world->options.checkpoint_timeout_ns = stops || draw(world, 0, 1) ? 0 : draw(world, 50, 1000) * MICROSECOND;
-    check(world, start(world, &running, &err) == SABOT_OK, "start", &err);
+    if (start(world, &running, &err) != SABOT_OK) {
+        check(world, is_of_memory(world, &err), "start", &err);
+        return;
+    }
     world->savepoint[0] = 0;
     bool done = false;
     const bool waited = job_wait(running.job, draw(world, 5, 3000) * MICROSECOND, &done, &err) == SABOT_OK;
     /* a job at its end fails with its last checkpoint */
     const bool gave_up = !waited && world->options.checkpoint_timeout_ns && strstr(err.message, "was not complete");
-    check(world, waited || gave_up, "before a crash", &err);
-    if (stops && !done) { stop(world, &running); }
+    check(world, waited || gave_up || is_of_memory(world, &err), "before a crash", &err);
+    if (stops && waited && !done) { stop(world, &running); }
     env_sim_crash(world->env);
     end(&running);
     env_sim_restart(world->env);
@@ -433,12 +463,14 @@ static void with_faults(struct world *world) {
     struct running running;
     env_sim_fail(world->env, NULL, draw(world, 5, 500));
     if (start(world, &running, &err) != SABOT_OK) {
-        check(world, is_of_the_disk(&err), "a start failed for another reason than the disk", &err);
+        check(world, is_of_the_disk(&err) || is_of_memory(world, &err), "a start failed, not for disk or memory",
+              &err);
         jobs_failed++;
     } else {
         bool done = false;
         if (job_wait(running.job, draw(world, 5, 5000) * MICROSECOND, &done, &err) != SABOT_OK) {
-            check(world, is_of_the_disk(&err), "the job failed for another reason than the disk", &err);
+            check(world, is_of_the_disk(&err) || is_of_memory(world, &err),
+                  "the job failed, not for disk or memory", &err);
             jobs_failed++;
         }
         const bool crash = draw(world, 0, 1) == 0;
@@ -457,27 +489,32 @@ static void run(uint64_t seed, enum ordeal ordeal) {
         return;
     }
     checkpoints_draw(&world);
+    memory_draw(&world);
     runs++;
     const int32_t starts = draw(&world, 1, 4);
     for (int32_t i = 0; i < starts; i++) {
         (ordeal == FAULTS ? with_faults : disturbed)(&world);
         restore_choose(&world);
         parallelism_draw(&world);
+        memory_draw(&world);
     }
     world.options.checkpoint_timeout_ns = 0;
+    if (world.options.memory_limit) { world.options.memory_limit = MEMORY_LIMIT; }
     run_to_the_end(&world);
     (ordeal == LATE ? check_once : check_rows)(&world);
     world_clear(&world);
 }
 
 static void for_each_seed(enum ordeal ordeal) {
-    batches_overtaken = savepoints_taken = restores = jobs_failed = rows_seen = runs = 0;
+    batches_overtaken = savepoints_taken = restores = jobs_failed = jobs_short = starts_spilled = rows_seen = runs = 0;
     uint64_t first, last;
     env_sim_seeds_wanted(SEEDS, &first, &last);
     for (uint64_t s = first; s <= last; s++) { run(s, ordeal); }
-    print_message("%lld seeds: %lld restores, %lld savepoints, %lld batches overtaken, %lld jobs failed, %lld rows\n",
-                  (long long)runs, (long long)restores, (long long)savepoints_taken, (long long)batches_overtaken,
-                  (long long)jobs_failed, (long long)rows_seen);
+    print_message("%lld seeds: %lld restores, %lld savepoints, %lld batches overtaken, %lld jobs failed, %lld short of "
+                  "memory, %lld starts with state on disk, %lld rows\n", (long long)runs, (long long)restores,
+                  (long long)savepoints_taken, (long long)batches_overtaken, (long long)jobs_failed,
+                  (long long)jobs_short, (long long)starts_spilled, (long long)rows_seen);
+    assert_true(runs < 100 || starts_spilled >= runs / 3);
 }
 
 static void committed_rows_are_those_of_an_undisturbed_run(void **state) {

@@ -49,6 +49,7 @@ struct job_options {
     struct memory_pool *memory;  /* parent of the job's pool; NULL = the process's */
     int64_t memory_limit;        /* of the job; 0 = only the parent's */
     const char *spill_dir;       /* where state goes that is larger than memory; NULL = a temporary folder */
+    bool spills_all;             /* for tests: with a limit, state goes to disk at once, also the smallest */
     const char *state_backend;   /* of key-value state: "memory", "rocksdb", "tonbo"; NULL = memory */
     const char *state_dir;       /* rocksdb, tonbo: where folders are made; NULL = a temporary folder */
     const char *system_state_dir; /* where the job keeps a record of itself (runtime/record.h); NULL: see there */

@@ -69,6 +69,7 @@ sabot_status job_pools_new(struct env *env, const struct job_options *options, i
             free(pools);
             return status;
         }
+        if (options->spills_all) { spill_blocks_from(pools->spill, 1); }
     }
     for (int32_t i = 0; i <= n; i++) {
         struct named_pool *pool = &pools->pools[i];
@@ -76,6 +77,7 @@ sabot_status job_pools_new(struct env *env, const struct job_options *options, i
         memory_pool_init(&pool->pool, pool->name, i == 0 ? options->memory : &pools->pools[0].pool,
                          i == 0 ? limit : INT64_MAX);
         pool->pool.spill = pools->spill;
+        if (options->spills_all) { pool->pool.spill_eighths = 0; }
     }
     *out = pools;
     return SABOT_OK;

@@ -27,6 +27,7 @@
 
 #define LEVELS_MAX 100000 /* open sessions of one key */
 #define RELAX_ROWS 256    /* of state here and there */
+#define SCAN_ROWS 8192    /* of one cell in its order */
 
 struct session {
     struct op op;
@@ -481,6 +482,7 @@ static void collect_due(struct session *self) {
     const int64_t last_ms = all ? INT64_MAX : self->target_ms - self->gap_ms + 1; /* of a session's last row */
     self->n_due = 0;
     while (self->cursor > 0 && self->n_due < self->own.batch_rows) {
+        if (self->cursor % SCAN_ROWS == 0) { memory_relax(self->own.pool); }
         const int64_t time = *(int64_t *)state_cell(&most, --self->cursor);
         if (to_ms(self, time) <= last_ms) {
             self->due[self->n_due++] = self->cursor;
