@@ -90,6 +90,7 @@ struct connector_context {
     struct store *store;           /* files, local and remote; NULL in unit tests that use none */
     int64_t epoch;                 /* of the job's checkpoint folder, rises with every start on it; 0 = there is none */
     uint64_t lineage;              /* of that folder: the same for all epochs */
+    const char *uid;               /* of the operator: no other of the job has it; "" in unit tests of one */
     struct memory_pool *pool;
     struct keeper *keeper;         /* of sinks whose type has keeps_rows; NULL elsewhere */
     struct metrics *metrics;

@@ -629,6 +629,72 @@ static void a_checkpoint_commits_its_files_once_and_a_restore_removes_what_came_
     assert_int_equal(pool.used, 0);
 }
 
+/* As a statement set with two INSERTs into one table has them. */
+static struct sink *one_of_two_open(struct setup *setup, struct reading *how, int64_t epoch, const char *uid) {
+    struct sabot_error err = {0};
+    struct sink *sink;
+    setup_fill(setup, how, 0);
+    setup->context.lineage = 7;
+    setup->context.epoch = epoch;
+    setup->context.uid = uid;
+    if (file_sink.open(&setup->context, &sink, &err) != SABOT_OK) { fail_msg("%s", err.message); }
+    return sink;
+}
+
+static void restore_from(struct sink *sink, struct text *pending) {
+    struct sabot_error err = {0};
+    struct batch *rows = pending_batch(pending);
+    if (file_sink.restore(sink, rows, &err) != SABOT_OK) { fail_msg("%s", err.message); }
+    batch_unref(rows);
+}
+
+static void two_sinks_of_a_job_write_into_one_folder(void **state) {
+    (void)state;
+    struct sabot_error err = {0};
+    const struct field field = {"id", type_of(TYPE_INT64)};
+    struct schema *schema;
+    assert_int_equal(schema_new(&field, 1, &schema, &err), SABOT_OK);
+    output_clear();
+    struct reading how = {.path = output, .format = "json", .schema = schema};
+    struct setup setups[2];
+    struct text first = {0}, second = {0}, out = {0}, want = {0};
+
+    struct sink *a = one_of_two_open(&setups[0], &how, 1, "a/sink"), *b = one_of_two_open(&setups[1], &how, 1, "b/sink");
+    sink_put(a, numbers(0, 10, schema));
+    sink_prepare(a, 1, &first);
+    sink_prepare(b, 1, &second);
+    assert_int_equal(file_sink.commit(a, 1, &err), SABOT_OK);
+    assert_int_equal(file_sink.commit(b, 1, &err), SABOT_OK);
+    sink_put(b, numbers(10, 10, schema)); /* its first file, where the other one's is visible already */
+    sink_put(a, numbers(20, 10, schema)); /* both at once */
+    text_clear(&first);
+    text_clear(&second);
+    sink_prepare(a, 2, &first);
+    sink_prepare(b, 2, &second);
+    file_sink.close(a); /* a crash between the manifest and the commits */
+    file_sink.close(b);
+    assert_int_equal(count("part-*"), 1);
+
+    a = one_of_two_open(&setups[0], &how, 2, "a/sink");
+    restore_from(a, &first);
+    assert_int_equal(count("part-*"), 2);
+    assert_int_equal(count(".part-*.pending"), 1); /* the other one's, which is still to be committed */
+    b = one_of_two_open(&setups[1], &how, 2, "b/sink");
+    restore_from(b, &second);
+    assert_int_equal(count("part-*"), 3);
+    file_sink.close(a);
+    file_sink.close(b);
+    read_all(&how, &out);
+    for (int i = 0; i < 30; i++) { text_format(&want, "{\"id\":%d}\n", i); }
+    sort_lines(&out);
+    sort_lines(&want);
+    assert_string_equal(text_string(&out), text_string(&want));
+    struct text *const texts[] = {&first, &second, &out, &want};
+    for (int i = 0; i < 4; i++) { text_clear(texts[i]); }
+    schema_unref(schema);
+    assert_int_equal(pool.used, 0);
+}
+
 static void a_watched_folder_gives_new_files_as_they_come(void **state) {
     (void)state;
     struct sabot_error err = {0};
@@ -710,6 +776,7 @@ int main(void) {
         cmocka_unit_test(metadata_columns_tell_of_the_file),
         cmocka_unit_test(what_is_written_is_read_back_by_us_and_by_others),
         cmocka_unit_test(a_checkpoint_commits_its_files_once_and_a_restore_removes_what_came_after),
+        cmocka_unit_test(two_sinks_of_a_job_write_into_one_folder),
         cmocka_unit_test(a_watched_folder_gives_new_files_as_they_come),
     };
     return cmocka_run_group_tests(tests, begin, end);

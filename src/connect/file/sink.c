@@ -3,14 +3,16 @@
  *
  *   part-<lineage>-<epoch>-<subtask>-<n>.json
  *
- * The lineage stands for the job's checkpoint folder, the epoch rises with every start from it. A restored job finishes
- * the commits of its checkpoint and removes whatever else of its lineage and of earlier epochs is hidden, which is what
- * was written after that checkpoint; what a newer process writes has a later epoch. Commits can be repeated. Without
- * checkpoints the end of input commits.
+ * The lineage stands for the job's checkpoint folder and the sink, the epoch rises with every start from it. A restored
+ * job finishes the commits of its checkpoint and removes whatever else of its lineage and of earlier epochs is hidden,
+ * which is what was written after that checkpoint; what a newer process writes has a later epoch. Commits can be
+ * repeated. Without checkpoints the end of input commits.
  *
  * Encoding, writing and remote commits happen in a helper job (env_offload) that takes batches from a short queue. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
 #include "connect/file/file.h"
 
@@ -424,6 +426,14 @@ static void file_close(struct sink *sink) {
     free((struct file_sink *)sink);
 }
 
+/* Of this sink alone: a job may have several that write into one folder, and their files are as different as those of
+ * two jobs are. The same whenever the job starts from its checkpoint folder. */
+static uint64_t lineage_of(const struct connector_context *context) {
+    if (context->epoch == 0) { return env_random(context->env); }
+    const char *uid = context->uid ? context->uid : "";
+    return context->lineage ^ XXH3_64bits(uid, strlen(uid));
+}
+
 static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     const struct connector_table *table = sink->context.table;
     struct env *env = sink->context.env;
@@ -456,7 +466,7 @@ static sabot_status sink_fill(struct sink *sink, struct sabot_error *err) {
     }
     sink->mutex = env_mutex_new(env);
     sink->idle = env_event_new(env);
-    sink->lineage = sink->context.epoch > 0 ? sink->context.lineage : env_random(env);
+    sink->lineage = lineage_of(&sink->context);
     if (sink->table.kind == FILE_RECORDS) {
         SABOT_TRY(sink->table.format->encoder_new(&sink->context, &sink->writing.encoder, err));
     }
