@@ -138,6 +138,11 @@ sabot_status manifest_print(const struct manifest *manifest, struct text *target
     char checksum[CHECKSUM_SIZE];
     checksum_of(target->data, target->size, checksum);
     text_format(target, "{\"xxh3_128\": \"%s\"}\n", checksum);
+    if (target->size > MANIFEST_SIZE_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_UNSUPPORTED, "a manifest of %d files has %zu MiB, and at most %zu MiB can be "
+                          "read back: take a lower parallelism, or 'execution.checkpointing.incremental' = 'false'",
+                          manifest->n_files, target->size >> 20, MANIFEST_SIZE_MAX >> 20);
+    }
     return target->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a manifest") : SABOT_OK;
 }
 
@@ -167,7 +172,8 @@ static bool take(struct reader *reader, char c) {
     return true;
 }
 
-static sabot_status read_string(struct reader *reader, char target[STRING_SIZE_MAX], struct sabot_error *err) {
+/* Decodes a text into `capacity` bytes, its NUL among them. */
+static sabot_status read_text(struct reader *reader, char *target, size_t capacity, struct sabot_error *err) {
     if (!take(reader, '"')) { return damaged(reader, "a text is missing", err); }
     size_t size = 0;
     while (reader->at < reader->end && *reader->at != '"') {
@@ -187,19 +193,34 @@ static sabot_status read_string(struct reader *reader, char target[STRING_SIZE_M
                 return damaged(reader, "a text has an unknown escape", err);
             }
         }
-        if (size + 1 >= STRING_SIZE_MAX) { return damaged(reader, "a text is too long", err); }
+        if (size + 1 >= capacity) { return damaged(reader, "a text is too long", err); }
         target[size++] = c;
     }
     target[size] = '\0';
     return take(reader, '"') ? SABOT_OK : damaged(reader, "a text does not end", err);
 }
 
+/* Of those that we know by name. */
+static sabot_status read_string(struct reader *reader, char target[STRING_SIZE_MAX], struct sabot_error *err) {
+    return read_text(reader, target, STRING_SIZE_MAX, err);
+}
+
+/* A text as long as somebody has chosen it, such as a job's name: what was written must be read. */
 static sabot_status read_copy(struct reader *reader, char **out, struct sabot_error *err) {
-    char string[STRING_SIZE_MAX];
-    SABOT_TRY(read_string(reader, string, err));
+    peek(reader);
+    const char *end = reader->at < reader->end ? reader->at + 1 : reader->end;
+    while (end < reader->end && *end != '"') { end += *end == '\\' && end + 1 < reader->end ? 2 : 1; }
+    const size_t capacity = (size_t)(end - reader->at) + 1; /* decoded, it is not longer than this */
+    char *string = malloc(capacity);
+    if (!string) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to read %s", reader->path); }
+    const sabot_status status = read_text(reader, string, capacity, err);
+    if (status != SABOT_OK) {
+        free(string);
+        return status;
+    }
     free(*out); /* a key may be there twice */
-    *out = strdup(string);
-    return *out ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to read %s", reader->path);
+    *out = string;
+    return SABOT_OK;
 }
 
 static sabot_status read_number(struct reader *reader, int64_t minimum, int64_t maximum, int64_t *out,

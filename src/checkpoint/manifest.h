@@ -10,6 +10,7 @@
 #define MANIFEST_VERSION 3 /* 3: chains whose rows are told apart by their keys */
 #define MANIFEST_VERSION_READ 2
 #define MANIFEST_ENTRIES_MAX 1000000
+#define MANIFEST_SIZE_MAX ((size_t)64 << 20) /* bytes: what store_read_file reads */
 #define CHECKSUM_SIZE 33 /* 32 hexadecimal digits of xxh3-128 and a NUL */
 
 /* One operator instance that took part, whether or not it had state. */

@@ -82,8 +82,46 @@ static void names_come_back_whatever_characters_they_have(void **state) {
     text_clear(&text);
 }
 
+/* A text of a user's may be long, and a checkpoint whose manifest can't be read back is none. */
+static void what_is_written_is_read_however_long(void **state) {
+    (void)state;
+    struct manifest manifest;
+    struct text text = {0};
+    enum { LONG = 100000 };
+    char *name = malloc(LONG + 1);
+    memset(name, '"', LONG);
+    name[LONG] = '\0';
+    const struct manifest written = {.job = name, .checkpoint_id = 7, .max_parallelism = 4};
+    assert_int_equal(manifest_print(&written, &text, NULL), SABOT_OK);
+    assert_int_equal(manifest_parse(text.data, text.size, "m", &manifest, NULL), SABOT_OK);
+    assert_string_equal(manifest.job, name);
+    manifest_clear(&manifest);
+    text_clear(&text);
+    free(name);
+}
+
+static void one_that_is_too_large_to_be_read_is_not_written(void **state) {
+    (void)state;
+    struct text text = {0};
+    struct sabot_error err = {0};
+    struct manifest written = {.max_parallelism = 4};
+    char uid[1001];
+    memset(uid, 'u', sizeof uid - 1);
+    uid[sizeof uid - 1] = '\0';
+    for (int32_t i = 0; i < 70000; i++) {
+        const struct manifest_operator item = {.uid = strdup(uid), .subtask = i, .parallelism = 70000};
+        assert_int_equal(manifest_add_operator(&written, &item, NULL), SABOT_OK);
+    }
+    assert_int_equal(manifest_print(&written, &text, &err), SABOT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "at most 64 MiB can be read back"));
+    manifest_clear(&written);
+    text_clear(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read_however_long),
+        cmocka_unit_test(one_that_is_too_large_to_be_read_is_not_written),
         cmocka_unit_test(names_come_back_whatever_characters_they_have),
         cmocka_unit_test(this_version_is_read_and_members_that_are_not_known_are_passed_over),
         cmocka_unit_test(other_versions_are_refused_with_what_to_do),
