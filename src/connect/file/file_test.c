@@ -659,7 +659,8 @@ static void two_sinks_of_a_job_write_into_one_folder(void **state) {
     struct setup setups[2];
     struct text first = {0}, second = {0}, out = {0}, want = {0};
 
-    struct sink *a = one_of_two_open(&setups[0], &how, 1, "a/sink"), *b = one_of_two_open(&setups[1], &how, 1, "b/sink");
+    struct sink *a = one_of_two_open(&setups[0], &how, 1, "a/sink");
+    struct sink *b = one_of_two_open(&setups[1], &how, 1, "b/sink");
     sink_put(a, numbers(0, 10, schema));
     sink_prepare(a, 1, &first);
     sink_prepare(b, 1, &second);
