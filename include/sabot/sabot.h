@@ -82,6 +82,17 @@ SABOT_API void sabot_result_free(struct sabot_result *result);
 
 /* Waits for the end, at most timeout_ms (negative: no limit). *done may be NULL. A failed job's error is returned. */
 SABOT_API sabot_status sabot_job_wait(struct sabot_job *job, int64_t timeout_ms, bool *done, struct sabot_error *err);
+/* A job that ended without an error: FINISHED has read all its input, STOPPED was ended on request before that, cleanly:
+ * windows that were open and aggregates of bounded input have not given their last rows. Any thread. */
+enum sabot_job_state {
+    SABOT_JOB_RUNNING,
+    SABOT_JOB_STOPPING, /* stop was asked for; what is in flight is finished */
+    SABOT_JOB_FINISHED,
+    SABOT_JOB_STOPPED,
+    SABOT_JOB_CANCELLED,
+    SABOT_JOB_FAILED
+};
+SABOT_API enum sabot_job_state sabot_job_state(const struct sabot_job *job);
 /* Stops reading, finishes what is in flight, takes a last checkpoint where there are checkpoints. Returns at once. */
 SABOT_API void sabot_job_stop(struct sabot_job *job);
 /* Drops what is in flight. Returns at once. */

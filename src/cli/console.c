@@ -124,10 +124,10 @@ int console_script_close(struct console_script *script, const struct sabot_error
     return code;
 }
 
-static volatile sig_atomic_t signals;
+static volatile sig_atomic_t signals, last_signal = SIGINT;
 
 static void on_signal(int number) {
-    (void)number;
+    last_signal = number;
     signals = signals + 1;
 }
 
@@ -139,6 +139,7 @@ void console_catch_signals(void) {
 }
 
 int console_signals(void) { return signals; }
+int console_signal_code(void) { return 128 + last_signal; }
 void console_signals_clear(void) { signals = 0; }
 
 void console_duration(int64_t ms, char *target, size_t size) {

@@ -48,6 +48,7 @@ int console_script_close(struct console_script *script, const struct sabot_error
 /* SIGINT and SIGTERM from now on only count. */
 void console_catch_signals(void);
 int console_signals(void);
+int console_signal_code(void); /* of a command that a signal ended: 128 + the last one (130 where none came) */
 void console_signals_clear(void);
 
 /* "2026-11-22 21:47:38", UTC */

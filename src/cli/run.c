@@ -17,7 +17,8 @@ struct run {
     enum output_kind output;
     bool output_given, summary, quiet, live;
     int64_t deadline_ns;      /* INT64_MAX = none */
-    int stops;                /* signals that were acted on */
+    int stops;                /* of the job that is waited for: stopped, then cancelled */
+    bool cut_short;           /* a bounded job was stopped before its end, or statements were left out */
     bool interval_given;      /* --checkpoint-interval */
     bool progress;            /* standard error is a terminal */
     bool progress_shown;
@@ -28,7 +29,8 @@ static const char help[] =
     "usage: sabot run FILE [OPTIONS]        FILE: a SQL script, - for standard input\n"
     "       sabot run -e SQL [OPTIONS]\n\n"
     "Runs the statements in order. INSERT over bounded input is waited for; over unbounded input it goes on until\n"
-    "Ctrl-C, which drains it (a second one cancels). Rows of queries go to standard output.\n\n"
+    "Ctrl-C, which drains it (a second one cancels). What is bounded and is stopped before its end exits with 130\n"
+    "(by SIGTERM 143). Rows of queries go to standard output.\n\n"
     "  -e, --execute SQL            the script itself\n"
     "  -p, --parallelism N          tasks per operator (parallelism.default)\n"
     "      --memory SIZE            memory limit: 512mb, 4gb (default: 60 % of the machine's)\n"
@@ -42,7 +44,7 @@ static const char help[] =
     "  -o, --output KIND            table, csv, json or arrow (default: table on a terminal, else csv); a result that\n"
     "                               is updated is folded to its final table, over unbounded input it is shown as a\n"
     "                               changelog with a first column op\n"
-    "      --timeout T              stop after so long: 10s\n"
+    "      --timeout T              stop after so long, as Ctrl-C does: 10s\n"
     "      --summary                events, rows/s, memory and latency at the end, also without a terminal\n"
     "      --live                   on a terminal: the newest rows of a query in a table that is drawn again and "
         "again\n"
@@ -128,7 +130,21 @@ static void check_stop(struct run *run, struct session_job *job) {
     }
 }
 
+/* Over bounded input somebody waits for the whole result; unbounded jobs have no other end than this. */
+static bool is_cut_short(const struct session_job *job) { return job->bounded && job_state(job->job) == JOB_STOPPED; }
+
+/* What `sabot stop` ended was meant to end, and mostly goes on from its savepoint: that is no failure. */
+static void cut_short_note(struct run *run, const struct session_job *job) {
+    if (!is_cut_short(job)) { return; }
+    if (run->stops > 0) {
+        run->cut_short = true;
+    } else {
+        fputs("sabot: the job was stopped before the end of its input, by sabot stop: the result is not complete\n", stderr);
+    }
+}
+
 static sabot_status wait_job(struct run *run, struct session_job *job, struct sabot_error *err) {
+    run->stops = 0;
     bool done = false;
     while (!done) {
         SABOT_TRY(session_job_wait(job, POLL_NS, &done, err));
@@ -141,6 +157,7 @@ static sabot_status wait_job(struct run *run, struct session_job *job, struct sa
 static sabot_status write_query(struct run *run, struct session_job *job, struct output *output,
                                 struct sabot_error *err) {
     bool end = false, waiting = false;
+    run->stops = 0;
     while (!end) {
         BATCH_OWNED struct batch *batch = NULL;
         SABOT_TRY(session_job_next(job, waiting ? POLL_NS : 0, &batch, &end, err));
@@ -155,6 +172,8 @@ static sabot_status write_query(struct run *run, struct session_job *job, struct
         if (!batch) { progress_show(run, job); }
     }
     progress_clear(run);
+    /* the final table of a changelog is not known */
+    if (is_cut_short(job) && job->updating) { return SABOT_OK; }
     return output_end(output, err);
 }
 
@@ -173,6 +192,7 @@ static bool live_stop(void *arg) {
 static sabot_status run_query(struct run *run, struct session_job *job, struct sabot_error *err) {
     if (run->live && run->output == OUTPUT_TABLE && env_is_terminal(env_stdout(run->env))) {
         struct live_run live = {run, job};
+        run->stops = 0;
         return live_show(run->env, job, live_stop, &live, err);
     }
     struct output *output = NULL;
@@ -224,17 +244,19 @@ static sabot_status run_statement(struct run *run, struct session_script *script
     }
     progress_clear(run);
     if (status == SABOT_OK) { summarize(run, result.job); }
+    cut_short_note(run, result.job);
     session_job_free(result.job);
     return status;
 }
 
 static sabot_status run_script(struct run *run, struct session_script *script, struct sabot_error *err) {
     while (session_left(script) > 0 && console_signals() == 0) { SABOT_TRY(run_statement(run, script, err)); }
+    run->cut_short |= session_left(script) > 0;
     while (run->session->jobs) { /* unbounded ones that were started on the way */
         SABOT_TRY(wait_job(run, run->session->jobs, err));
         progress_clear(run);
         summarize(run, run->session->jobs);
-        run->stops = 0;
+        cut_short_note(run, run->session->jobs);
         session_job_free(run->session->jobs);
     }
     return SABOT_OK;
@@ -365,7 +387,12 @@ int run_with_prelude(int argc, char **argv, const char *prelude) {
         run.session->serves = true;
         if (prelude) { status = run_prelude(&run, prelude, &err); }
     }
-    if (status == SABOT_OK) { run_script(&run, &script.script, &err); }
+    if (status == SABOT_OK) { status = run_script(&run, &script.script, &err); }
     progress_clear(&run);
-    return console_script_close(&script, &err);
+    if (status == SABOT_OK && run.cut_short) {
+        status = SABOT_FAIL(&err, SABOT_ERR_CANCELLED, "stopped before the end of the script or of its input: the result is "
+                            "not complete");
+    }
+    const int code = console_script_close(&script, &err);
+    return status == SABOT_ERR_CANCELLED ? console_signal_code() : code;
 }

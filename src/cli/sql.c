@@ -209,7 +209,10 @@ static sabot_status show_rows(struct shell *shell, struct session_result *result
             waiting = !batch;
         }
     }
-    if (status == SABOT_OK) { status = output_end(output, err); }
+    const bool stopped = job && console_signals() > 0 && job_state(job->job) != JOB_FINISHED;
+    /* the final table of a changelog is not known */
+    if (status == SABOT_OK && !(stopped && options.fold)) { status = output_end(output, err); }
+    if (stopped) { fputs("stopped before its end\n", stderr); }
     output_free(output);
     return status;
 }
@@ -230,7 +233,8 @@ static sabot_status run_one(struct shell *shell, struct session_script *script, 
         while (status == SABOT_OK && !done && console_signals() == 0) {
             status = session_job_wait(result.job, POLL_NS, &done, err);
         }
-        if (done) { puts("done"); }
+        if (done && status == SABOT_OK) { puts("done"); }
+        if (!done && status == SABOT_OK) { puts("cancelled before its end: what was not committed is dropped"); }
         break;
     default: puts("ok"); break;
     }

@@ -207,6 +207,19 @@ sabot_status sabot_job_wait(struct sabot_job *job, int64_t timeout_ms, bool *don
     return session_job_wait(job->job, timeout_ms < 0 ? -1 : timeout_ms * 1000000, done, err);
 }
 
+enum sabot_job_state sabot_job_state(const struct sabot_job *job) {
+    switch (job_state(job->job->job)) {
+    case JOB_CREATED:
+    case JOB_RUNNING: return SABOT_JOB_RUNNING;
+    case JOB_STOPPING: return SABOT_JOB_STOPPING;
+    case JOB_FINISHED: return SABOT_JOB_FINISHED;
+    case JOB_STOPPED: return SABOT_JOB_STOPPED;
+    case JOB_CANCELLED: return SABOT_JOB_CANCELLED;
+    case JOB_FAILED: return SABOT_JOB_FAILED;
+    }
+    return SABOT_JOB_FAILED;
+}
+
 void sabot_job_stop(struct sabot_job *job) { job_stop(job->job->job); }
 void sabot_job_cancel(struct sabot_job *job) { job_cancel(job->job->job); }
 int32_t sabot_job_metrics_count(const struct sabot_job *job) { return job_n_metrics(job->job->job); }

@@ -179,6 +179,7 @@ static void list_totals(const struct job_server *server, const struct served_job
 static void list_jobs(struct job_server *server, struct text *answer) {
     static const char *const states[] = {[JOB_CREATED] = "created",   [JOB_RUNNING] = "running",
                                          [JOB_STOPPING] = "stopping", [JOB_FINISHED] = "finished",
+                                         [JOB_STOPPED] = "stopped",
                                          [JOB_CANCELLED] = "cancelled", [JOB_FAILED] = "failed"};
     env_mutex_lock(server->mutex);
     for (int32_t i = 0; i < server->n_jobs; i++) {

@@ -230,6 +230,7 @@ static void job_end(struct job *job, enum job_state state) {
     }
     store_hurry(job->store); /* what is committed needs no server any more */
     checkpoints_leave(job, state);
+    if (state == JOB_FINISHED && atomic_load(&job->cut_short)) { state = JOB_STOPPED; }
     atomic_store(&job->state, state);
     job_notify(job);
 }

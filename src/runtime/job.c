@@ -101,7 +101,7 @@ sabot_status job_start(struct env *env, const struct job_graph *graph, const str
 static bool is_over(struct job *job, void *arg) {
     (void)arg;
     const int state = atomic_load(&job->state);
-    return state == JOB_FINISHED || state == JOB_CANCELLED || state == JOB_FAILED;
+    return state == JOB_FINISHED || state == JOB_STOPPED || state == JOB_CANCELLED || state == JOB_FAILED;
 }
 
 static void waiter_add(struct job *job, struct job_waiter *waiter) {

@@ -85,7 +85,8 @@ struct job_options {
 };
 
 struct job;
-enum job_state { JOB_CREATED, JOB_RUNNING, JOB_STOPPING, JOB_FINISHED, JOB_CANCELLED, JOB_FAILED };
+/* STOPPED: ended on request, cleanly, while some source had not come to its end. FINISHED: all input was read. */
+enum job_state { JOB_CREATED, JOB_RUNNING, JOB_STOPPING, JOB_FINISHED, JOB_STOPPED, JOB_CANCELLED, JOB_FAILED };
 
 /* Opens every task (connectors, state, restore) and starts the workers. The graph must outlive the job. */
 sabot_status job_start(struct env *env, const struct job_graph *graph, const struct job_options *options,

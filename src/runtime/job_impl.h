@@ -42,6 +42,7 @@ struct job {
     _Atomic int state;           /* enum job_state */
     _Atomic bool drain_wanted;   /* with stop_wanted: the input is to end, not only to be left */
     _Atomic bool stop_wanted, cancel_wanted, failed;
+    _Atomic bool cut_short;      /* a source was stopped or drained that had more to read */
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
     _Atomic int64_t batches_overtaken; /* by barriers: they are in snapshots */

@@ -283,6 +283,7 @@ static void wishes_take(struct task *task) {
     if (task->overtake.id != BARRIER_NONE && aborted >= task->overtake.id) { overtake_abort(task); }
     if (task->is_source && !task->stopped && !source_op_of(task->ops[0].op)->drains &&
         atomic_load_explicit(&task->stop_wanted, memory_order_acquire)) {
+        if (!source_op_of(task->ops[0].op)->ended) { atomic_store(&task->job->cut_short, true); }
         if (atomic_load(&task->job->drain_wanted)) {
             source_drain(task->ops[0].op);
         } else {

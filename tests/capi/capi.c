@@ -814,9 +814,11 @@ static void a_job_is_stopped_from_another_thread(void) {
     struct sabot_job *job = sabot_result_job(result);
     OK(sabot_job_wait(job, 0, &done, err));
     CHECK(!done);
+    CHECK(sabot_job_state(job) == SABOT_JOB_RUNNING);
     pthread_create(&thread, NULL, watch_thread, job);
     OK(sabot_job_wait(job, -1, &done, err));
     CHECK(done);
+    CHECK(sabot_job_state(job) == SABOT_JOB_STOPPED);
     pthread_join(thread, NULL);
     struct sabot_metrics metrics = {.size = sizeof metrics};
     const int32_t n = sabot_job_metrics_count(job);
