@@ -82,8 +82,8 @@ SABOT_API void sabot_result_free(struct sabot_result *result);
 
 /* Waits for the end, at most timeout_ms (negative: no limit). *done may be NULL. A failed job's error is returned. */
 SABOT_API sabot_status sabot_job_wait(struct sabot_job *job, int64_t timeout_ms, bool *done, struct sabot_error *err);
-/* A job that ended without an error: FINISHED has read all its input, STOPPED was ended on request before that, cleanly:
- * windows that were open and aggregates of bounded input have not given their last rows. Any thread. */
+/* A job that ended without an error: FINISHED has read all its input, STOPPED was ended on request before that,
+ * cleanly: windows that were open and aggregates of bounded input have not given their last rows. Any thread. */
 enum sabot_job_state {
     SABOT_JOB_RUNNING,
     SABOT_JOB_STOPPING, /* stop was asked for; what is in flight is finished */

@@ -139,7 +139,8 @@ static void cut_short_note(struct run *run, const struct session_job *job) {
     if (run->stops > 0) {
         run->cut_short = true;
     } else {
-        fputs("sabot: the job was stopped before the end of its input, by sabot stop: the result is not complete\n", stderr);
+        fputs("sabot: the job was stopped before the end of its input, by sabot stop: the result is not "
+              "complete\n", stderr);
     }
 }
 
@@ -390,8 +391,8 @@ int run_with_prelude(int argc, char **argv, const char *prelude) {
     if (status == SABOT_OK) { status = run_script(&run, &script.script, &err); }
     progress_clear(&run);
     if (status == SABOT_OK && run.cut_short) {
-        status = SABOT_FAIL(&err, SABOT_ERR_CANCELLED, "stopped before the end of the script or of its input: the result is "
-                            "not complete");
+        status = SABOT_FAIL(&err, SABOT_ERR_CANCELLED,
+                            "stopped before the end of the script or of its input: the result is not complete");
     }
     const int code = console_script_close(&script, &err);
     return status == SABOT_ERR_CANCELLED ? console_signal_code() : code;
