@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define WORD_SLOTS 64
 #define CHUNK_ROWS 16384
 #define CHUNK_ROWS_MIN 64
 #define CHUNK_STRINGS_MAX (INT64_C(4) * 1024 * 1024)
@@ -12,21 +13,59 @@
 #define ALL_ONES 0xff
 
 /* --- which slots */
-sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
-                            struct sabot_error *err) {
-    if (slots <= watch->n_flags) { return SABOT_OK; }
-    void *flags = watch->flags;
-    SABOT_TRY(flags ? memory_resize_state(pool, &flags, (size_t)watch->n_flags, (size_t)slots, err)
-                    : memory_alloc_state(pool, (size_t)slots, false, &flags, err));
-    watch->flags = flags;
-    memory_fill_state(pool, watch->flags + watch->n_flags, 0, (size_t)(slots - watch->n_flags));
-    watch->n_flags = slots;
+static sabot_status words_fit(struct memory_pool *pool, uint64_t **words, int32_t *n, int32_t slots,
+                              struct sabot_error *err) {
+    const int32_t wanted = slots / WORD_SLOTS + (slots % WORD_SLOTS != 0);
+    if (wanted <= *n) { return SABOT_OK; }
+    const size_t before = (size_t)*n * sizeof **words, after = (size_t)wanted * sizeof **words;
+    void *block = *words;
+    SABOT_TRY(block ? memory_resize_state(pool, &block, before, after, err)
+                    : memory_alloc_state(pool, after, false, &block, err));
+    *words = block;
+    memory_fill_state(pool, (char *)block + before, 0, after - before);
+    *n = wanted;
     return SABOT_OK;
 }
 
+sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
+                            struct sabot_error *err) {
+    SABOT_TRY(words_fit(pool, &watch->changed, &watch->n_changed, slots, err));
+    return words_fit(pool, &watch->slots_saved, &watch->n_slots_saved, slots, err);
+}
+
+void slot_watch_reset(struct slot_watch *watch) {
+    struct slot_watch empty = {.changed = watch->changed, .slots_saved = watch->slots_saved,
+                               .n_changed = watch->n_changed, .n_slots_saved = watch->n_slots_saved};
+    if (watch->marked) {
+        memset(watch->changed, 0, (size_t)watch->n_changed * sizeof *watch->changed);
+        memset(watch->slots_saved, 0, (size_t)watch->n_slots_saved * sizeof *watch->slots_saved);
+    }
+    *watch = empty;
+}
+
 void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
-    if (watch->flags) { memory_free_state(pool, watch->flags, (size_t)watch->n_flags); }
+    if (watch->changed) {
+        memory_free_state(pool, watch->changed, (size_t)watch->n_changed * sizeof *watch->changed);
+    }
+    if (watch->slots_saved) {
+        memory_free_state(pool, watch->slots_saved, (size_t)watch->n_slots_saved * sizeof *watch->slots_saved);
+    }
     *watch = (struct slot_watch){0};
+}
+
+int32_t slot_watch_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted) {
+    const int32_t word = watch->cursor / WORD_SLOTS, first = watch->cursor % WORD_SLOTS;
+    const int32_t left = watch->frozen - watch->cursor;
+    int32_t n = WORD_SLOTS - first < left ? WORD_SLOTS - first : left;
+    uint64_t *changed = &watch->changed[word], *saved = &watch->slots_saved[word];
+    const uint64_t bits = (watch->all ? UINT64_MAX : *changed) & ~*saved;
+    if (bits >> first && n > most) { n = most; }
+    const uint64_t passed = UINT64_MAX >> (WORD_SLOTS - n) << first;
+    *wanted = (bits & passed) >> first;
+    if (watch->is_chain) { *changed &= ~passed | *saved; } /* what changed behind the barrier is for the next file */
+    *saved &= ~passed;
+    watch->cursor += n;
+    return n;
 }
 
 void slot_watch_forget(struct slot_watch *watch) {
@@ -49,7 +88,8 @@ void slot_watch_freeze(struct slot_watch *watch, enum state_form form, int32_t s
 }
 
 void slot_watch_thaw(struct slot_watch *watch) {
-    for (int32_t slot = watch->cursor; slot < watch->frozen; slot++) { watch->flags[slot] &= SLOT_CHANGED; }
+    const int32_t first = watch->cursor / WORD_SLOTS, end = (watch->frozen + WORD_SLOTS - 1) / WORD_SLOTS;
+    if (first < end) { memset(watch->slots_saved + first, 0, (size_t)(end - first) * sizeof *watch->slots_saved); }
     watch->frozen = watch->cursor = 0;
     watch->on = watch->is_saved;
 }

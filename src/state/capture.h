@@ -1,16 +1,14 @@
 /* The rows that a table had at a barrier, copied while the table goes on changing (decision 0010).
  *
  * A slot is captured once: by the owning task as it walks over all slots between batches, or just before the slot is
- * changed. One byte per slot says what is known of it. */
+ * changed. Two bits per slot say what is known of it; between checkpoints only the first is looked at, and the marks of
+ * 10 M slots are 1.25 MB. */
 #ifndef STATE_CAPTURE_H
 #define STATE_CAPTURE_H
 
 #include "state/cells.h"
 #include "state/state_backend.h"
 #include "state/string_heap.h"
-
-#define SLOT_CHANGED 1 /* since the last file of the table's chain */
-#define SLOT_SAVED 2   /* frozen: what stood there at the barrier is captured */
 
 /* What a row of a delta says (its first column). */
 enum slot_change {
@@ -21,9 +19,11 @@ enum slot_change {
 
 /* The slots of a namespace, or of a multimap. */
 struct slot_watch {
-    uint8_t *flags; /* a byte per slot; NULL until there is a snapshot */
-    int32_t n_flags;
-    bool marked;    /* flags are not all zero */
+    /* bits by slot in words; NULL until there is a snapshot */
+    uint64_t *changed; /* since the last file of the table's chain */
+    uint64_t *slots_saved; /* frozen, at or behind the cursor: what stood there at the barrier is captured; else zero */
+    int32_t n_changed, n_slots_saved; /* words */
+    bool marked;    /* bits are not all zero */
     bool on;        /* whoever changes a slot must say so */
     bool all;       /* frozen: every slot is wanted, not only changed ones */
     bool is_saved;  /* a file of the chain has it; else all of it is changed */
@@ -33,25 +33,25 @@ struct slot_watch {
     int32_t saved;  /* slots that the chain's newest file has seen */
 };
 static inline bool slot_is_pending(const struct slot_watch *watch, int32_t slot) {
-    return slot >= watch->cursor && slot < watch->frozen && !(watch->flags[slot] & SLOT_SAVED);
+    return slot >= watch->cursor && slot < watch->frozen && !bit_is_set(watch->slots_saved, slot);
 }
 /* Whether a pending slot belongs into the capture. */
 static inline bool slot_is_wanted(const struct slot_watch *watch, int32_t slot) {
-    return watch->all || (watch->flags[slot] & SLOT_CHANGED);
+    return watch->all || bit_is_set(watch->changed, slot);
 }
 /* From now on something else stands in the slot; what stood there was captured if it had to be. */
 static inline void slot_set_changed(struct slot_watch *watch, int32_t slot) {
-    const bool ahead = slot >= watch->cursor && slot < watch->frozen;
-    watch->flags[slot] = ahead ? SLOT_CHANGED | SLOT_SAVED : SLOT_CHANGED;
+    bit_set(watch->changed, slot);
+    if (slot >= watch->cursor && slot < watch->frozen) { bit_set(watch->slots_saved, slot); }
 }
-/* The walk has passed the slot. */
-static inline void slot_passed(struct slot_watch *watch, int32_t slot) {
-    const uint8_t flags = watch->flags[slot];
-    watch->flags[slot] = flags & SLOT_SAVED || !watch->is_chain ? flags & SLOT_CHANGED : 0;
-}
-/* Flags for so many slots, the new ones zero. */
+/* The walk goes on from the cursor: over up to `most` slots of a word, or over a whole word in which nothing is wanted.
+ * Returns how many; *wanted: bit i is the slot `cursor + i`, before the cursor was moved. */
+int32_t slot_watch_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted);
+/* Bits for so many slots, the new ones zero. */
 sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
                             struct sabot_error *err);
+/* All bits are zero, and nothing is known; the memory stays. */
+void slot_watch_reset(struct slot_watch *watch);
 void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool);
 /* The chain knows nothing of it any more. */
 void slot_watch_forget(struct slot_watch *watch);

@@ -9,6 +9,7 @@
 #define STATE_COLUMNS_MAX 64 /* of a table */
 
 static inline bool bit_is_set(const uint64_t *bits, int64_t at) { return bits[at >> 6] >> (at & 63) & 1; }
+static inline void bit_set(uint64_t *bits, int64_t at) { bits[at >> 6] |= UINT64_C(1) << (at & 63); }
 static inline void bit_clear(uint64_t *bits, int64_t at) { bits[at >> 6] &= ~(UINT64_C(1) << (at & 63)); }
 static inline void bit_put(uint64_t *bits, int64_t at, bool set) {
     const uint64_t bit = UINT64_C(1) << (at & 63);

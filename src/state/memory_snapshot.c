@@ -26,22 +26,22 @@ static void pane_capture(struct memory_table *table, const struct pane *pane, co
 
 void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
     struct slot_watch *watch = &pane->watch;
-    for (int32_t i = 0; i < n && i < MARKS_AHEAD; i++) { __builtin_prefetch(&watch->flags[slots[i]], 1); }
+    for (int32_t i = 0; i < n && i < MARKS_AHEAD; i++) { __builtin_prefetch(&watch->changed[slots[i] / 64], 1); }
     if (!watch->frozen) {
-        uint8_t *flags = watch->flags;
+        uint64_t *changed = watch->changed;
         int32_t i = 0;
         for (; i + MARKS_AHEAD < n; i++) {
-            __builtin_prefetch(&flags[slots[i + MARKS_AHEAD]], 1);
-            flags[slots[i]] = SLOT_CHANGED;
+            __builtin_prefetch(&changed[slots[i + MARKS_AHEAD] / 64], 1);
+            bit_set(changed, slots[i]);
         }
-        for (; i < n; i++) { flags[slots[i]] = SLOT_CHANGED; }
+        for (; i < n; i++) { bit_set(changed, slots[i]); }
         return;
     }
     int32_t saved[BLOCK_SLOTS];
     int32_t n_saved = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t slot = slots[i];
-        if (i + MARKS_AHEAD < n) { __builtin_prefetch(&watch->flags[slots[i + MARKS_AHEAD]], 1); }
+        if (i + MARKS_AHEAD < n) { __builtin_prefetch(&watch->changed[slots[i + MARKS_AHEAD] / 64], 1); }
         if (slot_is_pending(watch, slot) && slot < fresh && slot_is_wanted(watch, slot)) { saved[n_saved++] = slot; }
         slot_set_changed(watch, slot);
         if (n_saved == BLOCK_SLOTS) {
@@ -123,30 +123,27 @@ sabot_status memory_freeze(struct state_table *base, struct sabot_error *err) {
 }
 
 /* --- the walk */
-/* Looks at up to n slots, where eight that have not changed count as one; returns how many are left. */
+/* Looks at up to n slots, where a word of marks without a slot that is wanted counts as one; returns how many are left. */
 static int32_t pane_walk(struct memory_table *table, struct pane *pane, int32_t n) {
     struct slot_watch *watch = &pane->watch;
     int32_t wanted[BLOCK_SLOTS];
-    int32_t n_wanted = 0, slot = watch->cursor;
-    for (; n > 0 && slot < watch->frozen; n--) {
-        uint64_t word = 1;
-        if (!watch->all && (slot & 7) == 0 && slot + 8 <= watch->frozen) { memcpy(&word, watch->flags + slot, 8); }
-        if (word == 0) {
-            slot += 8;
-            continue;
+    int32_t n_wanted = 0;
+    while (n > 0 && watch->cursor < watch->frozen) {
+        const int32_t cursor = watch->cursor;
+        const int32_t most = n < BLOCK_SLOTS - n_wanted ? n : BLOCK_SLOTS - n_wanted;
+        uint64_t bits;
+        const int32_t passed = slot_watch_walk(watch, most, &bits);
+        n -= bits ? passed : 1;
+        for (; bits; bits &= bits - 1) {
+            const int32_t slot = cursor + __builtin_ctzll(bits);
+            if (slot < pane->count) { wanted[n_wanted++] = slot; } /* what was behind is gone, and was captured */
         }
-        if (slot < pane->count && !(watch->flags[slot] & SLOT_SAVED) && slot_is_wanted(watch, slot)) {
-            wanted[n_wanted++] = slot;
-        }
-        slot_passed(watch, slot);
-        slot++;
         if (n_wanted == BLOCK_SLOTS) {
             pane_capture(table, pane, wanted, n_wanted, true);
             n_wanted = 0;
         }
     }
     pane_capture(table, pane, wanted, n_wanted, true);
-    watch->cursor = slot;
     return n;
 }
 

@@ -37,7 +37,7 @@ static void array_free(struct state_multimap *map, struct array *array) {
 
 static sabot_status slots_grow(struct state_multimap *map, int32_t slots, struct sabot_error *err) {
     const size_t n = (size_t)slots;
-    if (map->watch.flags || map->watch.on || map->table.context->snapshots) {
+    if (map->watch.changed || map->watch.on || map->table.context->snapshots) {
         SABOT_TRY(slot_watch_fit(&map->watch, map->pool, slots, err));
     }
     SABOT_TRY(array_fit(map, &map->hashes, n * 8, err));

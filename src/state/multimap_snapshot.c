@@ -16,9 +16,8 @@ static void map_capture(struct state_multimap *map, const int32_t *slots, int32_
     capture_rows(map->table.capture, &source, slots, n, ascending);
 }
 
-/* A row in `slots`, or the mark of an empty slot that a delta needs. True: it is for `slots`. */
+/* Of a slot that is wanted: a row in `slots`, or the mark of an empty slot that a delta needs. True: it is for `slots`. */
 static bool slot_capture(struct state_multimap *map, int32_t slot) {
-    if (!slot_is_wanted(&map->watch, slot)) { return false; }
     if (map_is_live(map, slot)) { return true; }
     if (map->table.capture->form == STATE_FORM_DELTA) { capture_mark(map->table.capture, SLOT_EMPTY, 0, slot); }
     return false;
@@ -30,7 +29,8 @@ void map_note_changes(struct state_multimap *map, const int32_t *slots, int32_t 
     int32_t n_saved = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t slot = slots[i];
-        if (watch->frozen && slot_is_pending(watch, slot) && slot_capture(map, slot)) { saved[n_saved++] = slot; }
+        const bool is_wanted = slot_is_pending(watch, slot) && slot_is_wanted(watch, slot);
+        if (is_wanted && slot_capture(map, slot)) { saved[n_saved++] = slot; }
         slot_set_changed(watch, slot);
         if (n_saved == BLOCK_SLOTS) {
             map_capture(map, saved, n_saved, false);
@@ -57,25 +57,24 @@ bool map_copy(struct state_table *table, int32_t n) {
     struct state_multimap *map = map_of(table);
     struct slot_watch *watch = &map->watch;
     int32_t wanted[BLOCK_SLOTS];
-    int32_t n_wanted = 0, slot = watch->cursor;
-    for (; n > 0 && slot < watch->frozen; n--) {
-        uint64_t word = 1;
-        if (!watch->all && (slot & 7) == 0 && slot + 8 <= watch->frozen) { memcpy(&word, watch->flags + slot, 8); }
-        if (word == 0) { /* eight that have not changed count as one */
-            slot += 8;
-            continue;
+    int32_t n_wanted = 0;
+    while (n > 0 && watch->cursor < watch->frozen) {
+        const int32_t cursor = watch->cursor;
+        const int32_t most = n < BLOCK_SLOTS - n_wanted ? n : BLOCK_SLOTS - n_wanted;
+        uint64_t bits;
+        const int32_t passed = slot_watch_walk(watch, most, &bits);
+        n -= bits ? passed : 1;
+        for (; bits; bits &= bits - 1) {
+            const int32_t slot = cursor + __builtin_ctzll(bits);
+            if (slot_capture(map, slot)) { wanted[n_wanted++] = slot; }
         }
-        if (!(watch->flags[slot] & SLOT_SAVED) && slot_capture(map, slot)) { wanted[n_wanted++] = slot; }
-        slot_passed(watch, slot);
-        slot++;
         if (n_wanted == BLOCK_SLOTS) {
             map_capture(map, wanted, n_wanted, true);
             n_wanted = 0;
         }
     }
     map_capture(map, wanted, n_wanted, true);
-    watch->cursor = slot;
-    if (slot < watch->frozen) { return false; }
+    if (watch->cursor < watch->frozen) { return false; }
     slot_watch_thaw(watch);
     return true;
 }

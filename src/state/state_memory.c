@@ -70,7 +70,7 @@ static sabot_status pane_grow_slots(struct memory_table *table, struct pane *pan
     /* Each array is grown as a whole or not at all, and pane->slots changes behind the last: a failure in between
      * leaves
      * arrays that are larger than said, so their sizes are put right before it is passed on. */
-    if (pane->watch.flags || pane->watch.on || table->table.context->snapshots) {
+    if (pane->watch.changed || pane->watch.on || table->table.context->snapshots) {
         SABOT_TRY(slot_watch_fit(&pane->watch, table->pool, slots, err));
     }
     const int32_t old = pane->slots;
@@ -219,8 +219,7 @@ void pane_recycle(struct memory_table *table, struct pane *pane) {
     for (int32_t i = 0; i < table->n_keys; i++) {
         if (pane->validity[i]) { memset(pane->validity[i], 0xff, validity_size(pane->slots)); }
     }
-    if (pane->watch.marked) { memset(pane->watch.flags, 0, (size_t)pane->watch.n_flags); }
-    pane->watch = (struct slot_watch){.flags = pane->watch.flags, .n_flags = pane->watch.n_flags};
+    slot_watch_reset(&pane->watch);
     pane->count = 0;
     pane->null_slot = -1;
     table->recycled[table->n_recycled++] = pane;
