@@ -224,5 +224,9 @@ void env_mutex_free(struct env_mutex *mutex) {
 void env_sleep_ns(struct env *env, int64_t ns) { env->type->sleep_ns(env, ns); }
 
 sabot_status env_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err) {
-    return env->type->offload(env, run, arg, err);
+    return env->type->offload(env, false, run, arg, err);
+}
+
+sabot_status env_offload_patient(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err) {
+    return env->type->offload(env, true, run, arg, err);
 }

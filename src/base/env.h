@@ -126,6 +126,8 @@ void env_sleep_ns(struct env *env, int64_t ns);
 /* Runs blocking work away from the caller: on a pool of helper threads (real) or at a random later moment of virtual
  * time (simulated). `run` must not touch the caller's data without a lock or an atomic flag. */
 sabot_status env_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
+/* The same for work of which nobody waits for the next row: its threads stand behind the others where cores are few. */
+sabot_status env_offload_patient(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
 
 /* A place where a test may end the process; does nothing otherwise. */
 enum env_point {

@@ -228,9 +228,10 @@ static sabot_status faulty_thread_start(struct env *env, const char *name, void 
           env_thread_start(inner_of(env), name, run, arg, out, err));
 }
 
-static sabot_status faulty_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err) {
+static sabot_status faulty_offload(struct env *env, bool patient, void (*run)(void *arg), void *arg,
+                                   struct sabot_error *err) {
     WHOLE(faulty_of(env), ENV_FAULT_OFFLOAD, "start", "a helper thread", err,
-          env_offload(inner_of(env), run, arg, err));
+          inner_of(env)->type->offload(inner_of(env), patient, run, arg, err));
 }
 
 /* --- what never fails */

@@ -53,7 +53,7 @@ struct env_type {
     void (*mutex_unlock)(struct env_mutex *mutex);
     void (*mutex_free)(struct env_mutex *mutex);
     void (*sleep_ns)(struct env *env, int64_t ns);
-    sabot_status (*offload)(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err);
+    sabot_status (*offload)(struct env *env, bool patient, void (*run)(void *arg), void *arg, struct sabot_error *err);
     void (*point)(struct env *env, enum env_point point);
 };
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -540,11 +541,12 @@ static void real_sleep_ns(struct env *env, int64_t ns) {
     while (ns > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {}
 }
 
-/* --- the pool of helper threads: grows while work waits, shrinks when there is none */
+/* --- the pools of helper threads: they grow while work waits, and shrink when there is none */
 
 #define POOL_THREADS_MAX 64
 #define POOL_QUEUE_MAX 65536
 #define POOL_IDLE_SECONDS 10
+#define PATIENT_NICE 5 /* of checkpoints' helpers: a third of a worker's share, and a worker that wakes goes first */
 
 struct pool_work {
     struct pool_work *next;
@@ -552,75 +554,83 @@ struct pool_work {
     void *arg;
 };
 
-static struct {
+static struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t more;
+    int nice;
     struct pool_work *first, *last;
     int queued, threads, idle;
-} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+} pools[] = {{.mutex = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER},
+             {.mutex = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .nice = PATIENT_NICE}};
 
 static void *pool_main(void *arg) {
-    (void)arg;
-    pthread_setname_np(pthread_self(), "sabot-helper");
-    pthread_mutex_lock(&pool.mutex);
+    struct pool *pool = arg;
+    pthread_setname_np(pthread_self(), pool->nice ? "sabot-writer" : "sabot-helper");
+    if (pool->nice) { /* a system that refuses it has one rank for all */
+        const int of_process = getpriority(PRIO_PROCESS, (id_t)getpid());
+        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), of_process + pool->nice);
+    }
+    pthread_mutex_lock(&pool->mutex);
     for (;;) {
-        struct pool_work *work = pool.first;
+        struct pool_work *work = pool->first;
         if (work) {
-            pool.first = work->next;
-            pool.queued--;
-            pthread_mutex_unlock(&pool.mutex);
+            pool->first = work->next;
+            pool->queued--;
+            pthread_mutex_unlock(&pool->mutex);
             work->run(work->arg);
             free(work);
-            pthread_mutex_lock(&pool.mutex);
+            pthread_mutex_lock(&pool->mutex);
             continue;
         }
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += POOL_IDLE_SECONDS;
-        pool.idle++;
-        const int number = pthread_cond_timedwait(&pool.more, &pool.mutex, &until);
-        pool.idle--;
-        if (number == ETIMEDOUT && !pool.first) { break; }
+        pool->idle++;
+        const int number = pthread_cond_timedwait(&pool->more, &pool->mutex, &until);
+        pool->idle--;
+        if (number == ETIMEDOUT && !pool->first) { break; }
     }
-    pool.threads--;
-    pthread_mutex_unlock(&pool.mutex);
+    pool->threads--;
+    pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
 
-static sabot_status real_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err) {
+static sabot_status real_offload(struct env *env, bool patient, void (*run)(void *arg), void *arg,
+                                 struct sabot_error *err) {
     (void)env;
+    struct pool *pool = &pools[patient];
     struct pool_work *work = malloc(sizeof *work);
     if (!work) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "hand work to a helper thread: no memory"); }
     *work = (struct pool_work){.run = run, .arg = arg};
-    pthread_mutex_lock(&pool.mutex);
+    pthread_mutex_lock(&pool->mutex);
     sabot_status status = SABOT_OK;
-    if (pool.queued >= POOL_QUEUE_MAX) {
+    if (pool->queued >= POOL_QUEUE_MAX) {
         status = SABOT_FAIL(err, SABOT_ERR_IO, "hand work to a helper thread: %d pieces are waiting already",
                             POOL_QUEUE_MAX);
-    } else if (pool.idle <= pool.queued && pool.threads < POOL_THREADS_MAX) {
+    } else if (pool->idle <= pool->queued && pool->threads < POOL_THREADS_MAX) {
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         pthread_t thread;
-        const int number = pthread_create(&thread, &attributes, pool_main, NULL);
+        const int number = pthread_create(&thread, &attributes, pool_main, pool);
         pthread_attr_destroy(&attributes);
         if (number == 0) {
-            pool.threads++;
-        } else if (pool.threads == 0) {
+            pool->threads++;
+        } else if (pool->threads == 0) {
             status = SABOT_FAIL(err, SABOT_ERR_IO, "start a helper thread: %s", REASON(number));
         }
     }
     if (status == SABOT_OK) {
-        if (pool.first) {
-            pool.last->next = work;
+        if (pool->first) {
+            pool->last->next = work;
         } else {
-            pool.first = work;
+            pool->first = work;
         }
-        pool.last = work;
-        pool.queued++;
-        pthread_cond_signal(&pool.more);
+        pool->last = work;
+        pool->queued++;
+        pthread_cond_signal(&pool->more);
     }
-    pthread_mutex_unlock(&pool.mutex);
+    pthread_mutex_unlock(&pool->mutex);
     if (status != SABOT_OK) { free(work); }
     return status;
 }

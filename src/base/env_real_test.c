@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -193,8 +194,9 @@ static void offloaded_work_runs_once_each(void **state) {
     (void)state;
     struct env *env = env_real();
     struct counter counter = {env_mutex_new(env), env_event_new(env), 0, 2000};
-    for (int i = 0; i < counter.wanted; i++) {
+    for (int i = 0; i < counter.wanted; i += 2) {
         assert_int_equal(env_offload(env, count_up, &counter, NULL), SABOT_OK);
+        assert_int_equal(env_offload_patient(env, count_up, &counter, NULL), SABOT_OK);
     }
     assert_true(env_event_wait(counter.done, INT64_C(20000000000)));
     env_mutex_lock(counter.mutex);
@@ -202,6 +204,31 @@ static void offloaded_work_runs_once_each(void **state) {
     env_mutex_unlock(counter.mutex);
     env_event_free(counter.done);
     env_mutex_free(counter.mutex);
+}
+
+struct rank {
+    struct env_event *done;
+    int of_thread;
+};
+static void rank_tell(void *arg) {
+    struct rank *rank = arg;
+    rank->of_thread = getpriority(PRIO_PROCESS, 0); /* on Linux the calling thread's */
+    env_event_set(rank->done);
+}
+
+static void patient_work_stands_behind_other_threads(void **state) {
+    (void)state;
+    struct env *env = env_real();
+    struct rank eager = {.done = env_event_new(env)}, patient = {.done = env_event_new(env)};
+    assert_int_equal(env_offload_patient(env, rank_tell, &patient, NULL), SABOT_OK);
+    assert_true(env_event_wait(patient.done, INT64_C(20000000000)));
+    assert_int_equal(env_offload(env, rank_tell, &eager, NULL), SABOT_OK);
+    assert_true(env_event_wait(eager.done, INT64_C(20000000000)));
+    const int own = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(eager.of_thread, own);
+    assert_true(patient.of_thread > own || own == 19);
+    env_event_free(eager.done);
+    env_event_free(patient.done);
 }
 
 static void the_machine_answers(void **state) {
@@ -224,6 +251,7 @@ int main(void) {
         cmocka_unit_test(folders_are_made_with_all_above_them),
         cmocka_unit_test(events_wake_one_another_without_loss),
         cmocka_unit_test(offloaded_work_runs_once_each),
+        cmocka_unit_test(patient_work_stands_behind_other_threads),
         cmocka_unit_test(the_machine_answers),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

@@ -123,7 +123,9 @@ static void sim_sleep_ns(struct env *env, int64_t ns) {
 
 /* --- helper work */
 
-static sabot_status sim_offload(struct env *env, void (*run)(void *arg), void *arg, struct sabot_error *err) {
+static sabot_status sim_offload(struct env *env, bool patient, void (*run)(void *arg), void *arg,
+                                struct sabot_error *err) {
+    (void)patient;
     struct sim *sim = sim_of(env);
     if (sim->n_work == sim->work_capacity) {
         const int32_t capacity = sim->work_capacity ? sim->work_capacity * 2 : 16;

@@ -141,7 +141,7 @@ static sabot_status helper_begin(struct coordinator *coordinator, struct checkpo
     coordinator->n_helpers++;
     if (checkpoint) { checkpoint->refs++; }
     env_mutex_unlock(coordinator->mutex);
-    const sabot_status status = env_offload(coordinator->options.env, run, arg, err);
+    const sabot_status status = env_offload_patient(coordinator->options.env, run, arg, err);
     if (status == SABOT_OK) { return SABOT_OK; }
     env_mutex_lock(coordinator->mutex);
     coordinator->n_helpers--;
