@@ -30,15 +30,15 @@ static sabot_status words_fit(struct memory_pool *pool, uint64_t **words, int32_
 sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
                             struct sabot_error *err) {
     SABOT_TRY(words_fit(pool, &watch->changed, &watch->n_changed, slots, err));
-    return words_fit(pool, &watch->slots_saved, &watch->n_slots_saved, slots, err);
+    return words_fit(pool, &watch->saved_slots, &watch->n_saved_slots, slots, err);
 }
 
 void slot_watch_reset(struct slot_watch *watch) {
-    struct slot_watch empty = {.changed = watch->changed, .slots_saved = watch->slots_saved,
-                               .n_changed = watch->n_changed, .n_slots_saved = watch->n_slots_saved};
+    struct slot_watch empty = {.changed = watch->changed, .saved_slots = watch->saved_slots,
+                               .n_changed = watch->n_changed, .n_saved_slots = watch->n_saved_slots};
     if (watch->marked) {
         memset(watch->changed, 0, (size_t)watch->n_changed * sizeof *watch->changed);
-        memset(watch->slots_saved, 0, (size_t)watch->n_slots_saved * sizeof *watch->slots_saved);
+        memset(watch->saved_slots, 0, (size_t)watch->n_saved_slots * sizeof *watch->saved_slots);
     }
     *watch = empty;
 }
@@ -47,8 +47,8 @@ void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
     if (watch->changed) {
         memory_free_state(pool, watch->changed, (size_t)watch->n_changed * sizeof *watch->changed);
     }
-    if (watch->slots_saved) {
-        memory_free_state(pool, watch->slots_saved, (size_t)watch->n_slots_saved * sizeof *watch->slots_saved);
+    if (watch->saved_slots) {
+        memory_free_state(pool, watch->saved_slots, (size_t)watch->n_saved_slots * sizeof *watch->saved_slots);
     }
     *watch = (struct slot_watch){0};
 }
@@ -57,7 +57,7 @@ int32_t slot_watch_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted
     const int32_t word = watch->cursor / WORD_SLOTS, first = watch->cursor % WORD_SLOTS;
     const int32_t left = watch->frozen - watch->cursor;
     int32_t n = WORD_SLOTS - first < left ? WORD_SLOTS - first : left;
-    uint64_t *changed = &watch->changed[word], *saved = &watch->slots_saved[word];
+    uint64_t *changed = &watch->changed[word], *saved = &watch->saved_slots[word];
     const uint64_t bits = (watch->all ? UINT64_MAX : *changed) & ~*saved;
     if (bits >> first && n > most) { n = most; }
     const uint64_t passed = UINT64_MAX >> (WORD_SLOTS - n) << first;
@@ -89,7 +89,7 @@ void slot_watch_freeze(struct slot_watch *watch, enum state_form form, int32_t s
 
 void slot_watch_thaw(struct slot_watch *watch) {
     const int32_t first = watch->cursor / WORD_SLOTS, end = (watch->frozen + WORD_SLOTS - 1) / WORD_SLOTS;
-    if (first < end) { memset(watch->slots_saved + first, 0, (size_t)(end - first) * sizeof *watch->slots_saved); }
+    if (first < end) { memset(watch->saved_slots + first, 0, (size_t)(end - first) * sizeof *watch->saved_slots); }
     watch->frozen = watch->cursor = 0;
     watch->on = watch->is_saved;
 }

@@ -21,8 +21,8 @@ enum slot_change {
 struct slot_watch {
     /* bits by slot in words; NULL until there is a snapshot */
     uint64_t *changed; /* since the last file of the table's chain */
-    uint64_t *slots_saved; /* frozen, at or behind the cursor: what stood there at the barrier is captured; else zero */
-    int32_t n_changed, n_slots_saved; /* words */
+    uint64_t *saved_slots; /* frozen, at or behind the cursor: what stood there at the barrier is captured; else zero */
+    int32_t n_changed, n_saved_slots; /* words */
     bool marked;    /* bits are not all zero */
     bool on;        /* whoever changes a slot must say so */
     bool all;       /* frozen: every slot is wanted, not only changed ones */
@@ -33,7 +33,7 @@ struct slot_watch {
     int32_t saved;  /* slots that the chain's newest file has seen */
 };
 static inline bool slot_is_pending(const struct slot_watch *watch, int32_t slot) {
-    return slot >= watch->cursor && slot < watch->frozen && !bit_is_set(watch->slots_saved, slot);
+    return slot >= watch->cursor && slot < watch->frozen && !bit_is_set(watch->saved_slots, slot);
 }
 /* Whether a pending slot belongs into the capture. */
 static inline bool slot_is_wanted(const struct slot_watch *watch, int32_t slot) {
@@ -42,7 +42,7 @@ static inline bool slot_is_wanted(const struct slot_watch *watch, int32_t slot) 
 /* From now on something else stands in the slot; what stood there was captured if it had to be. */
 static inline void slot_set_changed(struct slot_watch *watch, int32_t slot) {
     bit_set(watch->changed, slot);
-    if (slot >= watch->cursor && slot < watch->frozen) { bit_set(watch->slots_saved, slot); }
+    if (slot >= watch->cursor && slot < watch->frozen) { bit_set(watch->saved_slots, slot); }
 }
 /* The walk goes on from the cursor: over up to `most` slots of a word, or over a whole word in which nothing is wanted.
  * Returns how many; *wanted: bit i is the slot `cursor + i`, before the cursor was moved. */

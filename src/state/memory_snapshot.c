@@ -24,32 +24,49 @@ static void pane_capture(struct memory_table *table, const struct pane *pane, co
     capture_rows(table->table.capture, &source, slots, n, ascending);
 }
 
-void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
-    struct slot_watch *watch = &pane->watch;
-    for (int32_t i = 0; i < n && i < MARKS_AHEAD; i++) { __builtin_prefetch(&watch->changed[slots[i] / 64], 1); }
-    if (!watch->frozen) {
-        uint64_t *changed = watch->changed;
-        int32_t i = 0;
-        for (; i + MARKS_AHEAD < n; i++) {
-            __builtin_prefetch(&changed[slots[i + MARKS_AHEAD] / 64], 1);
-            bit_set(changed, slots[i]);
-        }
-        for (; i < n; i++) { bit_set(changed, slots[i]); }
-        return;
-    }
-    int32_t saved[BLOCK_SLOTS];
+/* While a walk is under way, of up to BLOCK_SLOTS slots: which of them are to be captured, in `saved`. Without
+ * branches: which slots are pending is chance, and a branch that is guessed wrongly costs more than all of this. */
+static int32_t marks_set_frozen(const struct slot_watch *watch, const int32_t *slots, int32_t n, int32_t fresh,
+                                int32_t *saved) {
+    uint64_t *const all_changed = watch->changed, *const all_kept = watch->saved_slots;
+    const int32_t cursor = watch->cursor, frozen = watch->frozen;
+    const uint64_t all = watch->all ? UINT64_MAX : 0;
     int32_t n_saved = 0;
     for (int32_t i = 0; i < n; i++) {
-        const int32_t slot = slots[i];
-        if (i + MARKS_AHEAD < n) { __builtin_prefetch(&watch->changed[slots[i + MARKS_AHEAD] / 64], 1); }
-        if (slot_is_pending(watch, slot) && slot < fresh && slot_is_wanted(watch, slot)) { saved[n_saved++] = slot; }
-        slot_set_changed(watch, slot);
-        if (n_saved == BLOCK_SLOTS) {
-            pane_capture(table, pane, saved, n_saved, false);
-            n_saved = 0;
-        }
+        const int32_t slot = slots[i], ahead = slots[i + MARKS_AHEAD < n ? i + MARKS_AHEAD : i] >> 6;
+        __builtin_prefetch(&all_changed[ahead], 1);
+        __builtin_prefetch(&all_kept[ahead], 1);
+        uint64_t *changed = &all_changed[slot >> 6], *kept = &all_kept[slot >> 6];
+        const uint64_t bit = UINT64_C(1) << (slot & 63);
+        const uint64_t pending = bit & -(uint64_t)((slot >= cursor) & (slot < frozen));
+        const uint64_t wanted = pending & ~*kept & (*changed | all);
+        saved[n_saved] = slot;
+        n_saved += (wanted != 0) & (slot < fresh);
+        *changed |= bit;
+        *kept |= pending;
     }
-    pane_capture(table, pane, saved, n_saved, false);
+    return n_saved;
+}
+
+void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
+    struct slot_watch *watch = &pane->watch;
+    if (watch->frozen) {
+        for (int32_t first = 0; first < n; first += BLOCK_SLOTS) {
+            int32_t saved[BLOCK_SLOTS];
+            const int32_t m = n - first < BLOCK_SLOTS ? n - first : BLOCK_SLOTS;
+            const int32_t n_saved = marks_set_frozen(watch, slots + first, m, fresh, saved);
+            pane_capture(table, pane, saved, n_saved, false);
+        }
+        return;
+    }
+    uint64_t *changed = watch->changed;
+    int32_t i = 0;
+    for (; i < n && i < MARKS_AHEAD; i++) { __builtin_prefetch(&changed[slots[i] >> 6], 1); }
+    for (i = 0; i + MARKS_AHEAD < n; i++) {
+        __builtin_prefetch(&changed[slots[i + MARKS_AHEAD] >> 6], 1);
+        bit_set(changed, slots[i]);
+    }
+    for (; i < n; i++) { bit_set(changed, slots[i]); }
 }
 
 void pane_note_end(struct memory_table *table, struct pane *pane) {
@@ -123,7 +140,7 @@ sabot_status memory_freeze(struct state_table *base, struct sabot_error *err) {
 }
 
 /* --- the walk */
-/* Looks at up to n slots, where a word of marks without a slot that is wanted counts as one; returns how many are left. */
+/* Looks at up to n slots, where a word of marks without one that is wanted counts as one; returns how many are left. */
 static int32_t pane_walk(struct memory_table *table, struct pane *pane, int32_t n) {
     struct slot_watch *watch = &pane->watch;
     int32_t wanted[BLOCK_SLOTS];
