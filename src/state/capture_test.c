@@ -1,5 +1,6 @@
-/* What a step between two batches copies of a frozen table: so many slots of narrow rows, fewer of wide ones. */
-#include "state/state.h"
+/* What a step between two batches copies of a frozen table: so many slots of narrow rows, fewer of wide ones; and which
+ * slots a walk wants. */
+#include "state/capture.h"
 
 #include "base/env.h"
 #include "base/metrics.h"
@@ -90,8 +91,69 @@ static void wide_rows_are_copied_in_more_steps(void **state) {
     assert_true(most < 5 * STEP_BYTES);
 }
 
+#define WATCHED 200 /* slots: three words, and a part of one */
+
+static int32_t random_below(uint64_t *state, int32_t n) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (int32_t)(*state % (uint64_t)n);
+}
+
+/* Walks in steps of chance while slots change, beside a byte per slot and question; a slot that is saved before it
+ * changes is captured then. Twice: what changed behind the first barrier is what the second one wants. */
+static void a_walk_wants_each_changed_slot_once(void **unused) {
+    (void)unused;
+    struct sabot_error err = {0};
+    memory_pool_init(&pool, "test", NULL, INT64_MAX);
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15);
+        struct slot_watch watch = {.is_saved = true, .on = true};
+        bool changed[WATCHED] = {0};
+        ok(slot_watch_fit(&watch, &pool, WATCHED, &err), &err);
+        for (int32_t barrier = 0; barrier < 3; barrier++) {
+            for (int32_t i = random_below(&random, WATCHED); i > 0; i--) {
+                const int32_t slot = random_below(&random, WATCHED);
+                slot_set_changed(&watch, slot);
+                changed[slot] = true;
+            }
+            bool captured[WATCHED] = {0}, wanted[WATCHED], again[WATCHED] = {0};
+            memcpy(wanted, changed, sizeof wanted);
+            const int32_t frozen = 1 + random_below(&random, WATCHED);
+            slot_watch_freeze(&watch, STATE_FORM_DELTA, frozen);
+            while (watch.cursor < frozen) {
+                const int32_t slot = random_below(&random, WATCHED), cursor = watch.cursor;
+                if (slot_is_pending(&watch, slot) && slot_is_wanted(&watch, slot)) {
+                    assert_false(captured[slot]);
+                    captured[slot] = true;
+                }
+                slot_set_changed(&watch, slot);
+                again[slot] = true;
+                uint64_t bits;
+                const int32_t most = 1 + random_below(&random, 70), passed = slot_watch_walk(&watch, most, &bits);
+                assert_int_equal(watch.cursor, cursor + passed);
+                assert_true(passed > 0 && watch.cursor <= frozen && (bits == 0 || passed <= most));
+                for (; bits; bits &= bits - 1) {
+                    const int32_t found = cursor + __builtin_ctzll(bits);
+                    assert_true(found < watch.cursor && !captured[found]);
+                    captured[found] = true;
+                }
+            }
+            slot_watch_thaw(&watch);
+            for (int32_t slot = 0; slot < WATCHED; slot++) {
+                assert_int_equal(captured[slot], slot < frozen && wanted[slot]);
+                changed[slot] = again[slot] || (slot >= frozen && changed[slot]);
+                assert_int_equal(slot_is_wanted(&watch, slot), changed[slot]);
+            }
+        }
+        slot_watch_clear(&watch, &pool);
+    }
+    assert_int_equal(pool.used, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_walk_wants_each_changed_slot_once),
         cmocka_unit_test(wide_rows_are_copied_in_more_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
