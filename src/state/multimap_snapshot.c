@@ -16,7 +16,7 @@ static void map_capture(struct state_multimap *map, const int32_t *slots, int32_
     capture_rows(map->table.capture, &source, slots, n, ascending);
 }
 
-/* Of a slot that is wanted: a row in `slots`, or the mark of an empty one that a delta needs. True: it is for `slots`. */
+/* Of a slot that is wanted: a row in `slots`, or the mark of an empty one that a delta needs. True: one for `slots`. */
 static bool slot_capture(struct state_multimap *map, int32_t slot) {
     if (map_is_live(map, slot)) { return true; }
     if (map->table.capture->form == STATE_FORM_DELTA) { capture_mark(map->table.capture, SLOT_EMPTY, 0, slot); }
