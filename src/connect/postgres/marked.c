@@ -23,7 +23,7 @@ struct marked {
     struct text table; /* of marks, as SQL */
     int64_t token;
     char token_text[24];
-    int64_t retries;
+    int64_t retries, retry_timeout_ns;
 };
 
 #if POSTGRES_BUILT
@@ -179,6 +179,7 @@ static sabot_status marked_connect(struct marked *self, struct sabot_error *err)
     const struct connector_table *table = self->target.context->table;
     SABOT_TRY(pg_client_init(&self->client, self->target.context, err));
     SABOT_TRY(option_int(table, postgres_options, "sink.max-retries", &self->retries, err));
+    SABOT_TRY(option_duration(table, postgres_options, "sink.retry-timeout", &self->retry_timeout_ns, err));
     return pg_client_connect(&self->client, err);
 }
 
@@ -268,7 +269,7 @@ static void pause(const struct marked *self, int64_t ns) {
 static sabot_status epoch_send(struct marked *self, const struct epoch *epoch, bool marks, bool *sent,
                                struct sabot_error *err) {
     *sent = false;
-    int64_t left = self->retries, pause_ns = PAUSE_FIRST_NS;
+    int64_t left = self->retries, pause_ns = PAUSE_FIRST_NS, until_ns = INT64_MAX;
     bool connected = true;
     while (!stopping(self)) {
         struct sabot_error why = {0};
@@ -283,7 +284,9 @@ static sabot_status epoch_send(struct marked *self, const struct epoch *epoch, b
         }
         if (stopping(self)) { break; }
         const bool again = self->client.lost || self->client.conflict;
-        if (!again || left-- == 0) {
+        const int64_t now_ns = env_now_ns(self->target.context->env);
+        if (until_ns == INT64_MAX) { until_ns = now_ns + self->retry_timeout_ns; }
+        if (!again || left-- == 0 || now_ns >= until_ns) {
             if (err) { *err = why; }
             error_context(err, "the rows of checkpoint %" PRId64 " are kept in it; mend the cause and start from it",
                           epoch->checkpoint_id);
