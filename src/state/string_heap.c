@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#define RELAX_SIZE ((uint32_t)16 * 1024)
 #define HEAP_BLOCK_MIN ((size_t)16 * 1024)
 #define HEAP_BLOCK_MAX ((size_t)16 * 1024 * 1024)
 
@@ -49,6 +50,7 @@ sabot_status string_heap_keep(struct memory_pool *pool, struct string_heap *heap
     }
     memcpy(heap->at, kept.data, kept.size);
     out->data = heap->at;
+    if (kept.size >= RELAX_SIZE) { memory_relax(pool); } /* many of them are MiBs of a walk */
     heap->at += kept.size;
     heap->size += kept.size;
     return SABOT_OK;

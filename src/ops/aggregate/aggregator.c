@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 
+#define RESULT_SHARE 16  /* of the memory limit: the lists of a batch of results */
 #define MERGE_SLOTS 4096 /* per step, so that the slot lists stay in the cache */
 
 /* --- open */
@@ -576,6 +577,21 @@ sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64
         if (aggregator->sets[s].home == s) { SABOT_TRY(merge_distinct(aggregator, s, from, into, err)); }
     }
     return SABOT_OK;
+}
+
+int32_t aggregator_rows_fit(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n) {
+    const struct accumulators *accumulators = &aggregator->accumulators;
+    const int64_t limit = memory_limit(aggregator->pool);
+    for (int32_t c = 0; c < accumulators->n_cells && limit < INT64_MAX; c++) {
+        if (accumulators->cells[c].op < CELL_LIST) { continue; }
+        const struct state_cells lists = state_cells(aggregator->table, namespace_, c);
+        int64_t bytes = 0;
+        for (int32_t i = 0; i < n; i++) {
+            bytes += ((const struct string_view *)state_cell(&lists, (int32_t)first + i))->size;
+            if (bytes > limit / RESULT_SHARE) { n = i > 0 ? i : 1; }
+        }
+    }
+    return n;
 }
 
 /* --- results */
