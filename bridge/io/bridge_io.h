@@ -84,6 +84,19 @@ sabot_status bridge_reader_prune(struct bridge_reader *reader, const bool *wante
 sabot_status bridge_reader_select(struct bridge_reader *reader, const uint32_t *columns, size_t columns_count,
                                   size_t batch_rows, struct sabot_error *err);
 
+/* Rows whose value in a top-level column of the file is NULL, or not from `least` to `most`, are not wanted: groups of
+ * Parquet whose statistics say that they hold no others are passed over. Any number of times, before the first read.
+ * Nothing changes where the file's column is of another kind, or without statistics. `per_second`: the unit of a
+ * timestamp. */
+enum bridge_bound_kind {
+    BRIDGE_BOUND_INTEGER = 0,
+    BRIDGE_BOUND_DATE = 1,
+    BRIDGE_BOUND_LOCAL = 2, /* TIMESTAMP */
+    BRIDGE_BOUND_UTC = 3,   /* TIMESTAMP_LTZ */
+};
+sabot_status bridge_reader_bound(struct bridge_reader *reader, uint32_t column, int32_t kind, int64_t per_second,
+                                 int64_t least, int64_t most, struct sabot_error *err);
+
 /* Goes on at row `row` of group `group`, up to but without group `group_end` (UINT64_MAX = to the end). A stream goes
  * forward only. */
 sabot_status bridge_reader_seek(struct bridge_reader *reader, uint64_t group, uint64_t group_end, uint64_t row,

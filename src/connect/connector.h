@@ -27,6 +27,13 @@ struct table_option {
 };
 
 /* A table as a connector sees it: what to read or write. Immutable, lives as long as the job. */
+/* Every row that is wanted has a value from `least` to `most` in a column: BIGINT and smaller, DATE, TIMESTAMP or
+ * TIMESTAMP_LTZ, in the type's own unit. */
+struct column_bound {
+    int32_t column; /* of the schema */
+    int64_t least, most;
+};
+
 struct connector_table {
     const char *name;              /* for messages */
     const struct table_option *options;
@@ -37,6 +44,8 @@ struct connector_table {
                                       where nothing was pruned */
     const int32_t *primary_key;    /* columns of schema */
     int32_t n_primary_key;
+    const struct column_bound *bounds; /* a source may leave out whole parts that surely hold no wanted row */
+    int32_t n_bounds;
     const void *memory;            /* the engine's own connectors: the object behind the table; NULL elsewhere */
 };
 /* Checks all given options against a connector's and its format's tables: unknown, missing, malformed. */

@@ -256,7 +256,7 @@ static int32_t find_in(const int32_t *list, int32_t n, int32_t wanted) {
 
 /* The table as the connector sees it: `columns` of it, with `types` where they differ from the declared ones. */
 static sabot_status connector_view(struct physical_plan *plan, const struct plan_table *table, const int32_t *columns,
-                                   const struct type *types, int32_t n, const struct connector_table **out,
+                                   const struct type *types, int32_t n, struct connector_table **out,
                                    struct sabot_error *err) {
     struct arena *arena = arena_of(plan);
     struct connector_table *view = ARENA_NEW(arena, struct connector_table);
@@ -286,6 +286,77 @@ static sabot_status connector_view(struct physical_plan *plan, const struct plan
     return SABOT_OK;
 }
 
+/* A literal whose physical value is a whole number. */
+static bool whole_number(const struct expr *expr, int64_t *out) {
+    if (expr->kind != EXPR_LITERAL || !expr->value) { return false; }
+    switch (type_phys(expr->type)) {
+    case PHYS_I8: *out = *(const int8_t *)expr->value; return true;
+    case PHYS_I16: *out = *(const int16_t *)expr->value; return true;
+    case PHYS_I32: *out = *(const int32_t *)expr->value; return true;
+    case PHYS_I64: *out = *(const int64_t *)expr->value; return true;
+    default: return false;
+    }
+}
+
+/* Whether values of a column compare with a literal as their physical numbers do. */
+static bool compares_as_number(struct type column, struct type literal) {
+    if (type_is_integer(column)) { return type_is_integer(literal); }
+    if (column.kind == TYPE_TIMESTAMP || column.kind == TYPE_TIMESTAMP_LTZ) {
+        return literal.kind == column.kind &&
+               timestamp_units_per_ms_num(literal) == timestamp_units_per_ms_num(column);
+    }
+    return column.kind == TYPE_DATE && literal.kind == TYPE_DATE;
+}
+
+/* What a condition over the output of a scan says of one column that the connector reads. */
+static bool bound_of(const struct plan *node, const struct expr *condition, struct column_bound *out) {
+    static const struct {
+        const char *name;
+        int32_t n_args;
+        bool least, most; /* which ends it has, the column on the left */
+        int8_t open;      /* the end itself is not in */
+    } comparisons[] = {{"=", 2, true, true, 0},   {"<", 2, false, true, 1}, {"<=", 2, false, true, 0},
+                       {">", 2, true, false, 1}, {">=", 2, true, false, 0}, {"BETWEEN", 3, true, true, 0}};
+    for (size_t c = 0; c < sizeof comparisons / sizeof comparisons[0]; c++) {
+        const int32_t n = comparisons[c].n_args;
+        if (!expr_is_call_of(condition, comparisons[c].name, n)) { continue; }
+        const bool turned = n == 2 && condition->args[0]->kind == EXPR_LITERAL;
+        const struct expr *column = condition->args[turned], *first = condition->args[!turned],
+                          *second = n == 3 ? condition->args[2] : first;
+        int64_t least, most;
+        if (column->kind != EXPR_COLUMN || !compares_as_number(column->type, first->type) ||
+            !compares_as_number(column->type, second->type) || !whole_number(first, &least) ||
+            !whole_number(second, &most)) {
+            return false;
+        }
+        const struct expr *read = node->scan.exprs[column->index];
+        if (read->kind != EXPR_COLUMN || !type_same(read->type, column->type)) { return false; }
+        const bool has_least = turned ? comparisons[c].most : comparisons[c].least,
+                   has_most = turned ? comparisons[c].least : comparisons[c].most;
+        const int64_t open = comparisons[c].open;
+        if ((has_least && least > INT64_MAX - open) || (has_most && most < INT64_MIN + open)) { return false; }
+        *out = (struct column_bound){.column = read->index, .least = has_least ? least + open : INT64_MIN,
+                                     .most = has_most ? most - open : INT64_MAX};
+        return true;
+    }
+    return false;
+}
+
+/* What the filter asks of single columns, for sources that know the least and the most of parts of their data. Not
+ * where the rows make a watermark: it would be another one without those that the filter drops. */
+static sabot_status scan_bounds(struct physical_plan *plan, const struct plan *node, struct connector_table *view,
+                                struct sabot_error *err) {
+    if (!node->scan.filter || node->scan.watermark) { return SABOT_OK; }
+    struct expr **conditions;
+    int32_t n;
+    SABOT_TRY(expr_conjuncts(&plan->plans, node->scan.filter, &conditions, &n, err));
+    struct column_bound *bounds = arena_alloc(arena_of(plan), (size_t)(n + 1) * sizeof *bounds);
+    if (!bounds) { return PLAN_NO_MEMORY(err); }
+    for (int32_t i = 0; i < n; i++) { view->n_bounds += bound_of(node, conditions[i], &bounds[view->n_bounds]); }
+    view->bounds = bounds;
+    return SABOT_OK;
+}
+
 /* Whether the output is just what the connector reads. */
 static bool scan_is_plain(const struct plan *node) {
     if (node->schema->n_fields != node->scan.n_reads) { return false; }
@@ -302,8 +373,10 @@ static sabot_status scan_options(struct physical_plan *plan, const struct plan *
     if (!options) { return PLAN_NO_MEMORY(err); }
     *out = options;
     assert(node->scan.exprs && "scans are pruned before they are built");
-    SABOT_TRY(connector_view(plan, table, node->scan.reads, node->scan.read_types, node->scan.n_reads, &options->table,
-                             err));
+    struct connector_table *view;
+    SABOT_TRY(connector_view(plan, table, node->scan.reads, node->scan.read_types, node->scan.n_reads, &view, err));
+    SABOT_TRY(scan_bounds(plan, node, view, err));
+    options->table = view;
     options->connector = table->connector;
     options->columns = scan_is_plain(node) ? NULL : node->scan.exprs;
     options->watermark_kind = node->scan.watermark ? WATERMARK_KIND_EXPRESSION : WATERMARK_KIND_NONE;
@@ -376,7 +449,9 @@ static sabot_status build_sink(struct physical_plan *plan, const struct plan *no
     const struct plan_table *table = node->sink.table;
     struct sink_options *options = ARENA_NEW(arena_of(plan), struct sink_options);
     if (!options) { return PLAN_NO_MEMORY(err); }
-    SABOT_TRY(connector_view(plan, table, node->sink.picked, NULL, node->schema->n_fields, &options->table, err));
+    struct connector_table *view;
+    SABOT_TRY(connector_view(plan, table, node->sink.picked, NULL, node->schema->n_fields, &view, err));
+    options->table = view;
     options->connector = table->connector;
     options->not_null_enforced = node->sink.not_null_enforced;
     const bool one_task = table->connector->sink && table->connector->sink->one_task;

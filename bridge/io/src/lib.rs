@@ -126,6 +126,24 @@ pub unsafe extern "C" fn bridge_reader_select(
 /// # Safety
 /// As stated in bridge_io.h.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn bridge_reader_bound(
+    reader: *mut Reader,
+    column: u32,
+    kind: i32,
+    per_second: i64,
+    least: i64,
+    most: i64,
+    err: *mut SabotError,
+) -> i32 {
+    guard(err, |_| {
+        unsafe { &mut *reader }.bound(column as usize, kind, per_second, least, most);
+        Ok(())
+    })
+}
+
+/// # Safety
+/// As stated in bridge_io.h.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn bridge_reader_seek(
     reader: *mut Reader,
     group: u64,

@@ -9,6 +9,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use parquet::basic::{LogicalType, TimeUnit};
+use parquet::file::statistics::Statistics;
+
 use crate::callback::{SIZE_UNKNOWN, Source};
 use crate::convert::{Layout, convert_batch, convert_schema};
 use crate::error::{Outcome, failure, status};
@@ -49,7 +52,21 @@ pub struct Reader {
     leaves: Option<Vec<Vec<usize>>>,
     batch_rows: usize,
     range: Range,
+    bounds: Vec<Bound>,
 }
+
+/// What a group must have to be read: values of a leaf from `least` to `most`, in the file's own unit.
+struct Bound {
+    leaf: usize,
+    least: i128,
+    most: i128,
+}
+
+/// As in bridge_io.h.
+const BOUND_INTEGER: i32 = 0;
+const BOUND_DATE: i32 = 1;
+const BOUND_LOCAL: i32 = 2;
+const BOUND_UTC: i32 = 3;
 
 enum Body {
     Parquet { metadata: ArrowReaderMetadata, current: Option<ParquetRecordBatchReader> },
@@ -90,6 +107,7 @@ impl Reader {
             leaves: None,
             batch_rows: 8192,
             range: Range { group: 0, end: 0, row: 0 },
+            bounds: Vec::new(),
         };
         reader.range.end = reader.groups();
         reader
@@ -169,6 +187,60 @@ impl Reader {
         self.seek(group, end, row)
     }
 
+    /// As stated in bridge_io.h; does nothing where it can't be sure.
+    pub fn bound(&mut self, column: usize, kind: i32, per_second: i64, least: i64, most: i64) {
+        let Body::Parquet { metadata, .. } = &self.body else { return };
+        let Some(field) = self.full_schema.fields().get(column) else { return };
+        let leaf = match &self.leaves {
+            Some(leaves) if leaves[column].len() == 1 => leaves[column][0],
+            Some(_) => return,
+            None => self.full_schema.fields().iter().take(column).map(|field| leaf_count(field.data_type())).sum(),
+        };
+        let (has_least, has_most) = (least != i64::MIN, most != i64::MAX);
+        let (mut least, mut most) = (least as i128, most as i128);
+        match (kind, field.data_type()) {
+            (BOUND_INTEGER, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => {}
+            (BOUND_DATE, DataType::Date32) => {}
+            (BOUND_LOCAL | BOUND_UTC, DataType::Timestamp(..)) => {
+                let stored = metadata.parquet_schema().column(leaf);
+                let Some(LogicalType::Timestamp(stamp)) = stored.logical_type_ref() else { return };
+                if stamp.is_adjusted_to_u_t_c != (kind == BOUND_UTC) {
+                    return;
+                }
+                let of_file: i128 = match stamp.unit {
+                    TimeUnit::MILLIS => 1_000,
+                    TimeUnit::MICROS => 1_000_000,
+                    TimeUnit::NANOS => 1_000_000_000,
+                };
+                // A coarser unit of the table cuts digits off: one more of its steps at each end is on the safe side.
+                let of_table = per_second as i128;
+                let slack = (of_file > of_table) as i128;
+                least = (least - slack) * of_file / of_table - slack;
+                most = (most + slack) * of_file / of_table + slack;
+                if of_table > of_file {
+                    (least, most) = (least - 1, most + 1); // the division has cut towards zero
+                }
+            }
+            _ => return,
+        }
+        let (least, most) = (if has_least { least } else { i128::MIN }, if has_most { most } else { i128::MAX });
+        self.bounds.push(Bound { leaf, least, most });
+    }
+
+    /// Whether the statistics of a group say that none of its rows is within all bounds.
+    fn is_outside(&self, group: u64) -> bool {
+        let Body::Parquet { metadata, .. } = &self.body else { return false };
+        let columns = metadata.metadata().row_group(group as usize).columns();
+        self.bounds.iter().any(|bound| {
+            let range = match columns.get(bound.leaf).and_then(|column| column.statistics()) {
+                Some(Statistics::Int32(of)) => of.min_opt().zip(of.max_opt()).map(|(a, b)| (*a as i128, *b as i128)),
+                Some(Statistics::Int64(of)) => of.min_opt().zip(of.max_opt()).map(|(a, b)| (*a as i128, *b as i128)),
+                _ => None,
+            };
+            range.is_some_and(|(min, max)| max < bound.least || min > bound.most)
+        })
+    }
+
     pub fn seek(&mut self, group: u64, end: u64, row: u64) -> Outcome<()> {
         let groups = self.groups();
         if group > end || (end > groups && end != u64::MAX) {
@@ -200,6 +272,10 @@ impl Reader {
         loop {
             if self.range.group >= self.range.end {
                 return Ok(None);
+            }
+            if self.range.row == 0 && !self.bounds.is_empty() && self.is_outside(self.range.group) {
+                self.range.group += 1;
+                continue;
             }
             match self.next_of_group()? {
                 Some(batch) if batch.num_rows() == 0 => {}

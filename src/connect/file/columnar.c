@@ -69,6 +69,29 @@ static sabot_status columnar_select(struct columnar *columnar, const struct conf
     return status;
 }
 
+/* Tells the reader what is wanted of columns that the table and the file have by the same name. Whether their types may
+ * be compared the reader decides. */
+static sabot_status columnar_bound(struct columnar *columnar, const struct connector_table *table,
+                                   const struct schema *file, struct sabot_error *err) {
+    for (int32_t i = 0; i < table->n_bounds; i++) {
+        const struct column_bound *bound = &table->bounds[i];
+        const struct field *field = &table->schema->fields[bound->column];
+        const int32_t column = schema_find(file, field->name);
+        if (column < 0 || (table->metadata && table->metadata[bound->column])) { continue; }
+        int32_t kind = BRIDGE_BOUND_INTEGER;
+        int64_t per_second = 0;
+        if (field->type.kind == TYPE_DATE) {
+            kind = BRIDGE_BOUND_DATE;
+        } else if (field->type.kind == TYPE_TIMESTAMP || field->type.kind == TYPE_TIMESTAMP_LTZ) {
+            kind = field->type.kind == TYPE_TIMESTAMP ? BRIDGE_BOUND_LOCAL : BRIDGE_BOUND_UTC;
+            per_second = 1000 * timestamp_units_per_ms_num(field->type);
+        }
+        SABOT_TRY(bridge_reader_bound(columnar->reader, (uint32_t)column, kind, per_second, bound->least, bound->most,
+                                      err));
+    }
+    return SABOT_OK;
+}
+
 static sabot_status columnar_bind(struct columnar *columnar, const struct connector_context *context,
                                   struct sabot_error *err) {
     const struct connector_table *table = context->table;
@@ -76,7 +99,9 @@ static sabot_status columnar_bind(struct columnar *columnar, const struct connec
     struct conform *whole = NULL;
     SABOT_TRY(reader_schema(columnar, &schema, err));
     sabot_status status = conform_new(schema, table->schema, table->metadata, &whole, err);
+    if (status == SABOT_OK) { status = columnar_bound(columnar, table, schema, err); }
     schema_unref(schema);
+    if (status != SABOT_OK) { conform_free(whole); }
     SABOT_TRY(status);
     status = columnar_select(columnar, whole, table->schema->n_fields, (size_t)context->batch_rows, err);
     conform_free(whole);
