@@ -67,6 +67,11 @@ static void copies_of_what_was_given_up_go(void **state) {
     assert_false(copy_is_there("shared/9-a"));
 }
 
+static const char *shared_name(int32_t id, char target[32]) {
+    snprintf(target, 32, "shared/%d-a", id);
+    return target;
+}
+
 /* A checkpoint that was given up: its tasks' next ones may name the shared files that they wrote for it. */
 static void shared_copies_stay_for_the_checkpoints_that_follow(void **state) {
     (void)state;
@@ -79,18 +84,13 @@ static void shared_copies_stay_for_the_checkpoints_that_follow(void **state) {
     assert_true(copy_is_there("chk-7/a"));
     assert_true(copy_is_there("shared/7-a"));
     assert_true(copy_is_there("shared/8-a"));
-    for (int64_t id = 9; id < 100; id++) { /* but not for ever, however many fail in a row */
-        char name[32];
-        snprintf(name, sizeof name, "shared/%d-a", (int)id);
-        copy_make(name);
+    char name[32];
+    for (int32_t id = 9; id < 100; id++) { /* but not for ever, however many fail in a row */
+        copy_make(shared_name(id, name));
         local_copy_give_up(store, DIR, 7, id);
     }
     int32_t n = 0;
-    for (int32_t id = 8; id < 100; id++) {
-        char name[32];
-        snprintf(name, sizeof name, "shared/%d-a", id);
-        n += copy_is_there(name);
-    }
+    for (int32_t id = 8; id < 100; id++) { n += copy_is_there(shared_name(id, name)); }
     assert_int_equal(n, 18);
     assert_true(copy_is_there("shared/7-a"));
     assert_true(copy_is_there("shared/99-a"));
