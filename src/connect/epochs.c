@@ -94,7 +94,10 @@ static sabot_status pieces_open(struct epochs *self, struct listed_epoch *epoch,
 
 /* Under the mutex. */
 static void epoch_append(struct epochs *self, struct listed_epoch *epoch, int64_t checkpoint_id, bool wanted) {
-    epoch->epoch.number = self->next_number++;
+    /* A mark of no rows says again what was sent last. With a number of its own it would pass for rows of that number
+     * in a checkpoint that this process was not started from, and that the next one is. */
+    const bool is_again = epoch->epoch.n == 0 && self->next_number > 0;
+    epoch->epoch.number = is_again ? self->next_number - 1 : self->next_number++;
     epoch->epoch.checkpoint_id = checkpoint_id;
     epoch->epoch.data = text_string(&epoch->rows);
     epoch->epoch.size = epoch->rows.size;

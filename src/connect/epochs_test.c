@@ -294,6 +294,23 @@ static void what_can_not_be_sent_once_is_refused(void **state) {
     for (int32_t row = 0; row < 50; row++) { assert_int_equal(server.seen[row], 0); }
 }
 
+/* Somebody starts the job without its newest checkpoint, sees it, and starts it from there after all. */
+static void a_start_from_elsewhere_sends_nothing_in_their_place(void **state) {
+    (void)state;
+    struct checkpoint checkpoint, none = {0}, other = {.id = 1, .n = 1};
+    struct task task;
+    unsent(&checkpoint);
+    assert_int_equal(task_open(&task, 0, 1, "place", &none, NULL), SABOT_OK);
+    barrier(&task, 0, &other); /* its mark is set */
+    task_close(&task);
+    checkpoint_clear(&other);
+    assert_int_equal(task_open(&task, 0, 1, "place", &checkpoint, NULL), SABOT_OK);
+    wait_until_sent(&task);
+    task_close(&task);
+    checkpoint_clear(&checkpoint);
+    for (int32_t row = 0; row < 50; row++) { assert_int_equal(server.seen[row], 1); }
+}
+
 static void torn_pieces_are_refused(void **state) {
     (void)state;
     struct checkpoint checkpoint;
@@ -324,6 +341,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_row_is_sent_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_can_not_be_sent_once_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_from_elsewhere_sends_nothing_in_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(torn_pieces_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
