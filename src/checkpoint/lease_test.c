@@ -92,6 +92,23 @@ static void what_a_replaced_process_completes_is_void(void **state) {
     }
 }
 
+/* Where a job starts from decides what is void: one folder has many names. */
+static void a_folder_is_known_by_its_owner(void **state) {
+    (void)state;
+    bool same;
+    assert_int_equal(storage_claim(store, "/c/chk-1", false, 1, NULL), SABOT_OK);
+    assert_int_equal(storage_claim(store, "/d/chk-1", false, 1, NULL), SABOT_OK);
+    assert_int_equal(storage_same(store, "/c//chk-1", "/c/chk-1", &same, NULL), SABOT_OK);
+    assert_true(same);
+    assert_int_equal(storage_same(store, "/d/chk-1", "/c/chk-1", &same, NULL), SABOT_OK);
+    assert_false(same);
+    assert_int_equal(storage_same(store, "/c/chk-1", "/c/chk-2", &same, NULL), SABOT_OK);
+    assert_false(same);
+    env_sim_fail(env, "look at", 1);
+    assert_int_equal(storage_same(store, "/c//chk-1", "/c/chk-1", &same, NULL), SABOT_ERR_IO);
+    env_sim_fail(env, NULL, 0);
+}
+
 /* --- through the coordinator */
 
 static struct noted_checkpoints noted;
@@ -215,6 +232,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_newest_epoch_has_the_folder, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_disk_that_fails_gives_no_permission, world_make, world_drop),
         cmocka_unit_test_setup_teardown(what_a_replaced_process_completes_is_void, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(a_folder_is_known_by_its_owner, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_replaced_process_commits_nothing_and_nobody_starts_from_it, world_make,
                                         world_drop),
         cmocka_unit_test_setup_teardown(a_folder_that_was_removed_ends_the_job, world_make, world_drop),

@@ -272,6 +272,30 @@ sabot_status storage_write_manifest(struct store *store, const char *path, const
 
 /* --- reading */
 
+static sabot_status owner_read(struct store *store, const char *path, char **data, size_t *size,
+                               struct sabot_error *err) {
+    char target[STORAGE_PATH_MAX];
+    struct env_stat found;
+    bool is_there;
+    *data = NULL;
+    SABOT_TRY(path_join(path, OWNER_NAME, target, err));
+    SABOT_TRY(store_look(store, target, &is_there, &found, err));
+    return is_there ? store_read_file(store, target, data, size, err) : SABOT_OK;
+}
+
+sabot_status storage_same(struct store *store, const char *a, const char *b, bool *same, struct sabot_error *err) {
+    *same = strcmp(a, b) == 0;
+    if (*same) { return SABOT_OK; }
+    char *left, *right = NULL;
+    size_t left_size = 0, right_size = 0;
+    SABOT_TRY(owner_read(store, a, &left, &left_size, err));
+    const sabot_status status = left ? owner_read(store, b, &right, &right_size, err) : SABOT_OK;
+    *same = left && right && left_size == right_size && memcmp(left, right, left_size) == 0;
+    free(left);
+    free(right);
+    return status;
+}
+
 static int entry_compare(const void *a, const void *b) {
     return strcmp(((const struct store_entry *)a)->name, ((const struct store_entry *)b)->name);
 }

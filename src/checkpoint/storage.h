@@ -47,6 +47,9 @@ sabot_status storage_read_table(struct store *store, const char *path, struct me
  * ERR_USAGE: `must_be_empty` and it is not. */
 sabot_status storage_claim(struct store *store, const char *path, bool must_be_empty, int64_t epoch,
                            struct sabot_error *err);
+/* Whether two paths are the same checkpoint's folder, by its owner's random token: one folder has many names
+ * ("D//chk-1", a link, s3a:// for s3://). One that is not there is none. */
+sabot_status storage_same(struct store *store, const char *a, const char *b, bool *same, struct sabot_error *err);
 /* Writes the manifest, put if absent: from now on the checkpoint exists. */
 sabot_status storage_write_manifest(struct store *store, const char *path, const struct manifest *manifest,
                                     struct sabot_error *err);

@@ -1,5 +1,6 @@
 /* Makes a job's tasks, channels and operators from its graph, and takes them down. */
 #include "checkpoint/restore.h"
+#include "checkpoint/storage.h"
 #include "ops/source.h"
 #include "runtime/job_impl.h"
 #include "runtime/state_check.h"
@@ -300,12 +301,28 @@ static sabot_status restore_begin(struct job *job, struct restore **restore, str
     return status;
 }
 
+/* Whether the job's own checkpoint folder has what it starts from, whatever that is called. */
+static sabot_status is_of_folder(struct job *job, const struct restore *restore, bool *is_own,
+                                 struct sabot_error *err) {
+    const char *dir = job->options.checkpoint_dir, *path = restore_path(restore);
+    const size_t size = strlen(dir);
+    *is_own = strncmp(path, dir, size) == 0 && path[size] == '/'; /* a savepoint in it, too */
+    if (*is_own) { return SABOT_OK; }
+    char own[STORAGE_PATH_MAX];
+    SABOT_TRY(storage_path(dir, restore_id(restore), own, err));
+    return storage_same(job->store, path, own, is_own, err);
+}
+
 /* What older processes complete behind this is void from now on. */
 static sabot_status lease_base(struct job *job, const struct restore *restore, struct sabot_error *err) {
     const char *dir = job->options.checkpoint_dir;
-    const size_t size = strlen(dir);
-    if (restore && strncmp(restore_path(restore), dir, size) == 0 && restore_path(restore)[size] == '/') {
-        return lease_begin(job->store, &job->lease, restore_id(restore), err);
+    if (restore) {
+        bool is_own;
+        SABOT_TRY(is_of_folder(job, restore, &is_own, err));
+        /* its manifest may have been put by a process that died before the name was synced: what sinks commit now must
+         * not outlive it */
+        if (is_own) { SABOT_TRY(store_sync_folder(job->store, restore_path(restore), err)); }
+        if (is_own) { return lease_begin(job->store, &job->lease, restore_id(restore), err); }
     }
     /* the checkpoints of others that are in the folder stay what they are */
     struct restore *newest = NULL;

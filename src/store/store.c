@@ -428,7 +428,8 @@ static sabot_status local_commit(struct store *store, const char *folder, const 
     SABOT_TRY(store_look(store, pending, &is_there, &stat, err));
     if (is_there) { return env_rename(store->env, pending, committed, err); }
     SABOT_TRY(store_look(store, committed, &is_there, &stat, err));
-    if (is_there) { return SABOT_OK; } /* done before */
+    /* done before, perhaps by a process that died between the rename and the sync */
+    if (is_there) { return env_sync_folder(store->env, folder, err); }
     return SABOT_FAIL(err, SABOT_ERR_STATE, "%s was written before the checkpoint and is gone, and so is %s: the "
                       "output of the checkpoint is not whole any more", pending, committed);
 }

@@ -137,6 +137,20 @@ static void what_is_prepared_outlives_a_power_cut(void **state) {
     }
 }
 
+/* A process may have died between the rename and its sync: who finds the commit done makes it last. */
+static void a_commit_that_is_found_done_is_made_durable(void **state) {
+    struct text ticket = {0};
+    struct store_writer *writer = written(*state, "/f/b");
+    assert_int_equal(store_prepare(writer, &ticket, NULL), SABOT_OK);
+    store_writer_close(writer);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
+    env_sim_fail(store_env(*state), "sync", 1);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_ERR_IO);
+    env_sim_fail(store_env(*state), NULL, 0);
+    assert_int_equal(store_commit(*state, "/f", text_string(&ticket), NULL), SABOT_OK);
+    text_clear(&ticket);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(put_new_has_one_winner_and_leaves_its_bytes, setup, teardown),
@@ -145,6 +159,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_simulator_refuses_remote_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tree_is_removed_with_all_in_it, setup, teardown),
         cmocka_unit_test(what_is_prepared_outlives_a_power_cut),
+        cmocka_unit_test_setup_teardown(a_commit_that_is_found_done_is_made_durable, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
