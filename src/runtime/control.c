@@ -68,8 +68,10 @@ static void abort_checkpoint(void *arg, int64_t checkpoint_id) {
 static void complete(void *arg, int64_t checkpoint_id) {
     struct job *job = arg;
     record_over(job->record, checkpoint_id, "complete");
-    atomic_store(&job->n_committed, 0);
-    atomic_store(&job->committed_id, checkpoint_id);
+    env_mutex_lock(job->mutex);
+    job->n_committed = 0;
+    job->committed_id = checkpoint_id;
+    env_mutex_unlock(job->mutex);
     for (int32_t t = 0; t < job->n_tasks; t++) {
         atomic_store_explicit(&job->tasks[t].complete_wanted, checkpoint_id, memory_order_release);
         worker_wake_task(&job->tasks[t]);
@@ -164,8 +166,11 @@ void job_task_ended(struct task *task) {
 
 void job_task_committed(struct task *task, int64_t checkpoint_id) {
     struct job *job = task->job;
-    if (atomic_load(&job->committed_id) != checkpoint_id) { return; }
-    if (atomic_fetch_add(&job->n_committed, 1) + 1 == job->n_tasks) { job_control_wake(job); }
+    /* at once: of a round that the next one replaces meanwhile it would count for that one */
+    env_mutex_lock(job->mutex);
+    const bool all = job->committed_id == checkpoint_id && ++job->n_committed == job->n_tasks;
+    env_mutex_unlock(job->mutex);
+    if (all) { job_control_wake(job); }
 }
 
 static void job_fail(struct job *job, const struct sabot_error *err) {
@@ -189,9 +194,11 @@ void job_task_failed(struct task *task, struct sabot_error *err) {
 static bool all_ended(const struct job *job) { return atomic_load(&((struct job *)job)->n_ended) == job->n_tasks; }
 
 static bool final_is_committed(struct job *job) {
-    return coordinator_poll(job->coordinator, &job->final) &&
-           atomic_load(&job->committed_id) == job->final.checkpoint_id &&
-           atomic_load(&job->n_committed) == job->n_tasks;
+    if (!coordinator_poll(job->coordinator, &job->final)) { return false; }
+    env_mutex_lock(job->mutex);
+    const bool committed = job->committed_id == job->final.checkpoint_id && job->n_committed == job->n_tasks;
+    env_mutex_unlock(job->mutex);
+    return committed;
 }
 
 /* What becomes of the checkpoints of a job that is over. */

@@ -77,7 +77,7 @@ sabot_status job_start(struct env *env, const struct job_graph *graph, const str
     job->mutex = env_mutex_new(env);
     job->control_event = env_event_new(env);
     atomic_init(&job->control_wanted, true);
-    atomic_init(&job->committed_id, BARRIER_NONE);
+    job->committed_id = BARRIER_NONE;
     defaults_fill(job);
     sabot_status status = job->name ? job_build(job, err) : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a job");
     atomic_store(&job->state, JOB_RUNNING);

@@ -46,8 +46,8 @@ struct job {
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
     _Atomic int64_t batches_overtaken; /* by barriers: they are in snapshots */
-    _Atomic int64_t committed_id; /* of the last commit round */
-    _Atomic int32_t n_committed; /* tasks that have committed it */
+    int64_t committed_id; /* of the last commit round; under the mutex, */
+    int32_t n_committed;  /* as is how many tasks have committed it */
 
     /* control: one thread (in the simulator: between the steps of tasks) that decides */
     struct env_thread *control;
