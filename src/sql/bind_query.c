@@ -348,10 +348,23 @@ static sabot_status bind_order_items(const struct expr_scope *in, const struct s
     return SABOT_OK;
 }
 
+/* Hints of how to execute (BROADCAST, LOOKUP, ..) change no rows and are passed over; what is forgotten does. */
+static sabot_status check_hints(struct binder *binder, const struct sql_hints *hints, struct sabot_error *err) {
+    for (unsigned i = 0; i < hints->count; i++) {
+        const struct sql_name *name = &hints->items[i].name;
+        if (strcasecmp(name->text, "STATE_TTL") == 0 && !settings_is(binder->settings, SETTING_runtime_mode, "batch")) {
+            return SQL_FAIL(err, SABOT_ERR_UNSUPPORTED, name->span, "STATE_TTL hints can't be used yet: leave it out "
+                            "and SET 'table.exec.state.ttl' = '1 d', which is for all states of a job");
+        }
+    }
+    return SABOT_OK;
+}
+
 static sabot_status bind_select(struct binder *binder, const struct sql_query *query, struct plan **out,
                                 struct sabot_error *err) {
     const struct sql_select *select = &query->select;
     struct scope scope = {0};
+    SABOT_TRY(check_hints(binder, &select->hints, err));
     if (select->from) {
         SABOT_TRY(bind_table(binder, select->from, &scope, err));
     } else {
