@@ -41,7 +41,7 @@ sabot_status restore_open(struct store *store, const char *path, struct memory_p
     restore->pool = pool;
     const sabot_status status = storage_find(store, path, restore->path, &restore->manifest, err);
     if (status != SABOT_OK) {
-        error_context(err, "restore from %s", path);
+        error_context(err, "read the checkpoint %s", path);
         free(restore);
         return status;
     }

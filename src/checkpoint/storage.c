@@ -329,7 +329,10 @@ sabot_status storage_read_manifest(struct store *store, const char *path, struct
             n[file->shared] > 0 ? bsearch(&key, entries[file->shared], n[file->shared], sizeof key, entry_compare)
                                 : NULL;
         const long long bytes = found ? (long long)found->stat.size : 0;
-        if (bytes != file->size) {
+        if (!found) {
+            status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s/%s is not there any more: restore from another checkpoint",
+                                path, key.name);
+        } else if (bytes != file->size) {
             status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s/%s has %lld bytes, and the manifest says %lld: restore "
                                 "from another checkpoint", path, key.name, bytes, (long long)file->size);
         }
@@ -521,4 +524,11 @@ sabot_status storage_claim(struct store *store, const char *path, bool must_be_e
     if (won) { return SABOT_OK; }
     return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint folder %s belongs to another process: give every job a "
                       "folder of its own", path);
+}
+
+sabot_status storage_try(struct store *store, const char *path, struct sabot_error *err) {
+    char file_path[STORAGE_PATH_MAX];
+    SABOT_TRY(storage_claim(store, path, true, 0, err));
+    SABOT_TRY(path_join(path, OWNER_NAME, file_path, err));
+    return store_remove(store, file_path, err);
 }

@@ -43,6 +43,8 @@ typedef sabot_status (*storage_take)(void *arg, struct batch *batch, struct sabo
 sabot_status storage_read_table(struct store *store, const char *path, struct memory_pool *pool,
                                 const struct manifest_file *item, storage_take take, void *arg,
                                 struct sabot_error *err);
+/* Whether a savepoint could be written to `path` now: makes the folder, which is left empty, and writes into it. */
+sabot_status storage_try(struct store *store, const char *path, struct sabot_error *err);
 /* Before anything else is written: makes the checkpoint's folder the caller's own. ERR_STATE: it is another's;
  * ERR_USAGE: `must_be_empty` and it is not. */
 sabot_status storage_claim(struct store *store, const char *path, bool must_be_empty, int64_t epoch,

@@ -52,8 +52,13 @@ static sabot_status folders_visit(const char *dir, void (*begin)(void), void (*v
     size_t n_entries;
     SABOT_TRY(store_list(store, dir, &entries, &n_entries, err));
     for (size_t i = 0; i < n_entries; i++) {
-        if (strncmp(entries[i].name, "savepoint-", 10) != 0) { continue; }
-        if (snprintf(path, sizeof path, "%s/%s", dir, entries[i].name) < (int)sizeof path) { visit(path, arg); }
+        if (storage_id_of(entries[i].name, strlen(entries[i].name)) >= 0 ||
+            snprintf(path, sizeof path, "%s/%s", dir, entries[i].name) >= (int)sizeof path) {
+            continue;
+        }
+        bool is_one = strncmp(entries[i].name, "savepoint-", 10) == 0; /* others have the names that users gave them */
+        if (!is_one && storage_has_manifest(store, path, &is_one, NULL) != SABOT_OK) { is_one = false; }
+        if (is_one) { visit(path, arg); }
     }
     store_entries_free(entries, n_entries);
     return SABOT_OK;

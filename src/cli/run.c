@@ -305,6 +305,12 @@ static int setting(const char *key, const char *value, struct arguments *argumen
     return console_setting("run", key, value, &arguments->session);
 }
 
+/* An empty path is a variable of a script that is not set: as "none" it would have a job begin without its state. */
+static int folder(const char *option, const char *key, const char *value, struct arguments *arguments) {
+    if (!value[0]) { return console_usage("run", "%s is empty: name a folder, or leave the option out", option); }
+    return setting(key, value, arguments);
+}
+
 /* Returns -1 to go on, else the exit code. */
 static int take_option(int option, struct run *run, struct arguments *arguments) {
     struct sabot_error err = {0};
@@ -313,13 +319,14 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     switch (option) {
     case 'e': arguments->sql = optarg; return -1;
     case 'q': run->quiet = true; return -1;
-    case OPT_CHECKPOINT_DIR: return setting("execution.checkpointing.dir", optarg, arguments);
+    case OPT_CHECKPOINT_DIR: return folder("--checkpoint-dir", "execution.checkpointing.dir", optarg, arguments);
     case OPT_CHECKPOINT_INTERVAL:
         run->interval_given = true;
         return setting("execution.checkpointing.interval", optarg, arguments);
-    case OPT_FROM: return setting("execution.savepoint.path", optarg, arguments);
+    case OPT_FROM: return folder("--from", "execution.savepoint.path", optarg, arguments);
     case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
-    case OPT_SAVEPOINT_DIR: return setting("execution.checkpointing.savepoint-dir", optarg, arguments);
+    case OPT_SAVEPOINT_DIR:
+        return folder("--savepoint-dir", "execution.checkpointing.savepoint-dir", optarg, arguments);
     case OPT_UNALIGNED:
         if (optarg) { code = setting("execution.checkpointing.aligned-checkpoint-timeout", optarg, arguments); }
         return code >= 0 ? code : setting("execution.checkpointing.unaligned.enabled", "true", arguments);

@@ -233,6 +233,8 @@ static sabot_status job_act(struct job_server *server, struct served_job *job, c
     if (strcmp(request->verb, "savepoint") == 0) {
         SABOT_TRY(job_checkpoint(job->job, path, NULL, err));
     } else if (strcmp(request->verb, "stop") == 0 && (request->savepoint || request->drain)) {
+        /* a job that is told a wrong folder goes on: it can't be asked a second time once it has stopped */
+        if (request->savepoint) { SABOT_TRY(job_savepoint_try(job->job, path, err)); }
         SABOT_TRY(job_stop_with_savepoint(job->job, request->savepoint ? path : NULL, request->drain, err));
     } else if (strcmp(request->verb, "stop") == 0) {
         job_stop(job->job);

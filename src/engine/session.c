@@ -6,6 +6,7 @@
 #include "engine/savepoint.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* How often a waiting reader looks whether the job has failed. */
 #define FAILURE_CHECK_NS 20000000
@@ -114,6 +115,25 @@ void session_script_clear(struct session_script *script) {
     *script = (struct session_script){0};
 }
 
+/* Two jobs of one script on one folder: the second would take it from the first, which then fails. */
+static sabot_status folder_is_free(const struct session *session, const struct job_options *options,
+                                   struct sabot_error *err) {
+    for (const struct session_job *job = session->jobs; options->checkpoint_dir && job; job = job->next) {
+        struct job_description other;
+        if (!job->job) { continue; }
+        job_describe(job->job, &other);
+        if (other.state >= JOB_FINISHED || !other.checkpoint_dir ||
+            strcmp(other.checkpoint_dir, options->checkpoint_dir) != 0) {
+            continue;
+        }
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "another job of this script takes its checkpoints in %s already: make "
+                          "the INSERTs one job (EXECUTE STATEMENT SET BEGIN .. END), or give each a folder of its own "
+                          "with SET 'execution.checkpointing.dir' before it (RESET for a query)",
+                          options->checkpoint_dir);
+    }
+    return SABOT_OK;
+}
+
 static sabot_status start_job(struct session *session, struct statement_result *made, struct collect *collect,
                               struct session_job **out, struct sabot_error *err) {
     struct session_job *job = calloc(1, sizeof *job);
@@ -131,7 +151,10 @@ static sabot_status start_job(struct session *session, struct statement_result *
     statement_job_options(&session->settings, &options);
     options.memory = session->pool;
     options.bounded = job->bounded;
-    const sabot_status status = job_start(session->env, physical_graph(job->plan), &options, &job->job, err);
+    sabot_status status = folder_is_free(session, &options, err);
+    if (status == SABOT_OK) {
+        status = job_start(session->env, physical_graph(job->plan), &options, &job->job, err);
+    }
     if (status != SABOT_OK) {
         session_job_free(job);
         return status;

@@ -1,4 +1,5 @@
 /* Makes a job's tasks, channels and operators from its graph, and takes them down. */
+#include "base/log.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/storage.h"
 #include "ops/source.h"
@@ -34,21 +35,24 @@ static sabot_status edge_check(const struct job_graph *graph, int32_t v, const s
     return SABOT_OK;
 }
 
+sabot_status job_parallelism_check(const struct job_vertex *vertex, int32_t max_parallelism, struct sabot_error *err) {
+    if (vertex->parallelism < 1 || vertex->parallelism > PARALLELISM_MAX) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d: it can be 1 to %d", vertex->name,
+                          vertex->parallelism, PARALLELISM_MAX);
+    }
+    if (vertex->parallelism <= max_parallelism) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d, more than the maximum parallelism %d: lower "
+                      "'parallelism.default', or raise 'pipeline.max-parallelism' (of a job that begins without state)",
+                      vertex->name, vertex->parallelism, max_parallelism);
+}
+
 static sabot_status graph_check(const struct job *job, struct sabot_error *err) {
     const struct job_graph *graph = job->graph;
     if (graph->n_vertices <= 0) { return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "the job has no vertices"); }
     for (int32_t v = 0; v < graph->n_vertices; v++) {
         const struct job_vertex *vertex = &graph->vertices[v];
         if (vertex->n_ops <= 0) { return SABOT_FAIL(err, SABOT_ERR_INTERNAL, "%s has no operators", vertex->name); }
-        if (vertex->parallelism < 1 || vertex->parallelism > PARALLELISM_MAX) {
-            return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d: it can be 1 to %d", vertex->name,
-                              vertex->parallelism, PARALLELISM_MAX);
-        }
-        if (vertex->parallelism > job->options.max_parallelism) {
-            return SABOT_FAIL(err, SABOT_ERR_USAGE, "%s has parallelism %d, more than the maximum parallelism %d: "
-                              "lower the one or raise the other", vertex->name, vertex->parallelism,
-                              job->options.max_parallelism);
-        }
+        SABOT_TRY(job_parallelism_check(vertex, job->options.max_parallelism, err));
         for (int32_t e = 0; e < vertex->n_edges; e++) { SABOT_TRY(edge_check(graph, v, &vertex->edges[e], err)); }
     }
     return SABOT_OK;
@@ -313,8 +317,10 @@ static sabot_status is_of_folder(struct job *job, const struct restore *restore,
     return storage_same(job->store, path, own, is_own, err);
 }
 
-/* What older processes complete behind this is void from now on. */
-static sabot_status lease_base(struct job *job, const struct restore *restore, struct sabot_error *err) {
+/* What older processes complete behind this is void from now on. *foreign: the newest checkpoint of earlier runs in the
+ * folder of a job that does not start from it. */
+static sabot_status lease_base(struct job *job, const struct restore *restore, int64_t *foreign,
+                               struct sabot_error *err) {
     const char *dir = job->options.checkpoint_dir;
     if (restore) {
         bool is_own;
@@ -329,6 +335,11 @@ static sabot_status lease_base(struct job *job, const struct restore *restore, s
     struct sabot_error why = {0};
     const sabot_status found = restore_open(job->store, dir, job->pool, &newest, &why);
     const int64_t base = found == SABOT_OK ? restore_id(newest) : -1;
+    if (found == SABOT_OK) {
+        log_write(job->env, LOG_WARNING, "this job begins without the state of the earlier run that has left %s: to go "
+                  "on from there, stop it and start it with --from. That checkpoint is kept", restore_path(newest));
+        *foreign = base;
+    }
     restore_close(newest);
     if (found != SABOT_OK && found != SABOT_ERR_NOT_FOUND) { return SABOT_FAIL(err, found, "%s", why.message); }
     return lease_begin(job->store, &job->lease, base, err);
@@ -371,16 +382,19 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     }
     if (options->late_path) { SABOT_TRY(ledger_open(job->env, options->late_path, &job->late, err)); }
     struct restore *restore = NULL;
+    int64_t foreign = -1;
     sabot_status status = store_new(job->env, options->store_settings, options->n_store_settings, &job->store, err);
     if (status == SABOT_OK) { store_charge(job->store, job->pool); }
     if (status == SABOT_OK && options->checkpoint_dir) {
         status = lease_take(job->store, options->checkpoint_dir, &job->lease, err);
     }
     if (status == SABOT_OK && options->restore_from) { status = restore_begin(job, &restore, err); }
-    if (status == SABOT_OK && job->lease.epoch > 0) { status = lease_base(job, restore, err); }
+    if (status == SABOT_OK && job->lease.epoch > 0) { status = lease_base(job, restore, &foreign, err); }
     if (status == SABOT_OK) { status = state_dir_make(job, err); }
     if (status == SABOT_OK) { status = ops_open(job, restore, err); }
     if (status == SABOT_OK) { status = job_coordinator_make(job, restore ? restore_id(restore) : 0, err); }
+    /* who forgot --from has not lost anything */
+    if (status == SABOT_OK && foreign >= 0) { status = coordinator_keep(job->coordinator, foreign, err); }
     if (status == SABOT_OK) { job->record = record_open(job, restore ? restore_id(restore) : 0); }
     restore_close(restore);
     return status;

@@ -1,6 +1,7 @@
 /* Jobs as their owner sees them: start, wait, stop, metrics, and the services that operators ask for. */
 #include "runtime/job.h"
 
+#include "checkpoint/storage.h"
 #include "ops/source.h"
 #include "runtime/job_impl.h"
 
@@ -159,6 +160,12 @@ sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sa
 void job_stop(struct job *job) {
     atomic_store(&job->stop_wanted, true);
     job_control_wake(job);
+}
+
+sabot_status job_savepoint_try(struct job *job, const char *path, struct sabot_error *err) {
+    const sabot_status status = storage_try(job->store, path, err);
+    if (status != SABOT_OK) { error_context(err, "job %s goes on", job->name); }
+    return status;
 }
 
 sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err) {

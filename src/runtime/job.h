@@ -103,6 +103,8 @@ void job_stop(struct job *job);
  * windows fire, results are final. A job that is started from such a savepoint takes rows as late. path NULL: no
  * savepoint. */
 sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err);
+/* Whether a savepoint could be written there, before the job is stopped for it. */
+sabot_status job_savepoint_try(struct job *job, const char *path, struct sabot_error *err);
 void job_cancel(struct job *job); /* drops what is in flight; any thread */
 void job_free(struct job *job);   /* cancels where it still runs, waits, frees; NULL is allowed */
 

@@ -95,6 +95,7 @@ sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *a
 /* --- build.c */
 /* Tasks, channels, operators; restored where the options say so. */
 sabot_status job_build(struct job *job, struct sabot_error *err);
+sabot_status job_parallelism_check(const struct job_vertex *vertex, int32_t max_parallelism, struct sabot_error *err);
 void job_tear_down(struct job *job);
 /* Of input 0 of an operator; NULL: it has none. */
 struct schema *job_graph_input(const struct job_graph *graph, int32_t vertex, int32_t op);

@@ -366,8 +366,11 @@ sabot_status state_check(struct env *env, const struct job_graph *graph, const s
     const int32_t groups = options->max_parallelism > 0 ? options->max_parallelism : MAX_PARALLELISM_DEFAULT;
     const int32_t stored = restore_manifest(restore)->max_parallelism;
     if (stored != groups) {
-        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: set the "
-                          "maximum parallelism to %d", restore_path(restore), stored, groups, stored);
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint %s has %d key groups and the job has %d: SET "
+                          "'pipeline.max-parallelism' = '%d'", restore_path(restore), stored, groups, stored);
+    }
+    for (int32_t v = 0; v < graph->n_vertices; v++) {
+        SABOT_TRY(job_parallelism_check(&graph->vertices[v], groups, err));
     }
     struct job_options filled = *options;
     filled.max_parallelism = groups;
