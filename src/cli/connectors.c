@@ -2,6 +2,7 @@
 #include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "engine/savepoint.h"
 #include "format/format.h"
 
 #include <stdio.h>
@@ -59,6 +60,8 @@ int command_connectors(int argc, char **argv) {
         return 0;
     }
     if (argc > 2) { return console_usage("connectors", "one name, please"); }
+    struct sabot_error err = {0};
+    if (savepoint_register(&err) != SABOT_OK) { return console_error(&err, NULL, NULL, 0); }
     if (argc < 2) {
         print_all();
         return 0;
