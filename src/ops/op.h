@@ -59,6 +59,7 @@ struct op_context {
 struct op {
     const struct op_type *type;
     bool busy; /* resume() wants to be called */
+    bool satisfied; /* whatever else comes, it gives no more rows (LIMIT); for good */
     int64_t wake_at_ms; /* on_time() wants to be called at this processing time (env_wall_ms of context->env); 0: never.
                            Set and changed by the operator in any of its calls; put back to 0 before on_time() */
 };

@@ -117,6 +117,7 @@ static sabot_status task_init(struct job *job, int32_t v, int32_t subtask, struc
         return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for the task %s[%d]", vertex->name, subtask);
     }
     task->n_ops = vertex->n_ops;
+    if (consumers_of(graph, v) == 0) { atomic_fetch_add(&job->n_wanting, 1); }
     atomic_init(&task->barrier_wanted, BARRIER_NONE);
     atomic_init(&task->overtake_wanted, BARRIER_NONE);
     atomic_init(&task->barrier_aborted, BARRIER_NONE);

@@ -25,6 +25,11 @@ static void sources_wake(struct job *job) {
     }
 }
 
+void job_satisfied(struct job *job) {
+    atomic_store_explicit(&job->satisfied, true, memory_order_release);
+    sources_wake(job);
+}
+
 static void trigger(void *arg, int64_t checkpoint_id, int64_t timestamp_ms) {
     struct job *job = arg;
     record_trigger(job->record, checkpoint_id, timestamp_ms);

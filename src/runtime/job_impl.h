@@ -43,6 +43,8 @@ struct job {
     _Atomic bool drain_wanted;   /* with stop_wanted: the input is to end, not only to be left */
     _Atomic bool stop_wanted, cancel_wanted, failed;
     _Atomic bool cut_short;      /* a source was stopped or drained that had more to read */
+    _Atomic int32_t n_wanting;   /* tasks at the end of the graph whose sinks may still get rows; */
+    _Atomic bool satisfied;      /* none: the input comes to its end here */
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
     _Atomic int64_t batches_overtaken; /* by barriers: they are in snapshots */
@@ -87,6 +89,7 @@ void job_control_wake(void *job);
 /* Decides what is next: checkpoints, stop, the end. Says when it wants to look again. One thread at a time. */
 int64_t job_control_step(struct job *job);
 void job_control_main(void *job);
+void job_satisfied(struct job *job); /* no sink gets another row: sources read no more; any thread */
 void job_notify(struct job *job); /* everybody who waits looks again */
 /* The simulator's loop: picks tasks, helper work and control by the seed until *done() or the virtual time is over. */
 sabot_status job_simulate(struct job *job, bool (*done)(struct job *job, void *arg), void *arg, int64_t until_ns,

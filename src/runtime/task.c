@@ -281,10 +281,11 @@ static void wishes_take(struct task *task) {
     const int64_t aborted = atomic_load_explicit(&task->barrier_aborted, memory_order_acquire);
     if (task->n_inputs > 0 && aborted > task->aligner.over) { barrier_abort(&task->aligner, aborted); }
     if (task->overtake.id != BARRIER_NONE && aborted >= task->overtake.id) { overtake_abort(task); }
+    const bool satisfied = atomic_load_explicit(&task->job->satisfied, memory_order_acquire);
     if (task->is_source && !task->stopped && !source_op_of(task->ops[0].op)->drains &&
-        atomic_load_explicit(&task->stop_wanted, memory_order_acquire)) {
-        if (!source_op_of(task->ops[0].op)->ended) { atomic_store(&task->job->cut_short, true); }
-        if (atomic_load(&task->job->drain_wanted)) {
+        (satisfied || atomic_load_explicit(&task->stop_wanted, memory_order_acquire))) {
+        if (!satisfied && !source_op_of(task->ops[0].op)->ended) { atomic_store(&task->job->cut_short, true); }
+        if (satisfied || atomic_load(&task->job->drain_wanted)) {
             source_drain(task->ops[0].op);
         } else {
             task->stopped = true;
@@ -610,6 +611,14 @@ static sabot_status step_once(struct task *task, int64_t now, int32_t *budget, b
     return SABOT_OK;
 }
 
+/* Where no sink of the job gets another row (a LIMIT is reached, or its input is over) nobody needs to read on. */
+static void satisfaction_tell(struct task *task) {
+    if (task->n_outs > 0 || task->satisfied) { return; }
+    task->satisfied = task->end_reported;
+    for (int32_t i = 0; i < task->n_ops; i++) { task->satisfied |= task->ops[i].op->satisfied; }
+    if (task->satisfied && atomic_fetch_sub(&task->job->n_wanting, 1) == 1) { job_satisfied(task->job); }
+}
+
 sabot_status task_step(struct task *task, const struct task_step *step, bool *more, struct sabot_error *err) {
     task->wake_at_ns = INT64_MAX;
     int32_t budget = step->items;
@@ -619,5 +628,6 @@ sabot_status task_step(struct task *task, const struct task_step *step, bool *mo
         now = env_now_ns(task->job->env);
     } while (*more && budget > 0 && now < step->until_ns);
     alarms_set(task, now);
+    satisfaction_tell(task);
     return SABOT_OK;
 }

@@ -63,6 +63,7 @@ struct task {
     struct barrier_aligner aligner;
     bool is_source, stopped;
     bool end_reached;   /* all inputs ended, or the source did: told to the chain */
+    bool satisfied;     /* ends in a sink that gets no more rows, and has said so */
     bool end_reported;  /* it has gone through the whole chain */
 
     /* the barrier on its way through the chain */

@@ -47,6 +47,7 @@ static sabot_status limit_open(const struct op_context *context, struct op **out
         limit_close(&limit->op);
         return status;
     }
+    limit->op.satisfied = limit->seen >= limit->end;
     *out = &limit->op;
     return SABOT_OK;
 }
@@ -58,6 +59,7 @@ static sabot_status limit_on_batch(struct op *op, int32_t input, struct batch *t
     struct limit *limit = (struct limit *)op;
     const int64_t before = limit->seen;
     limit->seen += batch->selected;
+    limit->op.satisfied = limit->seen >= limit->end;
     const int64_t from = limit->first > before ? limit->first - before : 0;
     const int64_t to = limit->end - before < batch->selected ? limit->end - before : batch->selected;
     if (from >= to) { return SABOT_OK; }
