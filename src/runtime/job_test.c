@@ -188,7 +188,7 @@ static int folder_remove(void **state) {
     return 0;
 }
 
-/* Between two batches of a source: a run that is left in the middle doesn't come to its end before, on a busy machine too. */
+/* Between two batches of a source: a run that is left in the middle has no end before, also on a busy machine. */
 #define SLOW_NS (SECOND / 50)
 #define QUICK_NS 200000
 
