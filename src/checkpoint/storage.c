@@ -400,7 +400,8 @@ static sabot_status no_checkpoint(struct store *store, const char *path, int32_t
         savepoint ? SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "%s is a folder of savepoints: name one of them, such as "
                                "%s/%s", path, path, savepoint)
                   : SABOT_FAIL(err, SABOT_ERR_NOT_FOUND, "there is no complete checkpoint in %s (%d folders named "
-                               FOLDER_PREFIX "<number>, none with a valid " MANIFEST_NAME ")", path, n);
+                               FOLDER_PREFIX "<number>, none with a valid " MANIFEST_NAME "); a first start names none",
+                               path, n);
     store_entries_free(entries, n_entries);
     return status;
 }

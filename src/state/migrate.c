@@ -76,7 +76,11 @@ static void compare_types(struct planner *planner, int32_t to_column, int32_t fr
 /* --- keys */
 static void list_keys(const struct state_shape *shape, struct text *target) {
     for (int32_t k = 0; k < shape->n_keys; k++) {
-        text_format(target, "%s%s", k ? ", " : "", shape->schema->fields[FIRST_KEY + k].name);
+        const struct field *field = &shape->schema->fields[FIRST_KEY + k];
+        char type[128];
+        type_print(type_nullable(field->type), type, sizeof type);
+        /* a join by something that is no column has a name for it that its user does not know */
+        text_format(target, "%s%s %s", k ? ", " : "", field->name[0] == '$' ? "an expression" : field->name, type);
     }
 }
 
