@@ -177,10 +177,12 @@ static sabot_status source_rows(struct source *source, int32_t split, int64_t at
     const struct schema *schema = source->context.table->schema;
     const int32_t number = (int32_t)(source->stream - outside->streams) * SPLITS_MAX + split;
     struct column *columns[4] = {0};
-    for (int32_t c = 0; c < schema->n_fields; c++) {
+    sabot_status status = SABOT_OK;
+    for (int32_t c = 0; c < schema->n_fields && status == SABOT_OK; c++) {
         const char *name = schema->fields[c].name;
         struct column_builder builder;
-        SABOT_TRY(column_builder_init(&builder, source->context.pool, PHYS_I64, n, false, err));
+        status = column_builder_init(&builder, source->context.pool, PHYS_I64, n, false, err);
+        if (status != SABOT_OK) { break; }
         int64_t *values = builder.values;
         for (int32_t i = 0; i < n; i++) {
             const struct test_row row = test_stream_row(source->stream, number, at + i);
@@ -189,7 +191,11 @@ static sabot_status source_rows(struct source *source, int32_t split, int64_t at
                         : !strcmp(name, "v")  ? row.value
                                               : number * INT64_C(1000000) + at + i;
         }
-        SABOT_TRY(column_builder_finish(&builder, &columns[c], err));
+        status = column_builder_finish(&builder, &columns[c], err);
+    }
+    if (status != SABOT_OK) {
+        for (int32_t c = 0; c < schema->n_fields; c++) { column_unref(columns[c]); }
+        return status;
     }
     return batch_new((struct schema *)(uintptr_t)schema, columns, schema->n_fields, n, out, err);
 }
