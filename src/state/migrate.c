@@ -84,12 +84,23 @@ static void list_keys(const struct state_shape *shape, struct text *target) {
     }
 }
 
+/* Keys of one name are told apart by their order: those of a DISTINCT of a column that is grouped by, too, where
+ * GROUPING SETS make it NULL. */
+static int32_t find_key(const struct planner *planner, int32_t key) {
+    const struct schema *from = planner->from->schema, *to = planner->to->schema;
+    const char *name = to->fields[key].name;
+    int32_t at = find_between(from, name, FIRST_KEY, keys_end(planner->from));
+    for (int32_t k = FIRST_KEY; k < key && at >= 0; k++) {
+        if (strcmp(to->fields[k].name, name) == 0) { at = find_between(from, name, at + 1, keys_end(planner->from)); }
+    }
+    return at;
+}
+
 static void compare_keys(struct planner *planner) {
     const struct state_shape *from = planner->from, *to = planner->to;
     bool same_set = from->n_keys == to->n_keys;
     for (int32_t k = 0; k < to->n_keys && same_set; k++) {
-        const char *name = to->schema->fields[FIRST_KEY + k].name;
-        const int32_t at = find_between(from->schema, name, FIRST_KEY, keys_end(from));
+        const int32_t at = find_key(planner, FIRST_KEY + k);
         same_set = at >= 0;
         planner->plan->from[FIRST_KEY + k] = at;
     }

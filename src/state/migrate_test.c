@@ -211,6 +211,26 @@ static void keys_in_another_order_are_found_by_name(void **unused) {
     schema_unref(new);
 }
 
+static void keys_of_one_name_are_told_apart_by_their_order(void **unused) {
+    (void)unused;
+    const struct field old_fields[] = {{"key_group", NOT_NULL(TYPE_INT32)}, {"namespace", NOT_NULL(TYPE_INT64)},
+                                       {"a", type_of(TYPE_INT32)}, {"b", type_of(TYPE_INT32)},
+                                       {"b", type_of(TYPE_INT32)}};
+    const struct field new_fields[] = {old_fields[0], old_fields[1], old_fields[3], old_fields[2], old_fields[4]};
+    struct schema *old = schema_of(old_fields, 5), *new = schema_of(new_fields, 5);
+    const struct state_shape from = {.name = "groups_distinct_b", .kind = STATE_KEYED, .n_keys = 3, .schema = old};
+    struct state_migration migration;
+    assert_int_equal(plan(&from, &from, &migration), STATE_SAME);
+    for (int32_t c = 0; c < 5; c++) { assert_int_equal(migration.from[c], c); }
+    state_migration_clear(&migration);
+    const struct state_shape to = {.name = "groups_distinct_b", .kind = STATE_KEYED, .n_keys = 3, .schema = new};
+    assert_int_equal(plan(&from, &to, &migration), STATE_MIGRATES);
+    assert_true(migration.from[2] == 3 && migration.from[3] == 2 && migration.from[4] == 4);
+    state_migration_clear(&migration);
+    schema_unref(old);
+    schema_unref(new);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_widen_where_no_value_is_lost),
@@ -219,6 +239,7 @@ int main(void) {
         cmocka_unit_test(a_column_that_guards_an_old_one_is_not_added),
         cmocka_unit_test(a_null_in_a_column_that_is_not_null_now_is_refused),
         cmocka_unit_test(keys_in_another_order_are_found_by_name),
+        cmocka_unit_test(keys_of_one_name_are_told_apart_by_their_order),
     };
     return cmocka_run_group_tests_name("state.migrate", tests, NULL, NULL);
 }
