@@ -112,7 +112,42 @@ int32_t session_left(const struct session_script *script) {
 
 void session_script_clear(struct session_script *script) {
     sql_script_free(script->script);
+    free(script->checkpoint_dir);
+    free(script->restore_from);
     *script = (struct session_script){0};
+}
+
+static bool same_text(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
+
+/* Two jobs of one script, one after the other. Nothing in a checkpoint says which of them it is of where both read and
+ * write the same tables: started from there, the other one would take its rows for written. */
+static sabot_status is_alone(const struct session_script *script, const struct job_options *options,
+                             struct sabot_error *err) {
+    if (same_text(script->checkpoint_dir, options->checkpoint_dir)) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the job before it in this script has left its checkpoints in %s, and "
+                          "is done; this one has not begun. Make the INSERTs one job (EXECUTE STATEMENT SET BEGIN .. "
+                          "END), or give each a folder of its own with SET 'execution.checkpointing.dir' before it "
+                          "(RESET for a query)", options->checkpoint_dir);
+    }
+    if (same_text(script->restore_from, options->restore_from)) {
+        return SABOT_FAIL(err, SABOT_ERR_USAGE, "the job before it in this script began from %s, and is done; this one "
+                          "has not begun: two jobs can't go on from one checkpoint. Make the INSERTs one job (EXECUTE "
+                          "STATEMENT SET BEGIN .. END), or run this one by itself, without --from",
+                          options->restore_from);
+    }
+    return SABOT_OK;
+}
+
+static sabot_status remember(struct session_script *script, const struct job_options *options,
+                             struct sabot_error *err) {
+    free(script->checkpoint_dir);
+    free(script->restore_from);
+    script->checkpoint_dir = options->checkpoint_dir ? strdup(options->checkpoint_dir) : NULL;
+    script->restore_from = options->restore_from ? strdup(options->restore_from) : NULL;
+    if ((options->checkpoint_dir && !script->checkpoint_dir) || (options->restore_from && !script->restore_from)) {
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a job");
+    }
+    return SABOT_OK;
 }
 
 /* Two jobs of one script on one folder: the second would take it from the first, which then fails. */
@@ -134,8 +169,8 @@ static sabot_status folder_is_free(const struct session *session, const struct j
     return SABOT_OK;
 }
 
-static sabot_status start_job(struct session *session, struct statement_result *made, struct collect *collect,
-                              struct session_job **out, struct sabot_error *err) {
+static sabot_status start_job(struct session *session, struct session_script *script, struct statement_result *made,
+                              struct collect *collect, struct session_job **out, struct sabot_error *err) {
     struct session_job *job = calloc(1, sizeof *job);
     if (!job) {
         collect_free(collect);
@@ -152,6 +187,8 @@ static sabot_status start_job(struct session *session, struct statement_result *
     options.memory = session->pool;
     options.bounded = job->bounded;
     sabot_status status = folder_is_free(session, &options, err);
+    if (status == SABOT_OK) { status = is_alone(script, &options, err); }
+    if (status == SABOT_OK) { status = remember(script, &options, err); }
     if (status == SABOT_OK) {
         status = job_start(session->env, physical_graph(job->plan), &options, &job->job, err);
     }
@@ -233,7 +270,7 @@ static sabot_status next_statement(struct session *session, struct session_scrip
         const bool query = made.outcome == STATEMENT_QUERY;
         struct collect *mine = query ? collect : NULL;
         if (query) { collect = NULL; }
-        status = start_job(session, &made, mine, &result->job, err);
+        status = start_job(session, script, &made, mine, &result->job, err);
     } else if (status == SABOT_OK) {
         result->rows = made.rows;
         made.rows = NULL;

@@ -52,6 +52,7 @@ sabot_status session_job_next(struct session_job *job, int64_t timeout_ns, struc
 struct session_script {
     struct sql_script *script;
     int32_t next; /* statement */
+    char *checkpoint_dir, *restore_from; /* of the last job that it started */
 };
 sabot_status session_parse(const char *text, size_t size, struct session_script *out, struct sabot_error *err);
 int32_t session_left(const struct session_script *script); /* statements still to run */

@@ -112,7 +112,7 @@ static sabot_status find(const char *key, struct sql_span span, enum setting *ou
         nearest_offer(&nearest, setting_infos[i].key);
     }
     char hint[128];
-    return SQL_FAIL(err, SABOT_ERR_PLAN, span, "there is no setting '%s'%s (SET; lists them all)", key,
+    return SQL_FAIL(err, SABOT_ERR_PLAN, span, "there is no setting '%s'%s (`sabot settings` lists them all)", key,
                     nearest_hint(&nearest, hint, sizeof hint));
 }
 

@@ -20,7 +20,8 @@
 #define MS_PER_DAY INT64_C(86400000)
 
 static const struct connector_option datagen_options[] = {
-    {"rows-per-second", OPTION_INT, "10000", NULL, "pace of all subtasks together; 0: as quickly as possible"},
+    {"rows-per-second", OPTION_INT, "10000", NULL,
+     "pace of all subtasks together, after a restore too; 0: as quickly as possible"},
     {"number-of-rows", OPTION_INT, NULL, NULL, "end behind this many rows; without it there is no end"},
     {"scan.parallelism", OPTION_INT, NULL, NULL, "subtasks that read"},
     {"seed", OPTION_INT, "0", NULL, "the same seed gives the same rows"},
@@ -557,7 +558,7 @@ static void datagen_pause(struct source *source, int32_t split, bool paused) {
     source->splits[split].paused = paused;
 }
 
-/* As text: "datagen1 <row> <part> <parts> <rows of a block> <wall clock of the start>". */
+/* As text: "datagen1 <row> <part> <parts> <rows of a block> <wall clock of the start>"; the last is to be looked at. */
 static sabot_status datagen_position(struct source *source, int32_t i, struct text *position, struct sabot_error *err) {
     const struct datagen_split *split = &source->splits[i];
     text_format(position, "datagen1 %" PRId64 " %d %d %" PRId64 " %" PRId64, split->row, split->share.part,
@@ -577,9 +578,8 @@ static sabot_status datagen_restore(struct source *source, struct batch *positio
         char text[160];
         snprintf(text, sizeof text, "%.*s", (int)min64((int64_t)at.size, sizeof text - 1), at.bytes);
         struct datagen_split split = {0};
-        int64_t started_ms;
-        if (sscanf(text, "datagen1 %" SCNd64 " %d %d %" SCNd64 " %" SCNd64, &split.row, &split.share.part,
-                   &split.share.parts, &split.share.block_rows, &started_ms) != 5 ||
+        if (sscanf(text, "datagen1 %" SCNd64 " %d %d %" SCNd64, &split.row, &split.share.part,
+                   &split.share.parts, &split.share.block_rows) != 4 ||
             split.row < 0 || split.share.part < 0 || split.share.part >= split.share.parts ||
             split.share.block_rows < 1) {
             return SABOT_FAIL(err, SABOT_ERR_CORRUPT,
@@ -587,7 +587,7 @@ static sabot_status datagen_restore(struct source *source, struct batch *positio
                               source->context.table->name);
         }
         if (split.share.part % source->context.parallelism != source->context.subtask) { continue; }
-        source->pace.started_ms = started_ms;
+        source->pace.resumes = true; /* as Flink's: at its rate from now on */
         source->splits[source->n_splits++] = split;
     }
     return SABOT_OK;

@@ -207,6 +207,25 @@ static void timestamps_are_now_or_at_most_max_past_ago(void **state) {
     setup_clear(&setup);
 }
 
+/* A source that goes on from a position. */
+static struct source *source_restored(struct setup *setup, const struct text *position) {
+    const struct field names[] = {{"split", type_of(TYPE_STRING)}, {"position", type_of(TYPE_BINARY)}};
+    struct schema *schema;
+    assert_int_equal(schema_new(names, 2, &schema, NULL), SABOT_OK);
+    const struct string_view cell = string_view_of(position->data, (uint32_t)position->size);
+    struct column *columns[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(column_constant(&pool, PHYS_VIEW, &cell, 1, &columns[i], NULL), SABOT_OK);
+    }
+    struct batch *positions;
+    assert_int_equal(batch_new(schema, columns, 2, 1, &positions, NULL), SABOT_OK);
+    schema_unref(schema);
+    struct source *source = source_open(setup, 0);
+    assert_int_equal(datagen_source.restore(source, positions, NULL), SABOT_OK);
+    batch_unref(positions);
+    return source;
+}
+
 static void restore_goes_on_behind_the_last_row(void **state) {
     (void)state;
     const struct field fields[] = {{"id", type_of(TYPE_INT32)}};
@@ -219,24 +238,30 @@ static void restore_goes_on_behind_the_last_row(void **state) {
     struct text position = {0};
     assert_int_equal(datagen_source.position(source, 0, &position, NULL), SABOT_OK);
     datagen_source.close(source);
-
-    const struct field names[] = {{"split", type_of(TYPE_STRING)}, {"position", type_of(TYPE_BINARY)}};
-    struct schema *schema;
-    assert_int_equal(schema_new(names, 2, &schema, NULL), SABOT_OK);
-    const struct string_view cell = string_view_of(position.data, (uint32_t)position.size);
-    struct column *columns[2];
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(column_constant(&pool, PHYS_VIEW, &cell, 1, &columns[i], NULL), SABOT_OK);
-    }
-    struct batch *positions;
-    assert_int_equal(batch_new(schema, columns, 2, 1, &positions, NULL), SABOT_OK);
-    schema_unref(schema);
-    source = source_open(&setup, 0);
-    assert_int_equal(datagen_source.restore(source, positions, NULL), SABOT_OK);
+    source = source_restored(&setup, &position);
     struct batch *batch = next_batch(source);
     assert_int_equal(((const int32_t *)batch->columns[0]->values)[0], 100);
     batch_unref(batch);
-    batch_unref(positions);
+    text_clear(&position);
+    datagen_source.close(source);
+    setup_clear(&setup);
+}
+
+/* A job that was away for years would be flooded. */
+static void after_a_restore_it_goes_on_at_its_rate(void **state) {
+    (void)state;
+    const struct field fields[] = {{"id", type_of(TYPE_INT32)}};
+    const char *const options[][2] = {
+        {"rows-per-second", "1"}, {"fields.id.kind", "sequence"}, {"fields.id.start", "0"}, {"fields.id.end", "2490"}};
+    struct setup setup;
+    setup_init(&setup, fields, 1, options, 4);
+    struct text position = {0};
+    text_format(&position, "datagen1 100 0 1 1000 1436918350000");
+    struct source *source = source_restored(&setup, &position);
+    struct batch *batch = next_batch(source);
+    assert_int_equal(((const int32_t *)batch->columns[0]->values)[0], 100);
+    assert_int_equal(batch->selected, 1);
+    batch_unref(batch);
     text_clear(&position);
     datagen_source.close(source);
     setup_clear(&setup);
@@ -278,6 +303,7 @@ int main(void) {
         cmocka_unit_test(null_rate_is_the_share_of_nulls_also_in_rows),
         cmocka_unit_test(timestamps_are_now_or_at_most_max_past_ago),
         cmocka_unit_test(restore_goes_on_behind_the_last_row),
+        cmocka_unit_test(after_a_restore_it_goes_on_at_its_rate),
         cmocka_unit_test(wrong_options_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
