@@ -38,6 +38,7 @@ static const char tables[] =
     "CREATE TABLE b" COLUMNS ", 'bounded' = 'false', 'stream' = '1');"
     "CREATE TABLE fa" COLUMNS ");"
     "CREATE TABLE fb" COLUMNS ", 'stream' = '1');"
+    "CREATE TABLE c (k BIGINT, v BIGINT, id BIGINT, at AS PROCTIME()) WITH ('connector' = 'test', 'bounded' = 'false');"
     "CREATE TABLE windows (k BIGINT, s TIMESTAMP(3), e TIMESTAMP(3), n BIGINT, t BIGINT) WITH ('connector' = 'test');"
     "CREATE TABLE numbers (x BIGINT, y BIGINT, z BIGINT) WITH ('connector' = 'test');";
 
@@ -45,7 +46,9 @@ struct query {
     const char *name, *sql;
     bool windows; /* rows of one key and window come once, also where rows are late */
     bool batch;   /* may run in batch mode */
+    bool clock;   /* windows of the time of day: what is in which of them is by chance, but every row is in one */
     const char *setting, *value;
+    const char *setting2, *value2;
 };
 #define OF_WINDOWS "SELECT k, window_start, window_end, COUNT(*), SUM(v) FROM TABLE("
 #define BY_WINDOW " GROUP BY k, window_start, window_end"
@@ -79,6 +82,13 @@ static const struct query queries[] = {
      .sql = "INSERT INTO windows " OF_WINDOWS
             "HOP(TABLE a, DESCRIPTOR(ts), INTERVAL '0.02' SECOND, INTERVAL '0.1' SECOND))" BY_WINDOW,
      .setting = "table.exec.emit.early-fire.enabled", .value = "true"},
+    {.name = "windows given out by the clock",
+     .sql = "INSERT INTO windows " OF_WINDOWS "TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '0.4' SECOND))" BY_WINDOW,
+     .setting = "table.exec.emit.early-fire.enabled", .value = "true",
+     .setting2 = "table.exec.emit.early-fire.delay", .value2 = "1 ms"},
+    {.name = "windows of the clock",
+     .sql = "INSERT INTO numbers SELECT k, COUNT(*), SUM(v) FROM TABLE(TUMBLE(TABLE c, DESCRIPTOR(at), INTERVAL "
+            "'0.001' SECOND))" BY_WINDOW, .clock = true},
     {.name = "windows that take late rows",
      .sql = "INSERT INTO windows " OF_WINDOWS
             "CUMULATE(TABLE a, DESCRIPTOR(ts), INTERVAL '0.02' SECOND, INTERVAL '0.1' SECOND))" BY_WINDOW,
@@ -143,7 +153,8 @@ static const char views[] =
     "FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '0.2' SECOND)) "
     "GROUP BY k, window_start, window_end, window_time;";
 
-enum ordeal { CRASHES, FAULTS, LATE };
+enum ordeal { CRASHES, FAULTS, LATE, STOPS };
+#define ORDEALS 4
 
 struct world {
     struct env *env;
@@ -181,6 +192,11 @@ static void set_number(struct world *world, const char *key, int64_t value) {
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
     set(world, key, text);
+}
+
+static void query_settings(struct world *world) {
+    if (world->query->setting) { set(world, world->query->setting, world->query->value); }
+    if (world->query->setting2) { set(world, world->query->setting2, world->query->value2); }
 }
 
 /* --- statements */
@@ -226,6 +242,7 @@ static sabot_status start(struct world *world, struct running *out, struct sabot
     options.checkpoint_failures_max = drawn->checkpoint_failures_max;
     options.checkpoints_full = drawn->checkpoints_full;
     options.checkpoint_step_slots = drawn->checkpoint_step_slots;
+    options.checkpoint_min_pause_ns = drawn->checkpoint_min_pause_ns;
     options.unaligned = drawn->unaligned;
     options.aligned_timeout_ns = drawn->aligned_timeout_ns;
     options.restore_from = drawn->restore_from;
@@ -260,6 +277,7 @@ static void parallelism_draw(struct world *world) {
     set_number(world, "parallelism.default", usual[draw(world, 0, 3)]);
     set_number(world, "sabot.workers", draw(world, 1, 4));
     set_number(world, "sabot.channel-batches", draw(world, 1, 6));
+    set(world, "sabot.watermark-alignment.max-drift", draw(world, 0, 2) ? "0 ms" : "50 ms");
 }
 
 /* With a limit all state is on disk. A little one is soon full of rows that wait for it, and sometimes too little for
@@ -282,7 +300,8 @@ static void streams_draw(struct world *world) {
         };
     }
     /* Without a pause the channels are full, and barriers have much to overtake; with one they are nearly empty. */
-    const int64_t pause_ns = draw(world, 0, 2) == 0 ? 50 * MICROSECOND : 0;
+    const bool pauses = draw(world, 0, 2) == 0 || world->ordeal == STOPS; /* what is to be stopped takes a while */
+    const int64_t pause_ns = pauses ? 50 * MICROSECOND : 0;
     for (int32_t s = 0; s < TEST_STREAMS; s++) { world->outside.streams[s].pause_ns = pause_ns; }
     world->outside.slow = draw(world, 0, 1);
 }
@@ -293,7 +312,10 @@ static void query_draw(struct world *world) {
     do {
         world->query = &queries[given ? atoi(given) % N_QUERIES : draw(world, 0, N_QUERIES - 1)];
     } while (world->ordeal == LATE && !given && !world->query->windows);
-    if (world->query->setting) { set(world, world->query->setting, world->query->value); }
+    if (world->ordeal == STOPS && !given && draw(world, 0, 3) == 0) {
+        while (!world->query->clock) { world->query = &queries[draw(world, 0, N_QUERIES - 1)]; }
+    }
+    query_settings(world);
     set(world, "table.optimizer.agg-phase-strategy", draw(world, 0, 1) ? "ONE_PHASE" : "AUTO");
     if (world->query->batch && draw(world, 0, 2)) { set(world, "execution.runtime-mode", "batch"); }
     if (draw(world, 0, 1)) { set_number(world, "sabot.batch-rows", draw(world, 1, 20)); }
@@ -303,6 +325,7 @@ static void checkpoints_draw(struct world *world) {
     struct job_options *options = &world->options;
     options->checkpoint_dir = CHECKPOINTS;
     options->checkpoint_interval_ns = draw(world, 5, 500) * MICROSECOND;
+    options->checkpoint_min_pause_ns = draw(world, 0, 1) * draw(world, 0, 500) * MICROSECOND;
     options->checkpoints_retained = draw(world, 1, 3);
     options->unaligned = draw(world, 0, 2) > 0;
     options->aligned_timeout_ns = draw(world, 0, 1) * draw(world, 0, 200) * MICROSECOND;
@@ -320,7 +343,7 @@ static void world_init(struct world *world, uint64_t seed, enum ordeal ordeal) {
     memset(world, 0, sizeof *world);
     world->seed = seed;
     world->ordeal = ordeal;
-    world->env = env_of(seed * 4 + (uint64_t)ordeal);
+    world->env = env_of(seed * ORDEALS + (uint64_t)ordeal);
     test_outside_use(&world->outside);
     if (!catalog_find(&catalog, "a")) {
         run_sql(world, tables, NULL);
@@ -341,7 +364,7 @@ static void world_clear(struct world *world) {
 static void undisturbed(const struct world *world, struct test_outside *out) {
     struct world calm = {.env = env_of(1), .seed = world->seed, .query = world->query};
     memcpy(calm.outside.streams, world->outside.streams, sizeof calm.outside.streams);
-    if (calm.query->setting) { set(&calm, calm.query->setting, calm.query->value); }
+    query_settings(&calm);
     test_outside_use(&calm.outside);
     run_to_the_end(&calm);
     settings_clear(&calm.settings);
@@ -350,9 +373,30 @@ static void undisturbed(const struct world *world, struct test_outside *out) {
     test_kept_fold(&out->visible);
 }
 
+/* Of each key the sums of the other cells. */
+static void add_up(struct test_kept_rows *rows) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < rows->n; i++) {
+        const struct test_kept_row *row = &rows->rows[i];
+        int64_t at = 0;
+        while (at < n && rows->rows[at].cells[0] != row->cells[0]) { at++; }
+        struct test_kept_row sum = at < n ? rows->rows[at] : (struct test_kept_row){.cells = {row->cells[0]}};
+        for (int32_t c = 1; c < TEST_CELLS_MAX; c++) { sum.cells[c] += row->cells[c] * row->times; }
+        sum.times = 1;
+        rows->rows[at] = sum;
+        n += at == n;
+    }
+    rows->n = n;
+}
+
 static void check_rows(struct world *world) {
     struct test_outside calm;
     undisturbed(world, &calm);
+    if (world->query->clock) {
+        add_up(&world->outside.visible);
+        add_up(&calm.visible);
+        test_kept_fold(&calm.visible);
+    }
     test_kept_fold(&world->outside.visible);
     rows_seen += calm.visible.n;
     check(world, test_kept_equal(&world->outside.visible, &calm.visible), "wrong rows", NULL);
@@ -452,6 +496,51 @@ static void disturbed(struct world *world) {
     env_sim_restart(world->env);
 }
 
+/* Others who ask for checkpoints and savepoints at any time, also while the job comes to its end. */
+#define ASKED_MAX 6
+struct asking {
+    struct world *world;
+    struct checkpoint_request requests[ASKED_MAX];
+    char paths[ASKED_MAX][64];
+    int32_t n;
+};
+
+static bool is_over_or_asks(struct job *job, void *arg) {
+    struct asking *asking = arg;
+    struct world *world = asking->world;
+    if (job_state(job) > JOB_STOPPING) { return true; }
+    if (asking->n == ASKED_MAX || draw(world, 0, 150) > 0) { return false; }
+    const int32_t i = asking->n++;
+    if (draw(world, 0, 1)) {
+        snprintf(asking->paths[i], sizeof asking->paths[i], "/asked/%d", world->savepoints++);
+        asking->requests[i].path = asking->paths[i];
+    }
+    struct sabot_error err = {0};
+    check(world, coordinator_request(job->coordinator, &asking->requests[i], &err) == SABOT_OK, "a request", &err);
+    return false;
+}
+
+/* One start that is stopped, or comes to its end, while others ask for checkpoints. */
+static void asked(struct world *world) {
+    struct sabot_error err = {0};
+    struct running running;
+    struct asking asking = {.world = world};
+    if (start(world, &running, &err) != SABOT_OK) {
+        check(world, is_of_memory(world, &err), "start", &err);
+        return;
+    }
+    world->savepoint[0] = 0;
+    const int64_t until_ns = env_now_ns(world->env) + draw(world, 5, 5000) * MICROSECOND;
+    check(world, job_simulate(running.job, is_over_or_asks, &asking, until_ns, &err) == SABOT_OK, "simulate", &err);
+    if (job_state(running.job) <= JOB_STOPPING) { stop(world, &running); }
+    end(&running);
+    for (int32_t i = 0; i < asking.n; i++) {
+        const struct checkpoint_request *request = &asking.requests[i];
+        check(world, request->done, "who asked for a checkpoint was not told", NULL);
+        savepoints_taken += request->path && request->error.status == SABOT_OK;
+    }
+}
+
 static bool is_of_the_disk(const struct sabot_error *err) {
     return err->status == SABOT_ERR_IO || strstr(err->message, "Input/output error") ||
            strstr(err->message, "checkpoints in a row failed");
@@ -493,7 +582,7 @@ static void run(uint64_t seed, enum ordeal ordeal) {
     runs++;
     const int32_t starts = draw(&world, 1, 4);
     for (int32_t i = 0; i < starts; i++) {
-        (ordeal == FAULTS ? with_faults : disturbed)(&world);
+        (ordeal == FAULTS ? with_faults : ordeal == STOPS ? asked : disturbed)(&world);
         restore_choose(&world);
         parallelism_draw(&world);
         memory_draw(&world);
@@ -535,6 +624,12 @@ static void no_window_comes_twice_for_late_rows(void **state) {
     assert_true(runs < 100 || rows_seen >= 10 * runs);
 }
 
+static void a_job_may_be_stopped_and_asked_for_savepoints_at_any_time(void **state) {
+    (void)state;
+    for_each_seed(STOPS);
+    assert_true(runs < 100 || savepoints_taken >= runs / 2);
+}
+
 int main(void) {
     log_set_level(LOG_ERROR); /* what a crash leaves behind is no news here */
     memory_pool_init(&pool, "test", NULL, INT64_MAX);
@@ -542,6 +637,7 @@ int main(void) {
         cmocka_unit_test(committed_rows_are_those_of_an_undisturbed_run),
         cmocka_unit_test(committed_rows_are_exact_on_a_disk_that_fails),
         cmocka_unit_test(no_window_comes_twice_for_late_rows),
+        cmocka_unit_test(a_job_may_be_stopped_and_asked_for_savepoints_at_any_time),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     catalog_clear(&catalog);

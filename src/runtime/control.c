@@ -201,7 +201,8 @@ static bool all_ended(const struct job *job) { return atomic_load(&((struct job 
 static bool final_is_committed(struct job *job) {
     if (!coordinator_poll(job->coordinator, &job->final)) { return false; }
     env_mutex_lock(job->mutex);
-    const bool committed = job->committed_id == job->final.checkpoint_id && job->n_committed == job->n_tasks;
+    /* one that somebody asked for meanwhile may have replaced its round, and holds no less */
+    const bool committed = job->committed_id >= job->final.checkpoint_id && job->n_committed == job->n_tasks;
     env_mutex_unlock(job->mutex);
     return committed;
 }
@@ -256,6 +257,9 @@ static void final_begin(struct job *job) {
 
 /* Of a job that is stopped: the savepoint where one was asked for, then the last checkpoint. */
 static void last_rounds_begin(struct job *job) {
+    /* What the clock brings about behind the savepoint's barrier would be committed by the last checkpoint, and come
+     * again in a job that is started from the savepoint. */
+    atomic_store_explicit(&job->still, true, memory_order_release);
     env_mutex_lock(job->mutex);
     job->savepoint.path = job->stop_path;
     env_mutex_unlock(job->mutex);

@@ -45,6 +45,7 @@ struct job {
     _Atomic bool cut_short;      /* a source was stopped or drained that had more to read */
     _Atomic int32_t n_wanting;   /* tasks at the end of the graph whose sinks may still get rows; */
     _Atomic bool satisfied;      /* none: the input comes to its end here */
+    _Atomic bool still;          /* in the last rounds of a stop: nothing happens by the clock any more */
     _Atomic bool over;           /* workers and control leave */
     _Atomic int32_t n_ended;     /* tasks through whose chain the end has gone */
     _Atomic int64_t batches_overtaken; /* by barriers: they are in snapshots */

@@ -487,8 +487,13 @@ static sabot_status source_read(struct task *task, bool *more, struct sabot_erro
     return SABOT_OK;
 }
 
+/* Who has seen the barrier of a stop sees this too: it was set before the barrier was begun. */
+static bool is_still(const struct task *task) {
+    return atomic_load_explicit(&task->job->still, memory_order_acquire);
+}
+
 static sabot_status ticks(struct task *task, int64_t now, struct sabot_error *err) {
-    if (!task->has_ticks) { return SABOT_OK; }
+    if (!task->has_ticks || is_still(task)) { return SABOT_OK; }
     if (now >= task->tick_at_ns) {
         task->tick_at_ns = now + task->ops[0].context.latency_target_ns;
         for (int32_t i = task->n_ops - 1; i >= 0; i--) {
@@ -504,6 +509,7 @@ static sabot_status ticks(struct task *task, int64_t now, struct sabot_error *er
 
 /* Processing time: calls operators whose time has come, last first, as ticks do. */
 static sabot_status alarms(struct task *task, struct sabot_error *err) {
+    if (is_still(task)) { return SABOT_OK; }
     for (int32_t i = task->n_ops - 1; i >= 0; i--) {
         struct chain_op *op = &task->ops[i];
         if (!op->op->wake_at_ms || op->ended || is_source_at(task, i)) { continue; }
@@ -517,6 +523,7 @@ static sabot_status alarms(struct task *task, struct sabot_error *err) {
 
 /* When the task has to be stepped for the next of them. */
 static void alarms_set(struct task *task, int64_t now) {
+    if (is_still(task)) { return; }
     for (int32_t i = 0; i < task->n_ops; i++) {
         const struct chain_op *op = &task->ops[i];
         if (!op->op->wake_at_ms || op->ended || is_source_at(task, i)) { continue; }
@@ -530,7 +537,7 @@ static void alarms_set(struct task *task, int64_t now) {
 }
 
 static sabot_status watermark_release(struct task *task, int64_t now, struct sabot_error *err) {
-    if (task->held_watermark_ms == WATERMARK_NONE) { return SABOT_OK; }
+    if (task->held_watermark_ms == WATERMARK_NONE || is_still(task)) { return SABOT_OK; }
     const int64_t due = task->watermark_sent_ns + task->job->options.watermark_interval_ns;
     if (now >= due) { return held_watermark_put(&task->ops[0], now, err); }
     wake_at_most(task, due);

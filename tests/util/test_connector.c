@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 #define SPLITS_MAX 64
+#define COMMIT_NS_MAX 3000000
 
 static struct test_outside *outside;
 
@@ -253,6 +254,7 @@ static void source_close(struct source *source) { free(source); }
 struct sink {
     struct connector_context context;
     int64_t instance;
+    int64_t committed_ns; /* when the last commit is through */
 };
 
 static const struct connector_option sink_options[] = {{NULL, OPTION_STRING, NULL, NULL, NULL}};
@@ -261,7 +263,7 @@ static sabot_status sink_open(const struct connector_context *context, struct si
     (void)err;
     struct sink *sink = calloc(1, sizeof *sink);
     if (!sink) { abort(); }
-    *sink = (struct sink){*context, outside->instances++};
+    *sink = (struct sink){.context = *context, .instance = outside->instances++};
     *out = sink;
     return SABOT_OK;
 }
@@ -328,11 +330,21 @@ static sabot_status sink_prepare(struct sink *sink, int64_t checkpoint_id, struc
 
 static sabot_status sink_commit(struct sink *sink, int64_t checkpoint_id, struct sabot_error *err) {
     (void)err;
+    const uint64_t drawn = outside->slow ? env_random(sink->context.env) : 0;
+    sink->committed_ns = drawn % 3 == 1 ? env_now_ns(sink->context.env) + (int64_t)(drawn >> 8) % COMMIT_NS_MAX : 0;
     for (int64_t t = outside->n_transactions - 1; t >= 0; t--) {
         const struct test_transaction *mine = &outside->transactions[t];
         const bool due = mine->checkpoint_id >= 0 && mine->checkpoint_id <= checkpoint_id;
         if (mine->instance == sink->instance && due) { transaction_commit(t); }
     }
+    return SABOT_OK;
+}
+
+/* Some outside world takes its time to say that it has committed. */
+static sabot_status sink_committed(struct sink *sink, bool *done, struct sabot_error *err) {
+    (void)err;
+    *done = env_now_ns(sink->context.env) >= sink->committed_ns;
+    if (!*done) { sink->context.wake(sink->context.wake_arg); }
     return SABOT_OK;
 }
 
@@ -353,6 +365,7 @@ static const struct source_type test_source = {
 static const struct sink_type test_sink = {
     .name = "test", .summary = "rows for a test", .options = sink_options, .accepts = SINK_INSERTS | SINK_RETRACTS,
     .open = sink_open, .restore = sink_restore, .write = sink_write, .prepare = sink_prepare, .commit = sink_commit,
+    .committed = sink_committed,
     .finish = sink_finish, .close = sink_close};
 static const struct connector connector = {.name = "test", .source = &test_source, .sink = &test_sink};
 
