@@ -729,7 +729,7 @@ static sabot_status map_restore(struct state_table *table, int64_t namespace_, c
         int64_t namespaces[BLOCK_ROWS], matches[BLOCK_ROWS], counts[BLOCK_ROWS];
         for (int32_t i = 0; i < m; i++) {
             const int32_t row = at[first + i];
-            namespaces[i] = namespace_;
+            namespaces[i] = namespace_ == 0 ? map->unplaced : namespace_;
             matches[i] = ((const int64_t *)match_column->values)[column_at(match_column, row)];
             counts[i] = ((const int64_t *)count_column->values)[column_at(count_column, row)];
         }
@@ -804,6 +804,7 @@ sabot_status state_multimap_make(const struct state_context *context, const stru
     map->has_counts = spec->counts;
     map->has_matches = spec->matches;
     map->has_namespaces = spec->namespaces;
+    map->unplaced = spec->unplaced;
     map->free_head = -1;
     for (int32_t i = 0; i < map->n_columns; i++) {
         map->phys[i] = (uint8_t)type_phys(spec->schema->fields[i].type);

@@ -20,6 +20,7 @@ struct multimap_spec {
     bool counts;     /* equal rows are held once, with a count */
     bool matches;    /* a number per row that the operator keeps */
     bool namespaces; /* rows have namespaces; without, all are in namespace 0 */
+    int64_t unplaced; /* the namespace of rows that a checkpoint has in 0, because its job had none; 0 = the same */
 };
 /* Rows that a restore has for it are in it when this returns. It is closed with the tables. */
 sabot_status state_multimap_open(struct state_tables *tables, const struct multimap_spec *spec,

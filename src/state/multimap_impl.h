@@ -39,6 +39,7 @@ struct state_multimap {
     bool has_counts, has_matches, has_namespaces;
     uint8_t phys[STATE_COLUMNS_MAX], sizes[STATE_COLUMNS_MAX];
     int32_t max_parallelism;
+    int64_t unplaced;
     struct index keys, rows;
     int32_t slots;     /* allocated */
     int32_t used;      /* behind it no slot was ever used */

@@ -59,7 +59,7 @@ void accumulators_init(const struct accumulators *accumulators, struct state_tab
  * that would share a cell with one that was there, and so seem to have taken old rows, has no beginning; nor has any
  * where rows are taken back that it never took. */
 struct accumulator_defaults {
-    struct state_default columns[CELLS_MAX + 1]; /* the last is not a cell: it has no beginning */
+    struct state_default columns[CELLS_MAX + 1]; /* one for a column behind the cells */
     _Alignas(16) char values[CELLS_MAX][16];
 };
 void accumulators_defaults(const struct accumulators *accumulators, struct accumulator_defaults *out);

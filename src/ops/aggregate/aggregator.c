@@ -50,6 +50,8 @@ static sabot_status open_named(struct aggregator *aggregator, const struct aggre
     SABOT_TRY(schema_new(fields, n, &aggregator->schema, err));
     SABOT_TRY(schema_new(fields, options->keeps_written ? n + 1 : n, &aggregator->stored, err));
     accumulators_defaults(plan, &defaults);
+    defaults.columns[plan->n_cells] = (struct state_default){.known = options->keeps_written,
+                                                             .value = &options->written_ms, .guard = -1};
     const struct state_spec spec = {.name = name, .kind = STATE_KEYED, .schema = aggregator->stored,
                                     .n_keys = aggregator->n_keys, .defaults = defaults.columns, .records = true};
     return state_table_open(tables, &spec, &aggregator->table, err);

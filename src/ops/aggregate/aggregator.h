@@ -15,6 +15,7 @@ struct aggregator_options {
     const struct schema *input; /* of raw rows */
     uint32_t flags;             /* ACCUMULATE_ */
     bool keeps_written;         /* the table has a BIGINT behind the cells: when a group was written, the caller's */
+    int64_t written_ms;         /* and what it is for groups of a checkpoint that has none */
 };
 
 struct aggregator {

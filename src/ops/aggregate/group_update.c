@@ -655,6 +655,7 @@ static sabot_status update_open(const struct op_context *context, struct op **ou
                  (options->n_keys == 0 ? ACCUMULATE_MAY_BE_EMPTY : 0) |
                  (self->retracts ? ACCUMULATE_RETRACTS | ACCUMULATE_ROWS : 0),
         .keeps_written = options->ttl_ms > 0,
+        .written_ms = options->ttl_ms > 0 ? env_wall_ms(context->env) : 0,
     };
     sabot_status status = aggregator_open(&self->aggregator, &aggregator, context->state, "groups", context->pool, err);
     for (int32_t s = 0; status == SABOT_OK && s < self->aggregator.accumulators.n_sets; s++) {

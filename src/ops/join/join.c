@@ -141,6 +141,7 @@ static sabot_status open_side(struct join *self, int32_t s, bool retracts, struc
         side->places[c] = n++;
     }
     SABOT_TRY(schema_new(fields, n, &side->state, err));
+    const int64_t now_ms = options->ttl_ms > 0 ? env_wall_ms(self->own.env) : 0;
     const struct multimap_spec spec = {
         .name = s == 0 ? "left" : "right",
         .schema = side->state,
@@ -148,6 +149,8 @@ static sabot_status open_side(struct join *self, int32_t s, bool retracts, struc
         .counts = retracts && self->mode == MODE_REGULAR,
         .matches = side->tracks,
         .namespaces = self->mode != MODE_REGULAR || options->ttl_ms > 0,
+        /* a job without TTL becomes one with it: its rows are as old as this start */
+        .unplaced = options->ttl_ms > 0 ? multimap_granule(now_ms + options->ttl_ms, self->granule_ms) : 0,
     };
     return state_multimap_open(self->own.state, &spec, &side->map, err);
 }
@@ -206,6 +209,9 @@ static sabot_status check_options(const struct join *self, struct sabot_error *e
 static sabot_status open_join(struct join *self, struct sabot_error *err) {
     const struct join_options *options = self->options;
     SABOT_TRY(check_options(self, err));
+    if (self->mode == MODE_REGULAR) {
+        self->granule_ms = options->ttl_ms / GRANULES > 1 ? options->ttl_ms / GRANULES : 1;
+    }
     SABOT_TRY(open_side(self, 0, options->left_retracts, err));
     SABOT_TRY(open_side(self, 1, options->right_retracts, err));
     if (self->mode == MODE_INTERVAL) {
@@ -216,8 +222,6 @@ static sabot_status open_join(struct join *self, struct sabot_error *err) {
         self->delay_ms = self->delay_ms > 0 ? self->delay_ms : 0;
         /* ... and one without a match waits for its granule to end. */
         if (self->sides[0].pads || self->sides[1].pads) { self->delay_ms += self->granule_ms; }
-    } else if (options->ttl_ms > 0) {
-        self->granule_ms = options->ttl_ms / GRANULES > 1 ? options->ttl_ms / GRANULES : 1;
     }
     SABOT_TRY(open_condition(self, err));
     return open_block(self, err);
