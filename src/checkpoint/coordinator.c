@@ -57,6 +57,7 @@ struct coordinator {
     struct checkpoint_request *requests; /* not begun yet, oldest first */
     int32_t n_requests;
     int64_t next_id, next_at_ns;
+    bool savepoint_was_last;       /* of what was begun */
     int32_t failures;              /* in a row */
     struct sabot_error failure;    /* the last of them */
     struct sabot_error fenced;     /* a newer process has the folder; under the mutex */
@@ -633,6 +634,17 @@ static void checkpoint_complete(struct coordinator *coordinator) {
     }
 }
 
+/* It failed for its number only: who asked for it gets the next one. */
+static void requests_put_back(struct coordinator *coordinator, struct checkpoint *checkpoint) {
+    env_mutex_lock(coordinator->mutex);
+    struct checkpoint_request **at = &checkpoint->requests;
+    for (; *at; at = &(*at)->next) { coordinator->n_requests++; }
+    *at = coordinator->requests;
+    coordinator->requests = checkpoint->requests;
+    checkpoint->requests = NULL;
+    env_mutex_unlock(coordinator->mutex);
+}
+
 /* What has become of the checkpoint under way. */
 static void current_step(struct coordinator *coordinator, int64_t now) {
     struct checkpoint *checkpoint = coordinator->current;
@@ -668,6 +680,7 @@ static void current_step(struct coordinator *coordinator, int64_t now) {
     if (error.status != SABOT_OK) {
         log_write(coordinator->options.env, LOG_WARNING, "checkpoint %lld failed: %s", (long long)checkpoint->id,
                   error.message);
+        if (!counts) { requests_put_back(coordinator, checkpoint); }
         checkpoint_abort(coordinator, &error, counts);
     }
 }
@@ -696,6 +709,20 @@ static struct checkpoint_request *requests_take(struct coordinator *coordinator)
     return first;
 }
 
+/* Begins what waits, or is due. A savepoint commits nothing, so it does not take the place of the interval's
+ * checkpoint, and where somebody takes one behind the other they take turns. */
+static void next_begin(struct coordinator *coordinator, bool due, int64_t now) {
+    env_mutex_lock(coordinator->mutex);
+    const bool takes_turn = due && coordinator->savepoint_was_last && coordinator->requests &&
+                            coordinator->requests->path;
+    struct checkpoint_request *requests = coordinator->over || takes_turn ? NULL : requests_take(coordinator);
+    env_mutex_unlock(coordinator->mutex);
+    if (!requests && !due) { return; }
+    coordinator->savepoint_was_last = requests && requests->path;
+    if (due && !coordinator->savepoint_was_last) { coordinator->next_at_ns = now + coordinator->options.interval_ns; }
+    checkpoint_begin(coordinator, requests);
+}
+
 /* Its manifest is on its way, or there. */
 static bool is_written(struct coordinator *coordinator, const struct checkpoint *checkpoint) {
     env_mutex_lock(coordinator->mutex);
@@ -720,19 +747,10 @@ int64_t coordinator_step(struct coordinator *coordinator, bool periodic, struct 
                    coordinator->failure.message);
         return INT64_MAX;
     }
-    if (!coordinator->current) {
-        env_mutex_lock(coordinator->mutex);
-        struct checkpoint_request *requests = coordinator->over ? NULL : requests_take(coordinator);
-        env_mutex_unlock(coordinator->mutex);
-        const bool due = periodic && now >= coordinator->next_at_ns;
-        if (requests || due) {
-            if (due) { coordinator->next_at_ns = now + options->interval_ns; }
-            checkpoint_begin(coordinator, requests);
-        }
-    }
+    if (!coordinator->current) { next_begin(coordinator, periodic && now >= coordinator->next_at_ns, now); }
     const struct checkpoint *current = coordinator->current;
     if (current && is_written(coordinator, current)) { return INT64_MAX; } /* its end wakes us */
-    if (current && current->may_overtake && !current->overtakes) {
+    if (current && current->may_overtake && !current->overtakes && options->overtake_after_ns < options->timeout_ns) {
         return current->started_ns + options->overtake_after_ns;
     }
     if (current) { return current->started_ns + options->timeout_ns; }

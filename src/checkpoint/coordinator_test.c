@@ -379,6 +379,82 @@ static void requests_wait_and_share(void **state) {
     fixture_clear(&fixture);
 }
 
+/* The time-out counts also where barriers would begin to overtake rows only later. */
+static void a_late_begin_of_overtaking_is_no_longer_time_out(void **state) {
+    (void)state;
+    struct fixture fixture;
+    world_init(&fixture, 7);
+    struct coordinator_options options = options_of(&fixture, "/c", 1);
+    options.overtakes = true;
+    options.overtake_after_ns = 5000 * MILLISECOND;
+    assert_int_equal(coordinator_new(&options, &fixture.coordinator, NULL), SABOT_OK);
+    pass(&fixture, 110, NULL);
+    assert_int_equal(fixture.triggered, 1);
+    struct sabot_error fatal = {0};
+    const int64_t wakes = coordinator_step(fixture.coordinator, true, &fatal);
+    assert_true(wakes - env_now_ns(fixture.env) <= options.timeout_ns);
+    env_sim_advance(fixture.env, wakes);
+    coordinator_step(fixture.coordinator, true, &fatal);
+    assert_int_equal(fixture.aborted, 1);
+    fixture_clear(&fixture);
+}
+
+/* Savepoints commit nothing: who takes one behind the other keeps nobody's rows back. */
+static void savepoints_take_turns_with_checkpoints(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, "/c", 1);
+    struct checkpoint_request savepoints[8] = {0};
+    char paths[8][32];
+    for (int32_t i = 0; i < 8; i++) {
+        snprintf(paths[i], sizeof paths[i], "/s/%d", i);
+        savepoints[i].path = paths[i];
+        assert_int_equal(coordinator_request(fixture.coordinator, &savepoints[i], NULL), SABOT_OK);
+    }
+    int32_t n_savepoints = 0;
+    for (int64_t id = 1; n_savepoints < 8; id++) { /* each takes as long as the interval */
+        while (fixture.triggered < id) { pass(&fixture, 5, NULL); }
+        pass(&fixture, 100, NULL);
+        acknowledge(&fixture, 0, id, 0);
+        pass(&fixture, 20, NULL);
+        n_savepoints = 0;
+        for (int32_t i = 0; i < 8; i++) { n_savepoints += coordinator_poll(fixture.coordinator, &savepoints[i]); }
+        assert_in_range(fixture.n_completed, n_savepoints - 1, n_savepoints + 1);
+    }
+    for (int32_t i = 0; i < 8; i++) { assert_int_equal(savepoints[i].error.status, SABOT_OK); }
+    fixture_clear(&fixture);
+}
+
+/* A process that was replaced has made the folder of the next number before it noticed: the checkpoint that somebody
+ * asked for, the last one of a job perhaps, is another one. */
+static void who_asks_is_not_told_of_a_number_that_was_taken(void **state) {
+    (void)state;
+    struct fixture fixture;
+    world_init(&fixture, 7);
+    struct coordinator_options options = options_of(&fixture, "/c", 1);
+    assert_int_equal(lease_take(fixture.store, "/c", &options.lease, NULL), SABOT_OK);
+    assert_int_equal(lease_take(fixture.store, "/c", &options.lease, NULL), SABOT_OK);
+    assert_int_equal(lease_begin(fixture.store, &options.lease, -1, NULL), SABOT_OK);
+    assert_int_equal(coordinator_new(&options, &fixture.coordinator, NULL), SABOT_OK);
+    assert_int_equal(storage_claim(fixture.store, "/c/chk-1", false, options.lease.epoch - 1, NULL), SABOT_OK);
+    struct checkpoint_request a = {0}, b = {0};
+    struct sabot_error fatal = {0};
+    assert_int_equal(coordinator_request(fixture.coordinator, &a, NULL), SABOT_OK);
+    pass(&fixture, 1, &fatal);
+    assert_int_equal(coordinator_request(fixture.coordinator, &b, NULL), SABOT_OK);
+    while (fixture.triggered < 2) { pass(&fixture, 1, &fatal); }
+    assert_int_equal(fixture.aborted, 1);
+    assert_false(coordinator_poll(fixture.coordinator, &a) || coordinator_poll(fixture.coordinator, &b));
+    acknowledge(&fixture, 0, 2, 0);
+    pass(&fixture, 20, &fatal);
+    assert_true(coordinator_poll(fixture.coordinator, &a) && coordinator_poll(fixture.coordinator, &b));
+    assert_int_equal(a.error.status, SABOT_OK);
+    assert_int_equal(a.checkpoint_id, 2);
+    assert_int_equal(b.checkpoint_id, 2);
+    assert_int_equal(fatal.status, SABOT_OK);
+    fixture_clear(&fixture);
+}
+
 struct read_back {
     int64_t rows, total;
 };
@@ -563,6 +639,9 @@ int main(void) {
         cmocka_unit_test(what_may_be_complete_is_not_removed),
         cmocka_unit_test(a_complete_checkpoint_forgives_the_failures_before_it),
         cmocka_unit_test(requests_wait_and_share),
+        cmocka_unit_test(a_late_begin_of_overtaking_is_no_longer_time_out),
+        cmocka_unit_test(savepoints_take_turns_with_checkpoints),
+        cmocka_unit_test(who_asks_is_not_told_of_a_number_that_was_taken),
         cmocka_unit_test(rows_come_back_as_they_were),
         cmocka_unit_test(torn_checkpoints_are_skipped_and_damage_is_refused),
         cmocka_unit_test(a_state_file_that_is_not_what_was_written_is_refused),

@@ -302,6 +302,11 @@ static void savepoint_over(struct job *job) {
     final_begin(job);
 }
 
+/* What is tolerated of the others is tolerated of the last one: the coordinator says when there were too many. */
+static void final_failed(struct job *job) {
+    if (!atomic_load(&job->failed)) { final_begin(job); }
+}
+
 int64_t job_control_step(struct job *job) {
     atomic_store_explicit(&job->control_wanted, false, memory_order_relaxed);
     if (atomic_load(&job->over)) { return INT64_MAX; }
@@ -340,9 +345,7 @@ int64_t job_control_step(struct job *job) {
     }
     if (job->final_begun && coordinator_poll(job->coordinator, &job->final)) {
         if (job->final.error.status != SABOT_OK) {
-            struct sabot_error err = job->final.error;
-            error_context(&err, "the last checkpoint");
-            job_fail(job, &err);
+            final_failed(job);
         } else if (final_is_committed(job)) {
             job_end(job, JOB_FINISHED);
             return INT64_MAX;

@@ -374,6 +374,37 @@ static void a_full_disk_ends_the_job_when_it_is_not_tolerated_any_more(void **st
     plan_clear(&plan);
 }
 
+/* What is tolerated of a checkpoint is tolerated of the last one, which commits; and no more. */
+static void a_last_checkpoint_that_fails_is_taken_again(void **state) {
+    (void)state;
+    for (int32_t tolerated = 0; tolerated < 2; tolerated++) {
+        struct plan plan;
+        plan_init(&plan, 2, 2, 1);
+        plan.stream.rows = 40;
+        plan.stream.pause_ns = SECOND / 100;
+        plan.stream.batch_rows = 5;
+        char dir[128];
+        snprintf(dir, sizeof dir, "%s/last-%d", folder, tolerated);
+        struct job_options options = {.workers = 2, .checkpoint_dir = dir, .checkpoint_failures_max = 1 + tolerated};
+        const struct env_fault none = {.at = 0}, fault = {.op = ENV_FAULT_WRITE, .kind = ENV_FAULT_KIND_ERROR, .at = 1};
+        struct env *env = env_faulty_new(env_real(), &none);
+        struct sabot_error err = {0};
+        struct job *job;
+        assert_int_equal(job_start(env, &plan.graph, &options, &job, &err), SABOT_OK);
+        env_faulty_set(env, &fault);
+        bool done = false;
+        job_wait(job, 60 * SECOND, &done, &err);
+        assert_true(done && env_faulty_fired(env));
+        assert_int_equal(job_state(job), tolerated ? JOB_FINISHED : JOB_FAILED);
+        assert_int_equal(strstr(err.message, "Input/output error") != NULL, !tolerated);
+        assert_int_equal(job_checkpoints_completed(job), tolerated);
+        if (tolerated) { assert_true(test_store_equals(&plan.store, &plan.stream, plan.window.size_ms)); }
+        job_free(job);
+        env_faulty_free(env);
+        plan_clear(&plan);
+    }
+}
+
 static void a_damaged_state_file_is_refused(void **state) {
     (void)state;
     struct plan plan;
@@ -416,6 +447,7 @@ int main(void) {
         cmocka_unit_test(rows_that_barriers_overtook_come_back),
         cmocka_unit_test(checkpoints_leave_a_pause),
         cmocka_unit_test(a_full_disk_ends_the_job_when_it_is_not_tolerated_any_more),
+        cmocka_unit_test(a_last_checkpoint_that_fails_is_taken_again),
         cmocka_unit_test(a_damaged_state_file_is_refused),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
