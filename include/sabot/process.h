@@ -11,7 +11,8 @@
  * came in. State and timers are asked for several keys of the call at once, by their numbers.
  * Each parallel instance is called by one thread at a time; several instances run at once. A callback must not block.
  * It reports a failure by writing err->message and returning another status than SABOT_OK: the job fails with it, and
- * goes on from its last checkpoint when it is started again. What a call has changed is never half in a checkpoint.
+ * goes on from its last checkpoint when it is started again. What a call has changed is never half in a checkpoint:
+ * where one of the functions below fails (not: refuses what it was asked), the job fails also if the callback goes on.
  * Structs begin with `size` = sizeof the struct. */
 #ifndef SABOT_PROCESS_H
 #define SABOT_PROCESS_H
@@ -50,7 +51,7 @@ struct sabot_process_state {
     enum sabot_process_type type;    /* of values */
     enum sabot_process_type map_key; /* MAP: SABOT_BIGINT or SABOT_BYTES */
     int64_t ttl_ms;                  /* values, elements, entries are forgotten so long after their writing; 0: never */
-    enum sabot_process_time ttl_time;
+    enum sabot_process_time ttl_time; /* EVENT: by the watermark; in on_timer of event time, by the timer's time */
     bool ttl_on_read;                /* reading makes them young again */
 };
 struct sabot_process_timer {
@@ -230,7 +231,7 @@ static inline sabot_status sabot_map_entries(struct sabot_process *process, int3
     return process->api->map_entries(process, state, key, map_keys, values, n, err);
 }
 /* times_ms[i] is when the timer of key keys[i] fires; one that lies in the past fires with the next watermark, or at
- * once. */
+ * once. Timers of a key fire in the order of their times. Without `many`, the last time of a key counts. */
 static inline sabot_status sabot_timer_set(struct sabot_process *process, int32_t timer, const int32_t *keys, int32_t n,
                                            const int64_t *times_ms, struct sabot_error *err) {
     return process->api->timer_set(process, timer, keys, n, times_ms, err);

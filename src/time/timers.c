@@ -421,37 +421,19 @@ static sabot_status bucket_open(struct timers *timers, enum timer_domain which, 
         SABOT_TRY(below_load(timers, which, domain->below_next, last, bucket, err));
     }
     const bool whole = !domain->below_any || domain->below_next > last;
-    if (level == 0 || (whole && bucket->n <= READY_MAX)) {
-        /* What is registered from now on up to the last of them goes to `fresh`, and is merged; what lies behind it,
-         * into buckets again. */
-        struct run *fresh = &domain->fresh;
-        uint64_t latest = first;
-        for (int64_t i = 0; i < bucket->n; i++) {
-            SABOT_TRY(run_add(timers, fresh, &bucket->items[i], bytes_of(bucket, &bucket->items[i]), err));
-            latest = bucket->items[i].time > latest ? bucket->items[i].time : latest;
-        }
-        domain->base = latest;
-    } else {
-        struct run taken = *bucket;
-        *bucket = (struct run){0};
-        domain->filled[level] &= ~(UINT64_C(1) << digit);
-        domain->base = first;
-        domain->n -= taken.n;
-        for (int64_t i = 0; i < taken.n; i++) {
-            const sabot_status status =
-                entry_put(timers, domain, &taken.items[i], bytes_of(&taken, &taken.items[i]), err);
-            if (status != SABOT_OK) { /* the job fails of it */
-                run_free(timers, &taken);
-                return status;
-            }
-        }
-        run_free(timers, &taken);
-        return SABOT_OK;
-    }
+    struct run taken = *bucket;
+    *bucket = (struct run){0};
     domain->filled[level] &= ~(UINT64_C(1) << digit);
-    bucket->n = bucket->n_bytes = 0;
-    if (bucket->capacity > READY_MAX) { run_free(timers, bucket); }
-    return SABOT_OK;
+    domain->n -= taken.n;
+    /* Only what is due goes to `fresh` and is sorted; the others, into the levels below. (If all of the bucket went,
+     * whatever is registered before its last time would be sorted in at each firing.) */
+    domain->base = level > 0 && !(whole && taken.n <= READY_MAX) ? first : last < until ? last : until;
+    sabot_status status = SABOT_OK;
+    for (int64_t i = 0; i < taken.n && status == SABOT_OK; i++) { /* a failure ends the job */
+        status = entry_put(timers, domain, &taken.items[i], bytes_of(&taken, &taken.items[i]), err);
+    }
+    run_free(timers, &taken);
+    return status;
 }
 
 sabot_status timers_fire(struct timers *timers, enum timer_domain which, int64_t until_ms, int32_t max, bool *more,
@@ -461,7 +443,7 @@ sabot_status timers_fire(struct timers *timers, enum timer_domain which, int64_t
     struct run *ready = &domain->ready;
     static _Thread_local struct timer batch[FIRE_MAX];
     assert(!timers->firing);
-    int32_t fired = 0;
+    int32_t fired = 0, offer = FIRE_MAX;
     *more = false;
     for (;;) {
         SABOT_TRY(fresh_merge(timers, domain, err));
@@ -479,7 +461,7 @@ sabot_status timers_fire(struct timers *timers, enum timer_domain which, int64_t
         }
         const int32_t callback = ready->items[ready->first].callback;
         int32_t n = 0;
-        for (int64_t i = ready->first; i < ready->n && n < FIRE_MAX && n < max - fired; i++, n++) {
+        for (int64_t i = ready->first; i < ready->n && n < offer && n < max - fired; i++, n++) {
             const struct entry *entry = &ready->items[i];
             if (entry->time > until || entry->callback != callback) { break; }
             batch[n] = (struct timer){.time_ms = ms_of(entry->time), .namespace_ = entry->namespace_};
@@ -489,18 +471,23 @@ sabot_status timers_fire(struct timers *timers, enum timer_domain which, int64_t
                 batch[n].key.number = entry->key;
             }
         }
-        ready->first += n;
-        domain->n -= n;
-        fired += n;
         if (callback < 0 || callback >= TIMER_CALLBACKS_MAX || !timers->options.callbacks[callback]) {
             return SABOT_FAIL(err, SABOT_ERR_STATE, "timers %s: a timer of the checkpoint wants callback %d, which "
                               "this job does not have: start it without the checkpoint", timers->options.name,
                               callback);
         }
+        int32_t taken = n;
         timers->firing = true;
-        const sabot_status status = timers->options.callbacks[callback](timers->options.arg, which, batch, n, err);
+        const sabot_status status =
+            timers->options.callbacks[callback](timers->options.arg, which, batch, n, &taken, err);
         timers->firing = false;
         SABOT_TRY(status);
+        assert(taken > 0 && taken <= n);
+        ready->first += taken;
+        domain->n -= taken;
+        fired += taken;
+        offer = 2 * (taken < n ? taken : offer); /* what is not taken is made again */
+        offer = offer > FIRE_MAX ? FIRE_MAX : offer;
     }
 }
 

@@ -21,10 +21,11 @@ struct timer {
         struct string_view bytes;
     } key;
 };
-/* n timers of one callback, in the order of their times; views are valid during the call. It may register and delete
- * timers: those that are due already fire in the same timers_fire. */
+/* n timers of one callback, in the order of their times; views are valid during the call. *taken: how many of them it
+ * takes, n as it comes, at least one. It may register and delete timers: those that are due already fire in the same
+ * timers_fire, before what was not taken where they are earlier; what was not taken can be deleted. */
 typedef sabot_status (*timer_callback)(void *arg, enum timer_domain domain, const struct timer *timers, int32_t n,
-                                       struct sabot_error *err);
+                                       int32_t *taken, struct sabot_error *err);
 
 #define TIMER_CALLBACKS_MAX 16
 

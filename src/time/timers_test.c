@@ -84,8 +84,10 @@ static void set(struct fixture *fixture, const struct one *one, bool there) {
 
 static struct fixture *current;
 
-static sabot_status fire(int32_t callback, enum timer_domain domain, const struct timer *timers, int32_t n) {
+static sabot_status fire(int32_t callback, enum timer_domain domain, const struct timer *timers, int32_t given,
+                         int32_t *taken) {
     struct fixture *fixture = current;
+    const int32_t n = *taken = 1 + (int32_t)below(given); /* the others come again, but for what is changed below */
     for (int32_t i = 0; i < n; i++) {
         struct one one;
         memset(&one, 0, sizeof one);
@@ -110,15 +112,19 @@ static sabot_status fire(int32_t callback, enum timer_domain domain, const struc
         memset(&one, 0, sizeof one);
         one = (struct one){fixture->last_ms + below(100), 1, below(20), (int32_t)domain, (int32_t)below(CALLBACKS)};
         set(fixture, &one, true);
+        if (fixture->n) { /* one that is perhaps due and was not taken */
+            const struct one other = fixture->model[below(fixture->n)];
+            set(fixture, &other, below(2) == 0);
+        }
     }
     return SABOT_OK;
 }
 #define CALLBACK(id)                                                                                                   \
     static sabot_status fire_##id(void *arg, enum timer_domain domain, const struct timer *timers, int32_t n,          \
-                                  struct sabot_error *err) {                                                           \
+                                  int32_t *taken, struct sabot_error *err) {                                           \
         (void)arg;                                                                                                     \
         (void)err;                                                                                                     \
-        return fire(id, domain, timers, n);                                                                            \
+        return fire(id, domain, timers, n, taken);                                                                     \
     }
 CALLBACK(0)
 CALLBACK(1)

@@ -2,17 +2,41 @@
  * into keys of key-value state in parts that have one namespace. */
 #include "ops/process/process_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NAMESPACE_NULL 1 /* of a key that is the NULL of a single column */
 
-sabot_status process_room(struct process_room *room, size_t size, struct sabot_error *err) {
+/* Makes a room larger; `keep`: with what is in it. */
+static sabot_status room_grow(struct process *self, struct process_room *room, size_t capacity, bool keep,
+                              struct sabot_error *err) {
+    const int64_t more = (int64_t)(capacity - room->capacity);
+    if (!keep) { process_room_free(self, room); }
+    SABOT_TRY(memory_charge(self->own.pool, keep ? more : (int64_t)capacity, err));
+    void *grown = realloc(room->data, capacity);
+    if (!grown) {
+        memory_charge(self->own.pool, keep ? -more : -(int64_t)capacity, NULL);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "the system has no memory for a process function's call");
+    }
+    *room = (struct process_room){grown, capacity};
+    return SABOT_OK;
+}
+
+void process_room_free(struct process *self, struct process_room *room) {
+    if (room->capacity) { memory_charge(self->own.pool, -(int64_t)room->capacity, NULL); }
+    free(room->data);
+    *room = (struct process_room){0};
+}
+
+sabot_status process_room(struct process *self, struct process_room *room, size_t size, struct sabot_error *err) {
     if (size <= room->capacity) { return SABOT_OK; }
-    const size_t capacity = size < 4096 ? 4096 : size + size / 2;
-    free(room->data); /* what was in it is of an earlier call */
-    room->data = malloc(capacity);
-    room->capacity = room->data ? capacity : 0;
-    return room->data ? SABOT_OK : SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a process function's call");
+    return room_grow(self, room, size < 4096 ? 4096 : size + size / 2, false, err);
+}
+
+/* The same, with what is in it. */
+static sabot_status room_extend(struct process *self, struct process_room *room, size_t size, struct sabot_error *err) {
+    if (size <= room->capacity) { return SABOT_OK; }
+    return room_grow(self, room, size < 2048 ? 4096 : size + size / 2, true, err);
 }
 
 /* --- checks */
@@ -91,11 +115,12 @@ static size_t given_size(enum sabot_process_type type) {
 }
 
 /* Values of a caller as key-value state takes them: up to KV_ROWS_MAX from `first` on. */
-static sabot_status values_in(struct process_room *room, enum sabot_process_type type, const void *values,
-                              int32_t first, int32_t n, const void **out, struct sabot_error *err) {
+static sabot_status values_in(struct process *self, struct process_room *room, enum sabot_process_type type,
+                              const void *values, int32_t first, int32_t n, const void **out,
+                              struct sabot_error *err) {
     *out = (const char *)values + (size_t)first * given_size(type);
     if (type != SABOT_BYTES || n == 0) { return SABOT_OK; }
-    SABOT_TRY(process_room(room, KV_ROWS_MAX * sizeof(struct string_view), err));
+    SABOT_TRY(process_room(self, room, KV_ROWS_MAX * sizeof(struct string_view), err));
     const struct sabot_bytes *given = *out;
     struct string_view *views = room->data;
     for (int32_t i = 0; i < n; i++) {
@@ -109,16 +134,10 @@ static sabot_status values_in(struct process_room *room, enum sabot_process_type
 }
 
 /* Bytes that are handed out are copied, because views end with the next access. */
-static sabot_status copy_bytes(struct process_room *room, size_t *used, const struct string_view *view,
-                               size_t *offset, struct sabot_error *err) {
+static sabot_status copy_bytes(struct process *self, struct process_room *room, size_t *used,
+                               const struct string_view *view, size_t *offset, struct sabot_error *err) {
     const size_t wanted = *used + view->size + 1;
-    if (wanted > room->capacity) {
-        const size_t capacity = wanted * 2 < 4096 ? 4096 : wanted * 2;
-        void *grown = realloc(room->data, capacity);
-        if (!grown) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for values of state"); }
-        room->data = grown;
-        room->capacity = capacity;
-    }
+    SABOT_TRY(room_extend(self, room, wanted, err));
     memcpy((char *)room->data + *used, string_view_data(view), view->size);
     *offset = *used;
     *used = wanted;
@@ -133,7 +152,7 @@ static sabot_status get_bytes(struct process *self, struct kv_state *state, cons
     size_t used = 0;
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *map_keys = NULL;
-        if (subs) { SABOT_TRY(values_in(&self->given, sub_type, subs, part.first, part.n, &map_keys, err)); }
+        if (subs) { SABOT_TRY(values_in(self, &self->given, sub_type, subs, part.first, part.n, &map_keys, err)); }
         SABOT_TRY(subs ? kv_map_get(state, part.namespace_, part.keys, map_keys, part.n, views, found + part.first, err)
                        : kv_get(state, part.namespace_, part.keys, part.n, views, found + part.first, err));
         for (int32_t i = 0; i < part.n; i++) {
@@ -141,7 +160,7 @@ static sabot_status get_bytes(struct process *self, struct kv_state *state, cons
             size_t offset = 0;
             *value = (struct sabot_bytes){0};
             if (!found[part.first + i]) { continue; }
-            SABOT_TRY(copy_bytes(&self->bytes, &used, &views[i], &offset, err));
+            SABOT_TRY(copy_bytes(self, &self->bytes, &used, &views[i], &offset, err));
             *value = (struct sabot_bytes){.data = (void *)(uintptr_t)offset, .size = views[i].size};
         }
     }
@@ -170,7 +189,7 @@ static sabot_status call_put(struct sabot_process *handle, int32_t state, const 
     SABOT_TRY(check(self, state, KIND(VALUE), keys, n, err));
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *given;
-        SABOT_TRY(values_in(&self->given, value_type(self, state), values, part.first, part.n, &given, err));
+        SABOT_TRY(values_in(self, &self->given, value_type(self, state), values, part.first, part.n, &given, err));
         SABOT_TRY(kv_put(self->states[state], part.namespace_, part.keys, part.n, given, err));
     }
     return SABOT_OK;
@@ -214,7 +233,7 @@ static sabot_status call_list_add(struct sabot_process *handle, int32_t state, c
     SABOT_TRY(check(self, state, KIND(LIST), keys, n, err));
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *given;
-        SABOT_TRY(values_in(&self->given, value_type(self, state), values, part.first, part.n, &given, err));
+        SABOT_TRY(values_in(self, &self->given, value_type(self, state), values, part.first, part.n, &given, err));
         SABOT_TRY(kv_list_add(self->states[state], part.namespace_, part.keys, part.n, given, err));
     }
     return SABOT_OK;
@@ -229,8 +248,8 @@ static sabot_status call_list_get(struct sabot_process *handle, int32_t state, i
     SABOT_TRY(kv_list_get(self->states[state], part.namespace_, part.keys, values, n, err));
     if (value_type(self, state) != SABOT_BYTES || *n == 0) { return SABOT_OK; }
     const struct string_view *views = *values;
-    SABOT_TRY(process_room(&self->taken, (size_t)*n * sizeof(struct sabot_bytes), err));
-    struct sabot_bytes *out = self->taken.data;
+    SABOT_TRY(process_room(self, &self->out_values, (size_t)*n * sizeof(struct sabot_bytes), err));
+    struct sabot_bytes *out = self->out_values.data;
     for (int64_t i = 0; i < *n; i++) {
         out[i] = (struct sabot_bytes){.data = string_view_data(&views[i]), .size = views[i].size};
     }
@@ -250,7 +269,7 @@ static sabot_status call_map_get(struct sabot_process *handle, int32_t state, co
     }
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *subs;
-        SABOT_TRY(values_in(&self->given, sub_type, map_keys, part.first, part.n, &subs, err));
+        SABOT_TRY(values_in(self, &self->given, sub_type, map_keys, part.first, part.n, &subs, err));
         SABOT_TRY(kv_map_get(kept, part.namespace_, part.keys, subs, part.n, (char *)values + (size_t)part.first * 8,
                              found + part.first, err));
     }
@@ -263,9 +282,9 @@ static sabot_status call_map_put(struct sabot_process *handle, int32_t state, co
     SABOT_TRY(check(self, state, KIND(MAP), keys, n, err));
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *subs, *given;
-        SABOT_TRY(values_in(&self->given, self->function->definition.states[state].map_key, map_keys, part.first,
+        SABOT_TRY(values_in(self, &self->given, self->function->definition.states[state].map_key, map_keys, part.first,
                             part.n, &subs, err));
-        SABOT_TRY(values_in(&self->taken, value_type(self, state), values, part.first, part.n, &given, err));
+        SABOT_TRY(values_in(self, &self->taken, value_type(self, state), values, part.first, part.n, &given, err));
         SABOT_TRY(kv_map_put(self->states[state], part.namespace_, part.keys, subs, part.n, given, err));
     }
     return SABOT_OK;
@@ -277,14 +296,14 @@ static sabot_status call_map_remove(struct sabot_process *handle, int32_t state,
     SABOT_TRY(check(self, state, KIND(MAP), keys, n, err));
     for (struct part part = {0}; part_next(self, keys, n, &part);) {
         const void *subs;
-        SABOT_TRY(values_in(&self->given, self->function->definition.states[state].map_key, map_keys, part.first,
+        SABOT_TRY(values_in(self, &self->given, self->function->definition.states[state].map_key, map_keys, part.first,
                             part.n, &subs, err));
         SABOT_TRY(kv_map_remove(self->states[state], part.namespace_, part.keys, subs, part.n, err));
     }
     return SABOT_OK;
 }
 
-/* Entries as they are found: words, or bytes by their place in self->bytes. */
+/* Entries as they are found: words, or bytes by their place in self->entry_bytes. */
 struct cell {
     uint64_t word;
     size_t size;
@@ -305,7 +324,7 @@ static sabot_status cell_note(struct entries *entries, bool is_bytes, const void
     }
     const struct string_view *view = from;
     size_t offset = 0;
-    SABOT_TRY(copy_bytes(&entries->self->bytes, &entries->used, view, &offset, entries->err));
+    SABOT_TRY(copy_bytes(entries->self, &entries->self->entry_bytes, &entries->used, view, &offset, entries->err));
     *out = (struct cell){.word = offset, .size = view->size};
     return SABOT_OK;
 }
@@ -313,12 +332,7 @@ static sabot_status cell_note(struct entries *entries, bool is_bytes, const void
 static sabot_status entry_note(struct entries *entries, const struct kv_entry *entry) {
     struct process_room *room = &entries->self->offsets;
     const size_t wanted = (size_t)(entries->n + 1) * 2 * sizeof(struct cell);
-    if (wanted > room->capacity) {
-        void *grown = realloc(room->data, wanted * 2);
-        if (!grown) { return SABOT_FAIL(entries->err, SABOT_ERR_MEMORY, "no memory for the entries of a map"); }
-        room->data = grown;
-        room->capacity = wanted * 2;
-    }
+    SABOT_TRY(room_extend(entries->self, room, wanted, entries->err));
     struct cell *cells = (struct cell *)room->data + 2 * entries->n++;
     SABOT_TRY(cell_note(entries, entries->bytes_key, entry->sub, &cells[0]));
     return cell_note(entries, entries->bytes_value, entry->value, &cells[1]);
@@ -333,13 +347,13 @@ static bool entry_each(void *arg, const struct kv_entry *entry) {
 /* One of the two columns of the entries, as it is handed out. */
 static sabot_status entries_out(struct process *self, struct process_room *room, bool is_bytes, int64_t n, int32_t c,
                                 const void **out, struct sabot_error *err) {
-    SABOT_TRY(process_room(room, (size_t)(n + 1) * sizeof(struct sabot_bytes), err));
+    SABOT_TRY(process_room(self, room, (size_t)(n + 1) * sizeof(struct sabot_bytes), err));
     const struct cell *cells = self->offsets.data;
     for (int64_t i = 0; i < n; i++) {
         const struct cell *cell = &cells[2 * i + c];
         if (is_bytes) {
             ((struct sabot_bytes *)room->data)[i] =
-                (struct sabot_bytes){.data = (const char *)self->bytes.data + cell->word, .size = cell->size};
+                (struct sabot_bytes){.data = (const char *)self->entry_bytes.data + cell->word, .size = cell->size};
         } else {
             ((uint64_t *)room->data)[i] = cell->word;
         }
@@ -359,9 +373,9 @@ static sabot_status call_map_entries(struct sabot_process *handle, int32_t state
                               .bytes_value = declared->type == SABOT_BYTES, .err = err};
     SABOT_TRY(kv_map_entries(self->states[state], part.namespace_, part.keys, entry_each, &entries, err));
     SABOT_TRY(entries.status);
-    SABOT_TRY(entries_out(self, &self->given, entries.bytes_key, entries.n, 0, map_keys, err));
+    SABOT_TRY(entries_out(self, &self->out_keys, entries.bytes_key, entries.n, 0, map_keys, err));
     *n = entries.n;
-    return entries_out(self, &self->taken, entries.bytes_value, entries.n, 1, values, err);
+    return entries_out(self, &self->out_values, entries.bytes_value, entries.n, 1, values, err);
 }
 
 /* --- timers */
@@ -378,7 +392,7 @@ static enum timer_domain domain_of(const struct process *self, int32_t timer) {
                                                                               : TIMER_PROCESSING_TIME;
 }
 
-/* Takes the timers of a part out of the heap, and of those that are about to fire. standing: when each fires. */
+/* Takes the timers of a part out of the heap. standing: when each fires. */
 static sabot_status part_delete(struct process *self, int32_t timer, const struct part *part, const int64_t *standing,
                                 const bool *found, struct sabot_error *err) {
     const size_t size = kv_size(self->key_type);
@@ -387,7 +401,6 @@ static sabot_status part_delete(struct process *self, int32_t timer, const struc
         const void *key = (const char *)part->keys + (size_t)i * size;
         if (found && !found[i]) { continue; }
         SABOT_TRY(timers_delete(self->timers, domain_of(self, timer), standing[i], namespace_, key, 0, err));
-        process_cancel_due(self, timer, namespace_, standing[i], key);
     }
     return SABOT_OK;
 }
@@ -397,13 +410,18 @@ static sabot_status part_set(struct process *self, int32_t timer, const struct p
     const size_t size = kv_size(self->key_type);
     int64_t standing[KV_ROWS_MAX];
     bool found[KV_ROWS_MAX];
-    if (self->standing[timer]) {
-        SABOT_TRY(kv_get(self->standing[timer], part->namespace_, part->keys, part->n, standing, found, err));
+    struct kv_state *moves = self->standing[timer];
+    if (moves) {
+        SABOT_TRY(kv_get(moves, part->namespace_, part->keys, part->n, standing, found, err));
         for (int32_t i = 0; i < part->n; i++) { found[i] = found[i] && standing[i] != times_ms[i]; }
         SABOT_TRY(part_delete(self, timer, part, standing, found, err));
-        SABOT_TRY(kv_put(self->standing[timer], part->namespace_, part->keys, part->n, times_ms, err));
+        SABOT_TRY(kv_put(moves, part->namespace_, part->keys, part->n, times_ms, err));
+    }
+    if (moves && part->n > 1) { /* a key that stands there more than once: the last counts */
+        SABOT_TRY(kv_get(moves, part->namespace_, part->keys, part->n, standing, found, err));
     }
     for (int32_t i = 0; i < part->n; i++) {
+        if (moves && part->n > 1 && standing[i] != times_ms[i]) { continue; }
         SABOT_TRY(timers_register(self->timers, domain_of(self, timer), times_ms[i],
                                   self->names[timer] + part->namespace_, (const char *)part->keys + (size_t)i * size, 0,
                                   err));
@@ -461,7 +479,7 @@ static sabot_status times_column(struct process *self, const int32_t *rows, int3
             (!exact && __builtin_mul_overflow(time_ms, scale, &target[i]))) {
             column_builder_set_null(&builder, i);
         } else if (exact) {
-            target[i] = self->row_times[row];
+            target[i] = ((const int64_t *)self->row_times->values)[column_at(self->row_times, row)];
         }
     }
     return column_builder_finish(&builder, out, err);
@@ -483,7 +501,7 @@ static sabot_status emit_batch(struct process *self, const struct batch *given, 
     const int32_t n = given->rows;
     struct column *columns[2 * PROCESS_COLUMNS_MAX + 1] = {NULL};
     int32_t made = 0;
-    SABOT_TRY(process_room(&self->found, (size_t)(n + 1) * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->found, (size_t)(n + 1) * sizeof(int32_t), err));
     int32_t *rows = self->found.data;
     for (int32_t i = 0; i < n; i++) {
         rows[i] = from ? from[i] : first + i;
@@ -529,19 +547,58 @@ static sabot_status call_emit(struct sabot_process *handle, struct ArrowArray *a
     return SABOT_OK;
 }
 
+/* --- what the function is given
+ * A call that failed may have done half of its work: the job fails of it, whether the function says so or not. One that
+ * was refused has done nothing. */
+static sabot_status kept(struct sabot_process *process, sabot_status status, const struct sabot_error *err) {
+    struct process *self = process_of(process);
+    if (status == SABOT_OK || status == SABOT_ERR_USAGE || self->failed != SABOT_OK) { return status; }
+    self->failed = status;
+    snprintf(self->failure, sizeof self->failure, "%s", err && err->message[0] ? err->message : "it gave no err");
+    return status;
+}
+#define KEPT(name, parameters, arguments)                                                                              \
+    static sabot_status kept_##name parameters { return kept(process, call_##name arguments, err); }
+KEPT(get, (struct sabot_process *process, int32_t state, const int32_t *keys, int32_t n, void *values, bool *found,
+     struct sabot_error *err), (process, state, keys, n, values, found, err))
+KEPT(put, (struct sabot_process *process, int32_t state, const int32_t *keys, int32_t n, const void *values,
+     struct sabot_error *err), (process, state, keys, n, values, err))
+KEPT(add, (struct sabot_process *process, int32_t state, const int32_t *keys, int32_t n, const int64_t *deltas,
+     struct sabot_error *err), (process, state, keys, n, deltas, err))
+KEPT(clear, (struct sabot_process *process, int32_t state, const int32_t *keys, int32_t n, struct sabot_error *err),
+     (process, state, keys, n, err))
+KEPT(list_add, (struct sabot_process *process, int32_t state, const int32_t *keys, int32_t n, const void *values,
+     struct sabot_error *err), (process, state, keys, n, values, err))
+KEPT(list_get, (struct sabot_process *process, int32_t state, int32_t key, const void **values, int64_t *n,
+     struct sabot_error *err), (process, state, key, values, n, err))
+KEPT(map_get, (struct sabot_process *process, int32_t state, const int32_t *keys, const void *map_keys, int32_t n,
+     void *values, bool *found, struct sabot_error *err), (process, state, keys, map_keys, n, values, found, err))
+KEPT(map_put, (struct sabot_process *process, int32_t state, const int32_t *keys, const void *map_keys, int32_t n,
+     const void *values, struct sabot_error *err), (process, state, keys, map_keys, n, values, err))
+KEPT(map_remove, (struct sabot_process *process, int32_t state, const int32_t *keys, const void *map_keys, int32_t n,
+     struct sabot_error *err), (process, state, keys, map_keys, n, err))
+KEPT(map_entries, (struct sabot_process *process, int32_t state, int32_t key, const void **map_keys,
+     const void **values, int64_t *n, struct sabot_error *err), (process, state, key, map_keys, values, n, err))
+KEPT(timer_set, (struct sabot_process *process, int32_t timer, const int32_t *keys, int32_t n,
+     const int64_t *times_ms, struct sabot_error *err), (process, timer, keys, n, times_ms, err))
+KEPT(timer_clear, (struct sabot_process *process, int32_t timer, const int32_t *keys, int32_t n,
+     const int64_t *times_ms, struct sabot_error *err), (process, timer, keys, n, times_ms, err))
+KEPT(emit, (struct sabot_process *process, struct ArrowArray *array, const int32_t *from, struct sabot_error *err),
+     (process, array, from, err))
+
 const struct sabot_process_api process_api = {
     .size = sizeof process_api,
-    .get = call_get,
-    .put = call_put,
-    .add = call_add,
-    .clear = call_clear,
-    .list_add = call_list_add,
-    .list_get = call_list_get,
-    .map_get = call_map_get,
-    .map_put = call_map_put,
-    .map_remove = call_map_remove,
-    .map_entries = call_map_entries,
-    .timer_set = call_timer_set,
-    .timer_clear = call_timer_clear,
-    .emit = call_emit,
+    .get = kept_get,
+    .put = kept_put,
+    .add = kept_add,
+    .clear = kept_clear,
+    .list_add = kept_list_add,
+    .list_get = kept_list_get,
+    .map_get = kept_map_get,
+    .map_put = kept_map_put,
+    .map_remove = kept_map_remove,
+    .map_entries = kept_map_entries,
+    .timer_set = kept_timer_set,
+    .timer_clear = kept_timer_clear,
+    .emit = kept_emit,
 };

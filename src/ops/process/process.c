@@ -8,17 +8,22 @@
 #include "arrow/export.h"
 #include "state/kv_hot.h"
 
-#define FIRE_PER_CALL 4096 /* timers between two looks at the output */
+#define FIRE_PER_CALL 4096 /* timers between two looks at the output and at what the job is told */
 #define NAMESPACE_NULL 1
+#define ROOM_KEPT (1 << 20) /* bytes of a room that stay for the next call; more were for a large value or list */
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-static void rooms_free(struct process *self) {
+/* Those larger than this. */
+static void rooms_free(struct process *self, size_t larger_than) {
     struct process_room *rooms[] = {&self->hashes, &self->table, &self->groups, &self->order, &self->starts,
                                     &self->key_room, &self->null_room, &self->times, &self->emit_times,
                                     &self->timer_ids, &self->gathered, &self->given, &self->taken, &self->bytes,
-                                    &self->found, &self->offsets};
-    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) { free(rooms[i]->data); }
+                                    &self->entry_bytes, &self->out_keys, &self->out_values, &self->found,
+                                    &self->offsets};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        if (rooms[i]->capacity > larger_than) { process_room_free(self, rooms[i]); }
+    }
 }
 
 static void process_close(struct op *op) {
@@ -31,7 +36,7 @@ static void process_close(struct op *op) {
     schema_unref(self->columns_schema);
     window_progress_clear(&self->progress);
     kv_store_free(self->store);
-    rooms_free(self);
+    rooms_free(self, 0);
     free(self);
 }
 
@@ -67,7 +72,7 @@ static sabot_status state_open(struct process *self, int32_t i, struct sabot_err
     return SABOT_FAIL(err, SABOT_ERR_USAGE, "state \"%s\" is of no kind that there is", state->name);
 }
 
-static sabot_status on_due(void *arg, enum timer_domain domain, const struct timer *due, int32_t n,
+static sabot_status on_due(void *arg, enum timer_domain domain, const struct timer *due, int32_t n, int32_t *taken,
                            struct sabot_error *err);
 
 /* The namespace of a timer: its name, so that a checkpoint knows it whatever else is declared. */
@@ -105,6 +110,9 @@ static sabot_status timers_make(struct process *self, struct sabot_error *err) {
 
 static sabot_status store_open_for(struct process *self, struct sabot_error *err) {
     const struct sabot_process_function *definition = &self->function->definition;
+    for (int32_t i = 0; i < definition->n_states; i++) {
+        self->event_ttl |= definition->states[i].ttl_ms && definition->states[i].ttl_time == SABOT_EVENT_TIME;
+    }
     if (self->key_column < 0 || definition->n_states + definition->n_timers == 0) { return SABOT_OK; }
     const struct kv_store_options options = {.env = self->own.env, .tables = self->own.state};
     SABOT_TRY(kv_store_new(&options, &self->store, err));
@@ -194,7 +202,7 @@ static sabot_status process_prepare(struct process *self, struct sabot_error *er
         self->key_column = self->own.input->n_fields - 1;
     }
     self->watermark_ms = WATERMARK_NONE;
-    SABOT_TRY(process_room(&self->gathered, KV_ROWS_MAX * sizeof(struct string_view), err));
+    SABOT_TRY(process_room(self, &self->gathered, KV_ROWS_MAX * sizeof(struct string_view), err));
     SABOT_TRY(schemas_make(self, err));
     SABOT_TRY(window_progress_open(&self->progress, &self->own, &self->watermark_ms, err));
     SABOT_TRY(store_open_for(self, err));
@@ -247,9 +255,9 @@ static sabot_status groups_find(struct process *self, const struct batch *batch,
     const int32_t rows = batch->rows;
     uint32_t mask = 63;
     while (mask < (uint32_t)rows * 2) { mask = mask * 2 + 1; }
-    SABOT_TRY(process_room(&self->hashes, (size_t)rows * sizeof(uint64_t), err));
-    SABOT_TRY(process_room(&self->table, ((size_t)mask + 1) * sizeof(int32_t), err));
-    SABOT_TRY(process_room(&self->groups, (size_t)rows * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->hashes, (size_t)rows * sizeof(uint64_t), err));
+    SABOT_TRY(process_room(self, &self->table, ((size_t)mask + 1) * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->groups, (size_t)rows * sizeof(int32_t), err));
     uint64_t *hashes = self->hashes.data;
     int32_t *table = self->table.data, *groups = self->groups.data; /* table: the first row of a key; -1: none */
     batch_hash_into(batch, &self->key_column, 1, hashes);
@@ -277,8 +285,8 @@ static sabot_status sort_by_key(struct process *self, struct batch **batch, int3
     const int32_t rows = (*batch)->rows;
     bool sorted;
     SABOT_TRY(groups_find(self, *batch, n_keys, &sorted, err));
-    SABOT_TRY(process_room(&self->starts, ((size_t)*n_keys + 2) * sizeof(int32_t), err));
-    SABOT_TRY(process_room(&self->order, (size_t)rows * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->starts, ((size_t)*n_keys + 2) * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->order, (size_t)rows * sizeof(int32_t), err));
     int32_t *starts = self->starts.data, *order = self->order.data;
     const int32_t *groups = self->groups.data;
     memset(starts, 0, ((size_t)*n_keys + 2) * sizeof *starts);
@@ -299,8 +307,8 @@ static sabot_status keys_pick(struct process *self, const struct batch *batch, i
     const struct column *keys = batch->columns[self->key_column];
     const struct column *written = self->form == PROCESS_KEY_ENCODED ? NULL : batch->columns[self->options->keys[0]];
     const int32_t *starts = self->starts.data;
-    SABOT_TRY(process_room(&self->key_room, (size_t)n * sizeof(struct string_view), err));
-    SABOT_TRY(process_room(&self->null_room, (size_t)n, err));
+    SABOT_TRY(process_room(self, &self->key_room, (size_t)n * sizeof(struct string_view), err));
+    SABOT_TRY(process_room(self, &self->null_room, (size_t)n, err));
     bool *nulls = self->null_room.data, any = false;
     for (int32_t k = 0; k < n; k++) {
         if (self->key_type == KV_BYTES) {
@@ -323,23 +331,25 @@ static sabot_status times_pick(struct process *self, const struct batch *batch, 
     if (column < 0) { return SABOT_OK; }
     const struct column *times = batch->columns[column];
     const int64_t scale = timestamp_units_per_ms_num(batch->schema->fields[column].type);
-    SABOT_TRY(process_room(&self->times, (size_t)batch->rows * sizeof(int64_t), err));
+    SABOT_TRY(process_room(self, &self->times, (size_t)batch->rows * sizeof(int64_t), err));
     int64_t *target = self->times.data;
     for (int32_t i = 0; i < batch->rows; i++) {
-        const int64_t time = ((const int64_t *)times->values)[i];
+        const int64_t time = ((const int64_t *)times->values)[column_at(times, i)];
         target[i] = column_is_null(times, i) ? INT64_MIN : time / scale - (time % scale < 0);
     }
     self->emit_ms = target;
-    self->row_times = times->values;
+    self->row_times = times;
     return SABOT_OK;
 }
 
 /* ---- calling ----------------------------------------------------------------------------------------------------- */
 
-static void times_tell(struct process *self) {
+/* event_ms: what TTLs of event time go by. A timer finds what there was at its time, however far the watermark came at
+ * once: at the end of the input all would be expired. */
+static void times_tell(struct process *self, int64_t event_ms) {
     self->call.watermark_ms = self->watermark_ms;
     self->call.processing_ms = env_wall_ms(self->own.env);
-    if (self->store) { kv_store_set_time(self->store, self->call.processing_ms, self->watermark_ms); }
+    if (self->store) { kv_store_set_time(self->store, self->call.processing_ms, event_ms); }
 }
 
 static void call_over(struct process *self) {
@@ -347,7 +357,9 @@ static void call_over(struct process *self) {
     self->rows = NULL;
     self->keys = NULL;
     self->nulls = NULL;
-    self->emit_ms = self->row_times = NULL;
+    self->emit_ms = NULL;
+    self->row_times = NULL;
+    rooms_free(self, ROOM_KEPT);
 }
 
 /* Hands over the call that has been prepared; rows: what it is about. */
@@ -365,6 +377,10 @@ static sabot_status call_user(struct process *self, struct batch *rows, struct o
         is_timer ? definition->on_timer(self->instance, &self->handle, &self->call, &inner)
                  : definition->process(self->instance, &self->handle, &self->call, &inner);
     array.release(&array);
+    if (self->failed != SABOT_OK && status == SABOT_OK) {
+        return SABOT_FAIL(err, self->failed, "%s() passed over a failure of a call: %s", self->function->name,
+                          self->failure);
+    }
     return user_status(self, status, is_timer ? "on_timer" : "process", &inner, err);
 }
 
@@ -385,7 +401,7 @@ static sabot_status call_process(struct process *self, struct batch **batch, str
         SABOT_TRY(sort_by_key(self, batch, &n_keys, err));
         SABOT_TRY(keys_pick(self, *batch, n_keys, err));
     } else {
-        SABOT_TRY(process_room(&self->starts, 2 * sizeof(int32_t), err));
+        SABOT_TRY(process_room(self, &self->starts, 2 * sizeof(int32_t), err));
         ((int32_t *)self->starts.data)[0] = 0;
         ((int32_t *)self->starts.data)[1] = (*batch)->rows;
     }
@@ -396,7 +412,7 @@ static sabot_status call_process(struct process *self, struct batch **batch, str
     self->call.times_ms = self->emit_ms;
     self->rows = *batch;
     self->passed = self->options->passed;
-    times_tell(self);
+    times_tell(self, self->watermark_ms);
     return call_user(self, view, out, false, err);
 }
 
@@ -435,25 +451,17 @@ static bool key_equal(const struct process *self, const void *a, const void *b) 
     return self->key_type == KV_BYTES ? string_view_equal(a, b) : *(const int64_t *)a == *(const int64_t *)b;
 }
 
-void process_cancel_due(struct process *self, int32_t timer, int64_t namespace_, int64_t time_ms, const void *key) {
-    (void)timer;
-    for (int32_t i = 0; i < self->n_due; i++) {
-        const struct timer *due = &self->due[i];
-        if (due->time_ms == time_ms && due->namespace_ == namespace_ && key_equal(self, &due->key, key)) {
-            self->cancelled[i] = true;
-        }
-    }
-}
-
-/* How many timers from the first on are of different keys. */
+/* How many timers from the first on are of different keys; of one time where state has a TTL of event time, which goes
+ * by the timers' time. */
 static sabot_status distinct_run(struct process *self, const struct timer *due, int32_t n, int32_t *out,
                                  struct sabot_error *err) {
     uint32_t mask = 63;
     while (mask < (uint32_t)n * 2) { mask = mask * 2 + 1; }
-    SABOT_TRY(process_room(&self->table, ((size_t)mask + 1) * sizeof(int32_t), err));
+    SABOT_TRY(process_room(self, &self->table, ((size_t)mask + 1) * sizeof(int32_t), err));
     int32_t *table = self->table.data;
     memset(table, 0xff, ((size_t)mask + 1) * sizeof *table);
     for (*out = 0; *out < n; ++*out) {
+        if (self->event_ttl && due[*out].time_ms != due->time_ms) { return SABOT_OK; }
         uint32_t at = (uint32_t)kv_key_hash(self->key_type, &due[*out].key) & mask;
         while (table[at] >= 0 && !key_equal(self, &due[table[at]].key, &due[*out].key)) { at = (at + 1) & mask; }
         if (table[at] >= 0) { return SABOT_OK; }
@@ -462,26 +470,23 @@ static sabot_status distinct_run(struct process *self, const struct timer *due, 
     return SABOT_OK;
 }
 
-/* The keys, times and numbers of timers that really fire: of these n; *kept of them. */
-static sabot_status due_pick(struct process *self, const struct timer *due, const bool *cancelled, int32_t n,
-                             int32_t *kept, struct sabot_error *err) {
+/* The keys, times and numbers of timers that fire. */
+static sabot_status due_pick(struct process *self, const struct timer *due, int32_t n, struct sabot_error *err) {
     const size_t key_size = kv_size(self->key_type);
-    SABOT_TRY(process_room(&self->key_room, (size_t)n * sizeof(struct string_view), err));
-    SABOT_TRY(process_room(&self->null_room, (size_t)n, err));
-    SABOT_TRY(process_room(&self->times, (size_t)n * sizeof(int64_t), err));
-    SABOT_TRY(process_room(&self->timer_ids, (size_t)n * sizeof(int32_t), err));
-    *kept = 0;
+    SABOT_TRY(process_room(self, &self->key_room, (size_t)n * sizeof(struct string_view), err));
+    SABOT_TRY(process_room(self, &self->null_room, (size_t)n, err));
+    SABOT_TRY(process_room(self, &self->times, (size_t)n * sizeof(int64_t), err));
+    SABOT_TRY(process_room(self, &self->timer_ids, (size_t)n * sizeof(int32_t), err));
     for (int32_t i = 0; i < n; i++) {
         const int32_t timer = timer_number(self, due[i].namespace_);
-        if (cancelled[i]) { continue; }
         if (timer < 0) {
             return SABOT_FAIL(err, SABOT_ERR_STATE, "%s(): the checkpoint has a timer that the function no longer "
                               "declares: declare it again, or start without the checkpoint", self->function->name);
         }
-        memcpy((char *)self->key_room.data + (size_t)*kept * key_size, &due[i].key, key_size);
-        ((bool *)self->null_room.data)[*kept] = due[i].namespace_ & NAMESPACE_NULL;
-        ((int64_t *)self->times.data)[*kept] = due[i].time_ms;
-        ((int32_t *)self->timer_ids.data)[(*kept)++] = timer;
+        memcpy((char *)self->key_room.data + (size_t)i * key_size, &due[i].key, key_size);
+        ((bool *)self->null_room.data)[i] = due[i].namespace_ & NAMESPACE_NULL;
+        ((int64_t *)self->times.data)[i] = due[i].time_ms;
+        ((int32_t *)self->timer_ids.data)[i] = timer;
         if (self->standing[timer]) { /* it stands no longer: the callback may set it again */
             SABOT_TRY(kv_remove(self->standing[timer], due[i].namespace_ & NAMESPACE_NULL, &due[i].key, 1, err));
         }
@@ -494,7 +499,7 @@ static sabot_status emit_times(struct process *self, int32_t n, struct sabot_err
     self->row_times = NULL;
     self->emit_ms = self->times.data;
     if (self->domain == TIMER_EVENT_TIME) { return SABOT_OK; }
-    SABOT_TRY(process_room(&self->emit_times, (size_t)n * sizeof(int64_t), err));
+    SABOT_TRY(process_room(self, &self->emit_times, (size_t)n * sizeof(int64_t), err));
     const bool known = self->watermark_ms != WATERMARK_NONE && self->watermark_ms != WATERMARK_END;
     int64_t *target = self->emit_times.data;
     for (int32_t i = 0; i < n; i++) { target[i] = known ? self->watermark_ms + 1 : INT64_MIN; }
@@ -503,67 +508,56 @@ static sabot_status emit_times(struct process *self, int32_t n, struct sabot_err
 }
 
 /* Timers of different keys. */
-static sabot_status fire_run(struct process *self, const struct timer *due, const bool *cancelled, int32_t n,
-                             struct sabot_error *err) {
+static sabot_status fire_run(struct process *self, const struct timer *due, int32_t n, struct sabot_error *err) {
     struct column *columns[PROCESS_KEYS_MAX];
     struct type types[PROCESS_KEYS_MAX];
     BATCH_OWNED struct batch *rows = NULL;
     const int32_t n_types = self->keys_schema->n_fields;
-    int32_t kept;
-    SABOT_TRY(due_pick(self, due, cancelled, n, &kept, err));
-    if (kept == 0) { return SABOT_OK; }
+    SABOT_TRY(due_pick(self, due, n, err));
     for (int32_t t = 0; t < n_types; t++) { types[t] = self->keys_schema->fields[t].type; }
-    SABOT_TRY(process_key_decode(self->own.pool, types, n_types, self->key_room.data, self->null_room.data, kept,
+    SABOT_TRY(process_key_decode(self->own.pool, types, n_types, self->key_room.data, self->null_room.data, n,
                                  columns, err));
-    SABOT_TRY(batch_new(self->keys_schema, columns, n_types, kept, &rows, err));
-    SABOT_TRY(process_room(&self->starts, ((size_t)kept + 1) * sizeof(int32_t), err));
-    for (int32_t i = 0; i <= kept; i++) { ((int32_t *)self->starts.data)[i] = i; }
-    SABOT_TRY(emit_times(self, kept, err));
+    SABOT_TRY(batch_new(self->keys_schema, columns, n_types, n, &rows, err));
+    SABOT_TRY(process_room(self, &self->starts, ((size_t)n + 1) * sizeof(int32_t), err));
+    for (int32_t i = 0; i <= n; i++) { ((int32_t *)self->starts.data)[i] = i; }
+    SABOT_TRY(emit_times(self, n, err));
     self->keys = self->key_room.data;
     self->nulls = self->null_room.data;
     self->rows = rows;
     self->passed = NULL; /* its columns are those in front */
-    self->call.n_keys = kept;
+    self->call.n_keys = n;
     self->call.key_starts = self->starts.data;
     self->call.times_ms = self->times.data;
     self->call.timers = self->timer_ids.data;
-    times_tell(self);
+    times_tell(self, self->domain == TIMER_EVENT_TIME ? due->time_ms : self->watermark_ms);
     const sabot_status status = call_user(self, rows, self->out, true, err);
     call_over(self);
     return status;
 }
 
-static sabot_status on_due(void *arg, enum timer_domain domain, const struct timer *due, int32_t n,
+/* Timers of different keys at a time: what a callback sets or clears is about those that have not fired yet, also where
+ * they are due. */
+static sabot_status on_due(void *arg, enum timer_domain domain, const struct timer *due, int32_t n, int32_t *taken,
                            struct sabot_error *err) {
     struct process *self = arg;
-    sabot_status status = SABOT_OK;
-    assert(n <= (int32_t)(sizeof self->cancelled_room / sizeof *self->cancelled_room));
     self->domain = domain;
-    self->due = due;
-    self->cancelled = self->cancelled_room;
-    memset(self->cancelled, 0, (size_t)n);
-    for (int32_t first = 0; first < n && status == SABOT_OK;) {
-        int32_t run = 0;
-        status = distinct_run(self, due + first, n - first, &run, err);
-        /* those of this run have fired: what they change is about later ones */
-        self->due = due + first + run;
-        self->n_due = n - first - run;
-        self->cancelled = self->cancelled_room + first + run;
-        if (status == SABOT_OK) { status = fire_run(self, due + first, self->cancelled_room + first, run, err); }
-        first += run;
-    }
-    self->n_due = 0;
-    return status;
+    SABOT_TRY(distinct_run(self, due, n, taken, err));
+    return fire_run(self, due, *taken, err);
 }
 
-/* Fires what is due, as long as there is room for output; then passes the watermark on. */
+/* Fires some of what is due, where there is room for output; when all of it has fired, passes the watermark on. Timers
+ * that set timers may never end: between its calls the task sees whether the job is cancelled. */
 static sabot_status fire(struct process *self, struct op_out *out, struct sabot_error *err) {
     bool more = self->timers != NULL;
     self->op.busy = true;
-    while (more) {
+    if (more) {
         if (out_is_full(out)) { return SABOT_OK; }
         self->out = out;
         SABOT_TRY(timers_fire(self->timers, self->domain, self->until_ms, FIRE_PER_CALL, &more, err));
+    }
+    if (more) {
+        if (self->own.wake) { self->own.wake(self->own.wake_arg); }
+        return SABOT_OK;
     }
     self->op.busy = false;
     wake_set(self);

@@ -9,7 +9,7 @@
 #include "ops/window/progress.h"
 #include "time/timers.h"
 
-/* Space that grows and is used again. */
+/* Space that grows and is used again; charged to the operator. */
 struct process_room {
     void *data;
     size_t capacity;
@@ -35,14 +35,11 @@ struct process {
     struct kv_state *states[PROCESS_STATES_MAX];
     struct timers *timers;
     struct kv_state *standing[PROCESS_TIMERS_MAX]; /* named timers: when the key's fires */
+    bool event_ttl;                                /* some state has a TTL of event time */
     int64_t names[PROCESS_TIMERS_MAX];             /* namespaces of the timers: even; + 1 for the NULL key */
     /* firing, which may stop and go on */
     enum timer_domain domain;
     int64_t until_ms;
-    const struct timer *due; /* taken out of the heap and not yet called */
-    int32_t n_due;
-    bool *cancelled; /* of due */
-    bool cancelled_room[1024];
     /* the call under way; NULL rows: none */
     struct sabot_process_call call;
     struct op_out *out;
@@ -52,10 +49,14 @@ struct process {
     const bool *nulls;      /* key k is the NULL of a single column; NULL: none is */
     int64_t created_ns;
     const int64_t *emit_ms;   /* rowtime of what is given out about each row; INT64_MIN: NULL */
-    const int64_t *row_times; /* the same in the column's units, where they are finer; NULL: made of emit_ms */
+    const struct column *row_times; /* the same in the column's units, where they are finer; NULL: made of emit_ms */
     /* space of calls */
     struct process_room hashes, table, groups, order, starts, key_room, null_room, times, emit_times, timer_ids;
-    struct process_room gathered, given, taken, bytes, found, offsets;
+    struct process_room gathered, found, offsets;
+    struct process_room given, taken;                             /* what a call brings */
+    struct process_room bytes, entry_bytes, out_keys, out_values; /* what it is given: it may bring that again */
+    sabot_status failed; /* of a call by the function, whatever it returns; why */
+    char failure[SABOT_ERROR_MESSAGE_MAX];
 };
 
 static inline struct process *process_of(struct sabot_process *handle) {
@@ -63,8 +64,7 @@ static inline struct process *process_of(struct sabot_process *handle) {
 }
 
 extern const struct sabot_process_api process_api; /* calls.c */
-sabot_status process_room(struct process_room *room, size_t size, struct sabot_error *err);
-/* One more timer of a key that is about to fire does not. calls.c needs it. */
-void process_cancel_due(struct process *self, int32_t timer, int64_t namespace_, int64_t time_ms, const void *key);
+sabot_status process_room(struct process *self, struct process_room *room, size_t size, struct sabot_error *err);
+void process_room_free(struct process *self, struct process_room *room);
 
 #endif

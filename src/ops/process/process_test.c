@@ -40,7 +40,7 @@ static sabot_status emit_line(struct sabot_process *process, const char *text, i
     return sabot_emit(process, &rows, &from, err);
 }
 
-enum { COUNT, LAST, ALL, BY_VALUE, TEXT, YOUNG, N_STATES };
+enum { COUNT, LAST, ALL, BY_VALUE, TEXT, YOUNG, TAGS, N_STATES };
 enum { IDLE, EACH, CLOCK };
 static const struct sabot_process_state states[] = {
     {.name = "count", .kind = SABOT_COUNTER, .type = SABOT_BIGINT},
@@ -49,6 +49,7 @@ static const struct sabot_process_state states[] = {
     {.name = "by_value", .kind = SABOT_MAP, .type = SABOT_BYTES, .map_key = SABOT_BIGINT},
     {.name = "text", .kind = SABOT_VALUE, .type = SABOT_BYTES},
     {.name = "young", .kind = SABOT_VALUE, .type = SABOT_BIGINT, .ttl_ms = 100, .ttl_time = SABOT_EVENT_TIME},
+    {.name = "tags", .kind = SABOT_MAP, .type = SABOT_BYTES, .map_key = SABOT_BYTES},
 };
 static const struct sabot_process_timer timers[] = {
     {.name = "idle", .time = SABOT_EVENT_TIME},
@@ -136,6 +137,7 @@ static struct sabot_process_function definition = {
 
 /* --- the operator around it; the input is v, then the keys, then their column */
 struct rig {
+    bool timed; /* the second key is the event time too */
     struct process_function function;
     struct field input_fields[1], line_fields[1];
     struct process_options options;
@@ -165,11 +167,12 @@ static void rig_make(struct rig *rig, const struct field *fields /* v, keys */, 
     rig->plain = test_schema(all, n_keys + 1);
     all[n_keys + 1] = process_key_field(form);
     rig->keyed = test_schema(all, n_keys + 2);
-    rig->output = test_schema(out, n_keys + 1);
+    if (rig->timed) { out[n_keys + 1] = (struct field){"rowtime", fields[2].type}; }
+    rig->output = test_schema(out, n_keys + 1 + rig->timed);
     rig->key_options = (struct process_key_options){.keys = rig->keys, .n_keys = n_keys};
     rig->options = (struct process_options){
         .function = &rig->function, .rows = rig->rows, .passed = rig->keys, .n_passed = n_keys, .keys = rig->keys,
-        .n_keys = n_keys, .time_column = -1};
+        .n_keys = n_keys, .time_column = rig->timed ? 2 : -1};
     rig->key = calloc(1, sizeof *rig->key);
     rig->op = calloc(1, sizeof *rig->op);
     harness_init(rig->op, &op_process, &rig->options, rig->keyed, rig->output);
@@ -341,6 +344,296 @@ static void what_is_due_can_still_be_changed(void **unused) {
     definition.on_timer = see_timer;
 }
 
+/* --- what a function may do with timers: */
+static const struct field by_number[] = {{"v", {.kind = TYPE_INT64}}, {"k", {.kind = TYPE_INT64}}};
+
+static sabot_status fired_line(struct sabot_process *process, const struct sabot_process_call *call, int32_t k,
+                               struct sabot_error *err) {
+    static int32_t number; /* rows are seen sorted: in the order in which they were given out */
+    char line[64];
+    snprintf(line, sizeof line, "%04d %s@%lld", number++ % 10000, timers[call->timers[k]].name,
+             (long long)call->times_ms[k]);
+    return emit_line(process, line, k, err);
+}
+
+/* A key named more than once in a call: the last time counts, as if it had been set again. */
+static sabot_status set_twice(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                              struct sabot_error *err) {
+    (void)instance;
+    (void)call;
+    const int32_t keys[] = {0, 0, 0, 1, 1};
+    const int64_t times[] = {10, 30, 20, 7, 7};
+    SABOT_TRY(sabot_timer_set(process, IDLE, keys, 1, &(int64_t){30}, err)); /* stands there before */
+    return sabot_timer_set(process, IDLE, keys, 5, times, err);
+}
+static void a_key_that_is_named_twice_has_one_timer(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    definition.process = set_twice;
+    definition.on_timer = change_others;
+    rig_open(&rig, by_number, 1);
+    feed_numbers(&rig, (int64_t[]){1, 2}, (int64_t[]){1, 2}, NULL, 2);
+    harness_watermark(rig.op, 100);
+    assert_string_equal(seen(&rig), "1|idle@20\n2|idle@7\n");
+    definition.process = see_rows;
+    definition.on_timer = see_timer;
+    rig_close(&rig);
+}
+
+/* A timer that is set while later ones of its key are due fires before them. */
+static sabot_status set_10_and_20(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                                  struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &(int64_t){10}, err));
+        SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &(int64_t){20}, err));
+    }
+    return SABOT_OK;
+}
+static sabot_status set_15_between(void *instance, struct sabot_process *process,
+                                   const struct sabot_process_call *call, struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        SABOT_TRY(fired_line(process, call, k, err));
+        if (call->times_ms[k] == 10) { SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &(int64_t){15}, err)); }
+    }
+    return SABOT_OK;
+}
+static void timers_of_a_key_fire_in_the_order_of_time(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    definition.process = set_10_and_20;
+    definition.on_timer = set_15_between;
+    rig_open(&rig, by_number, 1);
+    feed_numbers(&rig, (int64_t[]){1, 1, 1}, (int64_t[]){1, 2, 3}, NULL, 3);
+    harness_watermark(rig.op, 100);
+    int32_t n;
+    char **rows = harness_rows(rig.op, &n);
+    assert_int_equal(n, 9);
+    static const char *const want[] = {"@10", "@15", "@20"};
+    for (int32_t i = 0; i < n; i++) { assert_non_null(strstr(rows[i], want[i % 3])); }
+    test_rows_free(rows, n);
+    definition.process = see_rows;
+    definition.on_timer = see_timer;
+    rig_close(&rig);
+}
+
+/* Each timer sets the next one: at the end of the input that never ends, and a job can be cancelled meanwhile. */
+static int64_t n_ticks;
+static sabot_status tick(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                         struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        const int64_t next = call->times_ms[k] + 1;
+        n_ticks++;
+        SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &next, err));
+    }
+    return SABOT_OK;
+}
+static void timers_without_an_end_let_the_task_look_up(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    struct sabot_error err = {0};
+    definition.process = set_10_and_20;
+    definition.on_timer = tick;
+    rig_open(&rig, by_number, 1);
+    feed_numbers(&rig, (int64_t[]){1}, (int64_t[]){1}, NULL, 1);
+    n_ticks = 0;
+    assert_int_equal(op_process.on_watermark(rig.op->op, WATERMARK_END, &rig.op->out, &err), SABOT_OK);
+    for (int32_t i = 0; i < 3; i++) {
+        assert_true(rig.op->op->busy);
+        assert_in_range(n_ticks, 1 + i * 4096, 8192 + i * 4096);
+        assert_int_equal(op_process.resume(rig.op->op, &rig.op->out, &err), SABOT_OK);
+    }
+    definition.process = see_rows;
+    definition.on_timer = see_timer;
+    rig_close(&rig);
+}
+
+/* The watermark has come far, or to the end: a timer still finds what is younger than its TTL at the timer's time. */
+static sabot_status set_young(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                              struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        SABOT_TRY(sabot_state_put(process, YOUNG, &k, 1, &(int64_t){5}, err));
+        SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &(int64_t){1060}, err));
+        SABOT_TRY(sabot_timer_set(process, EACH, &k, 1, &(int64_t){1200}, err));
+    }
+    return SABOT_OK;
+}
+static sabot_status look_young(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                               struct sabot_error *err) {
+    (void)instance;
+    for (int32_t k = 0; k < call->n_keys; k++) {
+        int64_t young;
+        bool found;
+        char line[64];
+        SABOT_TRY(sabot_state_get(process, YOUNG, &k, 1, &young, &found, err));
+        snprintf(line, sizeof line, "%lld %s", (long long)call->times_ms[k], found ? "there" : "gone");
+        SABOT_TRY(emit_line(process, line, k, err));
+    }
+    return SABOT_OK;
+}
+static void a_timer_finds_what_there_was_at_its_time(void **unused) {
+    (void)unused;
+    definition.process = set_young;
+    definition.on_timer = look_young;
+    for (int32_t ends = 0; ends < 2; ends++) {
+        struct rig rig = {0};
+        rig_open(&rig, by_number, 1);
+        harness_watermark(rig.op, 1000);
+        feed_numbers(&rig, (int64_t[]){1, 1}, (int64_t[]){1, 2}, NULL, 2);
+        harness_watermark(rig.op, ends ? WATERMARK_END : 50000);
+        assert_string_equal(seen(&rig), "1|1060 there\n1|1200 gone\n2|1060 there\n2|1200 gone\n");
+        rig_close(&rig);
+    }
+    definition.process = see_rows;
+    definition.on_timer = see_timer;
+}
+
+/* --- and with what it is given: entries are handed back to remove them; a failure that it passes over is one. */
+static sabot_status tag_and_untag(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                                  struct sabot_error *err) {
+    (void)instance;
+    enum { N = 300 };
+    char names[N][40];
+    struct sabot_bytes tags[N];
+    int32_t keys[N] = {0};
+    int64_t n;
+    const void *map_keys, *values;
+    (void)call;
+    for (int32_t i = 0; i < N; i++) {
+        const int size = snprintf(names[i], sizeof names[i], "the tag of number %d", i);
+        tags[i] = (struct sabot_bytes){names[i], (size_t)size};
+    }
+    for (int32_t round = 0; round < 3; round++) { /* rooms are small at first */
+        const int32_t n_tags = round == 0 ? 3 : N;
+        SABOT_TRY(sabot_map_put(process, TAGS, keys, tags, n_tags, tags, err));
+        SABOT_TRY(sabot_map_entries(process, TAGS, 0, &map_keys, &values, &n, err));
+        assert_int_equal(n, n_tags);
+        SABOT_TRY(sabot_map_put(process, TAGS, keys, map_keys, n_tags, values, err));
+        SABOT_TRY(sabot_map_entries(process, TAGS, 0, &map_keys, &values, &n, err));
+        assert_int_equal(n, n_tags);
+        struct sabot_bytes again[N];
+        bool found[N];
+        SABOT_TRY(sabot_map_get(process, TAGS, keys, map_keys, n_tags, again, found, err));
+        for (int32_t i = 0; i < n_tags; i++) {
+            const struct sabot_bytes *key = &((const struct sabot_bytes *)map_keys)[i];
+            assert_true(found[i] && again[i].size == key->size && memcmp(again[i].data, key->data, key->size) == 0);
+        }
+        SABOT_TRY(sabot_map_remove(process, TAGS, keys, map_keys, n_tags, err));
+        SABOT_TRY(sabot_map_entries(process, TAGS, 0, &map_keys, &values, &n, err));
+        assert_int_equal(n, 0);
+    }
+    return SABOT_OK;
+}
+static void what_was_handed_out_may_be_handed_back(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    definition.process = tag_and_untag;
+    rig_open(&rig, by_number, 1);
+    feed_numbers(&rig, (int64_t[]){1}, (int64_t[]){1}, NULL, 1);
+    definition.process = see_rows;
+    rig_close(&rig);
+}
+
+static sabot_status pass_over(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                              struct sabot_error *err) {
+    (void)instance;
+    (void)call;
+    (void)err;
+    static char large[1 << 20];
+    const struct sabot_bytes value = {large, sizeof large};
+    const int32_t key = 0;
+    assert_int_equal(sabot_state_put(process, LAST + 100, &key, 1, &value, NULL), SABOT_ERR_USAGE); /* does no harm */
+    return sabot_state_put(process, TEXT, &key, 1, &value, NULL) == SABOT_ERR_MEMORY ? SABOT_OK : SABOT_ERR_DATA;
+}
+static void a_failure_that_is_passed_over_ends_the_job(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    struct sabot_error err = {0};
+    definition.process = pass_over;
+    rig_open(&rig, by_number, 1);
+    struct column *columns[] = {test_column_i64(&rig.key->pool, (int64_t[]){1}, NULL, 1),
+                                test_column_i64(&rig.key->pool, (int64_t[]){1}, NULL, 1)};
+    harness_batch(rig.key, test_batch(rig.plain, columns, 2));
+    rig.op->pool.limit = rig.op->pool.used + (1 << 19);
+    assert_int_equal(harness_try_batch(rig.op, batch_ref(rig.key->events[0].batch), &err), SABOT_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "see() passed over a failure"));
+    rig.op->pool.limit = INT64_MAX;
+    definition.process = see_rows;
+    rig_close(&rig);
+}
+
+/* A value of a megabyte is not kept in the operator's rooms for good, and counts while it is. */
+static int64_t used_within;
+static struct rig *looked_at;
+static sabot_status read_large(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                               struct sabot_error *err) {
+    (void)instance;
+    (void)call;
+    static char large[3 << 20];
+    const struct sabot_bytes value = {large, sizeof large};
+    const int32_t key = 0;
+    struct sabot_bytes got;
+    bool found;
+    SABOT_TRY(sabot_state_put(process, TEXT, &key, 1, &value, err));
+    const int64_t before = looked_at->op->pool.used;
+    SABOT_TRY(sabot_state_get(process, TEXT, &key, 1, &got, &found, err));
+    used_within = looked_at->op->pool.used - before;
+    return sabot_state_clear(process, TEXT, &key, 1, err);
+}
+static void what_is_handed_out_is_charged(void **unused) {
+    (void)unused;
+    struct rig rig = {0};
+    definition.process = read_large;
+    looked_at = &rig;
+    rig_open(&rig, by_number, 1);
+    feed_numbers(&rig, (int64_t[]){1}, (int64_t[]){1}, NULL, 1);
+    assert_true(used_within >= 3 << 20);
+    const int64_t behind = rig.op->pool.used;
+    feed_numbers(&rig, (int64_t[]){1}, (int64_t[]){1}, NULL, 1);
+    assert_true(rig.op->pool.used <= behind); /* nothing piles up */
+    definition.process = see_rows;
+    rig_close(&rig);
+}
+
+/* A time that is one constant for all rows of a batch. */
+static sabot_status say_row(void *instance, struct sabot_process *process, const struct sabot_process_call *call,
+                            struct sabot_error *err) {
+    (void)instance;
+    for (int32_t i = 0; i < call->n_rows; i++) {
+        if (call->times_ms[i] != 1234567) { return SABOT_ERR_DATA; }
+        if (i % 1000 == 0) { SABOT_TRY(emit_line(process, "row", i, err)); }
+    }
+    return SABOT_OK;
+}
+static void a_constant_time_is_that_of_all_rows(void **unused) {
+    (void)unused;
+    enum { ROWS = 2001 };
+    struct rig rig = {.timed = true};
+    const struct type time = {.kind = TYPE_TIMESTAMP, .precision = 3};
+    const struct field fields[] = {{"v", type_of(TYPE_INT64)}, {"k", type_of(TYPE_INT64)}, {"ts", time}};
+    static int64_t values[ROWS], keys[ROWS];
+    definition.process = say_row;
+    definition.n_timers = 0;
+    rig_open(&rig, fields, 2);
+    struct column *columns[] = {test_column_i64(&rig.key->pool, values, NULL, ROWS),
+                                test_column_i64(&rig.key->pool, keys, NULL, ROWS),
+                                test_column_i64(&rig.key->pool, (int64_t[]){1234567}, NULL, 1)};
+    columns[2]->constant = true;
+    columns[2]->length = ROWS;
+    harness_batch(rig.key, test_batch(rig.plain, columns, 3));
+    harness_batch(rig.op, batch_ref(rig.key->events[0].batch));
+    const char *row = "0|1234567|row|1234567\n"; /* as physical numbers */
+    char want[256];
+    snprintf(want, sizeof want, "%s%s%s", row, row, row);
+    assert_string_equal(seen(&rig), want);
+    definition.process = see_rows;
+    definition.n_timers = 3;
+    rig_close(&rig);
+}
+
 static void keys_of_several_columns_and_of_text(void **unused) {
     (void)unused;
     struct rig rig = {0};
@@ -461,6 +754,14 @@ int main(void) {
         cmocka_unit_test(what_had_expired_at_one_task_stays_so_in_the_one_that_takes_over),
         cmocka_unit_test(timers_can_be_cleared),
         cmocka_unit_test(what_is_due_can_still_be_changed),
+        cmocka_unit_test(a_key_that_is_named_twice_has_one_timer),
+        cmocka_unit_test(timers_of_a_key_fire_in_the_order_of_time),
+        cmocka_unit_test(timers_without_an_end_let_the_task_look_up),
+        cmocka_unit_test(a_timer_finds_what_there_was_at_its_time),
+        cmocka_unit_test(what_was_handed_out_may_be_handed_back),
+        cmocka_unit_test(a_failure_that_is_passed_over_ends_the_job),
+        cmocka_unit_test(what_is_handed_out_is_charged),
+        cmocka_unit_test(a_constant_time_is_that_of_all_rows),
         cmocka_unit_test(keys_of_several_columns_and_of_text),
         cmocka_unit_test(misuse_is_refused_and_failures_are_named),
         cmocka_unit_test(many_keys_against_a_model),
