@@ -14,6 +14,7 @@
 #include "state/tonbo.h"
 
 #define STATES_MAX 256 /* per store */
+#define LIST_KEPT (1 << 20) /* bytes of a list that was read stay for the next one; more were for a large one */
 
 static const struct kv_backend *const backends[] = {&kv_memory, &kv_rocksdb, &kv_tonbo};
 
@@ -28,7 +29,7 @@ struct kv_state {
     struct kv_state *lengths; /* LIST: where the next element goes; a state of its own */
     enum kv_fold fold;
     struct kv_aggregate aggregate;
-    /* LIST: what kv_list_get gives out */
+    /* LIST: what kv_list_get gives out; charged */
     char *elements;
     char *bytes;
     int64_t elements_capacity, bytes_size, bytes_capacity;
@@ -61,8 +62,9 @@ static bool value_of_expired(struct kv_store *store, int32_t id, const void *val
     if (!ttl_ms || value_size < 8) { return false; }
     int64_t time_ms;
     memcpy(&time_ms, value, 8);
-    return kv_expired(ttl_ms, time_ms, atomic_load_explicit(&store->clock.now_ms[store->ttl_time[id]],
-                                                            memory_order_relaxed));
+    const enum kv_time time = (enum kv_time)store->ttl_time[id];
+    return kv_expired(ttl_ms, kv_written_ms(&store->clock, time, time_ms),
+                      atomic_load_explicit(&store->clock.now_ms[time], memory_order_relaxed));
 }
 
 /* A key begins with its group and its table in RocksDB, and with its table in Tonbo (kv_disk.c). */
@@ -165,7 +167,7 @@ sabot_status kv_store_new(const struct kv_store_options *options, struct kv_stor
     /* RocksDB and Tonbo have threads and files that the simulator does not rule: their model there is the memory
      * backend. */
     store->backend = env_is_simulated(options->env) ? &kv_memory : backend;
-    store->clock.now_ms[KV_PROCESSING_TIME] = store->clock.now_ms[KV_EVENT_TIME] = KV_TIME_UNKNOWN;
+    for (int32_t i = 0; i < 2; i++) { store->clock.now_ms[i] = store->clock.first_ms[i] = KV_TIME_UNKNOWN; }
     const sabot_status status = store->backend == &kv_rocksdb ? rocks_start(store, err)
                                 : store->backend == &kv_tonbo ? tonbo_start(store, err) : SABOT_OK;
     if (status != SABOT_OK) {
@@ -190,7 +192,11 @@ void kv_store_free(struct kv_store *store) {
 void kv_store_set_time(struct kv_store *store, int64_t processing_ms, int64_t event_ms) {
     const int64_t given[] = {[KV_PROCESSING_TIME] = processing_ms, [KV_EVENT_TIME] = event_ms};
     for (int32_t i = 0; i < 2; i++) {
-        if (given[i] > atomic_load_explicit(&store->clock.now_ms[i], memory_order_relaxed)) {
+        const int64_t before_ms = atomic_load_explicit(&store->clock.now_ms[i], memory_order_relaxed);
+        if (given[i] > before_ms) {
+            if (before_ms == KV_TIME_UNKNOWN) {
+                atomic_store_explicit(&store->clock.first_ms[i], given[i], memory_order_release);
+            }
             atomic_store_explicit(&store->clock.now_ms[i], given[i], memory_order_relaxed);
         }
     }
@@ -227,6 +233,22 @@ struct env *kv_store_env(struct kv_store *store) { return store->env; }
 struct state_tables *kv_store_tables(struct kv_store *store) { return store->tables; }
 
 /* --- snapshot and restore, the same for every backend */
+static void shrink(const struct kv_state *state, void *array, int64_t *capacity, size_t size) {
+    void **block = array;
+    if (*capacity) { memory_charge(state->state.context->pool, -*capacity * (int64_t)size, NULL); }
+    free(*block);
+    *block = NULL;
+    *capacity = 0;
+}
+
+/* What kv_list_get has given out, where it is larger than this. */
+static void list_forget(struct kv_state *state, int64_t larger_than) {
+    if (state->bytes_capacity > larger_than) { shrink(state, &state->bytes, &state->bytes_capacity, 1); }
+    if (state->elements_capacity * (int64_t)sizeof(struct string_view) > larger_than) {
+        shrink(state, &state->elements, &state->elements_capacity, sizeof(struct string_view));
+    }
+}
+
 static void state_close(struct state_table *state) {
     struct kv_state *self = (struct kv_state *)state;
     if (self->table) { self->table->backend->close(self->table); }
@@ -237,8 +259,7 @@ static void state_close(struct state_table *state) {
         store->n_states--;
         break;
     }
-    free(self->elements);
-    free(self->bytes);
+    list_forget(self, 0);
     free(self);
     kv_store_free(store);
 }
@@ -850,26 +871,32 @@ struct elements {
     struct kv_state *state;
     struct element *items;
     int64_t n, capacity, next;
-    bool failed;
+    sabot_status status;
+    struct sabot_error *err;
 };
 
 /* Room for `wanted` items of `size` bytes; *capacity counts items. */
-static bool grow(void *array, int64_t *capacity, int64_t wanted, size_t size) {
+static sabot_status grow(const struct kv_state *state, void *array, int64_t *capacity, int64_t wanted, size_t size,
+                         struct sabot_error *err) {
     void **block = array;
-    if (*capacity >= wanted) { return true; }
-    const int64_t more = wanted < 64 ? 64 : wanted * 2;
+    if (*capacity >= wanted) { return SABOT_OK; }
+    const int64_t more = wanted < 64 ? 64 : wanted + wanted / 2, bytes = (more - *capacity) * (int64_t)size;
+    SABOT_TRY(memory_charge(state->state.context->pool, bytes, err));
     void *grown = realloc(*block, (size_t)more * size);
-    if (!grown) { return false; }
+    if (!grown) {
+        memory_charge(state->state.context->pool, -bytes, NULL);
+        return SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: the system has no memory for a list of %lld elements",
+                          state->table->name, (long long)wanted);
+    }
     *block = grown;
     *capacity = more;
-    return true;
+    return SABOT_OK;
 }
 
-static bool element_note(void *arg, const struct kv_entry *entry) {
-    struct elements *elements = arg;
+static sabot_status element_add(struct elements *elements, const struct kv_entry *entry, struct sabot_error *err) {
     struct kv_state *state = elements->state;
     struct element element = {.position = *(const int64_t *)entry->sub};
-    if (element.position >= elements->next) { return true; } /* of an addition that failed */
+    if (element.position >= elements->next) { return SABOT_OK; } /* of an addition that failed */
     if (state->table->spec.value != KV_BYTES) {
         element.word = *(const uint64_t *)entry->value;
     } else {
@@ -877,15 +904,19 @@ static bool element_note(void *arg, const struct kv_entry *entry) {
         element.bytes.offset = (size_t)state->bytes_size;
         element.bytes.size = view->size;
         /* never NULL, for empty elements too */
-        elements->failed = !grow(&state->bytes, &state->bytes_capacity, state->bytes_size + view->size + 1, 1);
-        if (elements->failed) { return false; }
+        SABOT_TRY(grow(state, &state->bytes, &state->bytes_capacity, state->bytes_size + view->size + 1, 1, err));
         memcpy(state->bytes + state->bytes_size, string_view_data(view), view->size);
         state->bytes_size += view->size;
     }
-    elements->failed = !grow(&elements->items, &elements->capacity, elements->n + 1, sizeof element);
-    if (elements->failed) { return false; }
+    SABOT_TRY(grow(state, &elements->items, &elements->capacity, elements->n + 1, sizeof element, err));
     elements->items[elements->n++] = element;
-    return true;
+    return SABOT_OK;
+}
+
+static bool element_note(void *arg, const struct kv_entry *entry) {
+    struct elements *elements = arg;
+    elements->status = element_add(elements, entry, elements->err);
+    return elements->status == SABOT_OK;
 }
 
 static int by_position(const void *a, const void *b) {
@@ -911,18 +942,19 @@ static sabot_status list_refresh(struct kv_state *state, int64_t namespace_, con
 sabot_status kv_list_get(struct kv_state *state, int64_t namespace_, const void *key, const void **values, int64_t *n,
                          struct sabot_error *err) {
     const struct kv_spec *spec = &state->table->spec;
-    struct elements elements = {.state = state};
+    struct elements elements = {.state = state, .err = err};
     bool found;
     *n = 0;
     *values = NULL;
     SABOT_TRY(kv_get(state->lengths, namespace_, key, 1, &elements.next, &found, err));
     if (!found) { return SABOT_OK; }
+    list_forget(state, LIST_KEPT);
     state->bytes_size = 0;
     sabot_status status = state->table->backend->scan(state->table, namespace_, key, element_note, &elements, err);
-    if (status == SABOT_OK && (elements.failed || !grow(&state->elements, &state->elements_capacity,
-                                                        elements.n + 1, sizeof(struct string_view)))) {
-        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "state %s: no memory for %lld elements", state->table->name,
-                            (long long)elements.n);
+    if (status == SABOT_OK) { status = elements.status; }
+    if (status == SABOT_OK) {
+        status = grow(state, &state->elements, &state->elements_capacity, elements.n + 1, sizeof(struct string_view),
+                      err);
     }
     if (status == SABOT_OK) {
         if (elements.n) { qsort(elements.items, (size_t)elements.n, sizeof *elements.items, by_position); }
@@ -941,7 +973,7 @@ sabot_status kv_list_get(struct kv_state *state, int64_t namespace_, const void 
             status = list_refresh(state, namespace_, key, &elements, err);
         }
     }
-    free(elements.items);
+    shrink(state, &elements.items, &elements.capacity, sizeof *elements.items);
     return status;
 }
 

@@ -33,7 +33,8 @@ struct kv_spec {
 
 /* The time as the operator last told it (kv_store_set_time). Read by compaction threads too. */
 struct kv_clock {
-    _Atomic int64_t now_ms[2]; /* by enum kv_time */
+    _Atomic int64_t now_ms[2];   /* by enum kv_time */
+    _Atomic int64_t first_ms[2]; /* what was told first */
 };
 
 /* n keys of one namespace: arrays by the spec's types. */
@@ -112,6 +113,9 @@ static inline int64_t kv_now_ms(const struct kv_table *table) {
 }
 /* The time of what was written before the first watermark: it begins to age with that. */
 #define KV_TIME_UNKNOWN INT64_MIN
+static inline int64_t kv_written_ms(const struct kv_clock *clock, enum kv_time time, int64_t time_ms) {
+    return time_ms != KV_TIME_UNKNOWN ? time_ms : atomic_load_explicit(&clock->first_ms[time], memory_order_acquire);
+}
 static inline bool kv_expired(int64_t ttl_ms, int64_t time_ms, int64_t now_ms) {
     int64_t since_ms;
     return now_ms != KV_TIME_UNKNOWN && time_ms != KV_TIME_UNKNOWN &&

@@ -385,13 +385,15 @@ static void slot_age(struct kv_disk *self, int64_t namespace_, int32_t slot) {
     const struct kv_ttl *ttl = &self->table.spec.ttl;
     const int64_t now_ms = kv_now_ms(&self->table);
     int64_t *time_ms = &((int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot];
-    if (kv_expired(ttl->ttl_ms, *time_ms, now_ms)) {
+    const int64_t written_ms = kv_written_ms(self->table.clock, ttl->time, *time_ms);
+    if (kv_expired(ttl->ttl_ms, written_ms, now_ms)) {
         change(self, namespace_, slot, CACHE_REMOVED);
         return;
     }
-    if (*time_ms == now_ms || (!ttl->on_read && *time_ms != KV_TIME_UNKNOWN)) { return; }
+    const int64_t young_ms = ttl->on_read ? now_ms : written_ms;
+    if (*time_ms == young_ms) { return; }
     change(self, namespace_, slot, CACHE_DIRTY);
-    *time_ms = now_ms;
+    *time_ms = young_ms;
 }
 
 #define GATHER(type_)                                                                                                  \
@@ -493,7 +495,9 @@ static sabot_status show(void *arg, struct kv_span key, struct kv_span value, bo
     const int64_t ttl_ms = shown->self->table.spec.ttl.ttl_ms;
     struct disk_entry found;
     SABOT_TRY(disk_entry_decode(shown->self, key, value, &found, err));
-    if (ttl_ms && kv_expired(ttl_ms, found.entry.time_ms, shown->now_ms)) { return SABOT_OK; }
+    const struct kv_table *table = &shown->self->table;
+    const int64_t time_ms = kv_written_ms(table->clock, table->spec.ttl.time, found.entry.time_ms);
+    if (ttl_ms && kv_expired(ttl_ms, time_ms, shown->now_ms)) { return SABOT_OK; }
     *more = shown->each(shown->arg, &found.entry);
     shown->stopped = !*more;
     return SABOT_OK;

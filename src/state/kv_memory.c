@@ -140,6 +140,14 @@ static void time_set(struct kv_memory *self, int64_t namespace_, int32_t slot, i
     ((int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot] = time_ms;
 }
 
+/* One that was not known when the value was written is kept from now on: it goes into snapshots. */
+static int64_t time_of(struct kv_memory *self, int64_t namespace_, int32_t slot) {
+    const int64_t written_ms = ((const int64_t *)kv_hot_values(&self->hot, namespace_, 1))[slot];
+    const int64_t time_ms = kv_written_ms(self->table.clock, self->table.spec.ttl.time, written_ms);
+    if (time_ms != written_ms) { time_set(self, namespace_, slot, time_ms); }
+    return time_ms;
+}
+
 static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct sabot_error *err) {
     struct kv_memory *self = memory_of(table);
     const int64_t now_ms = kv_now_ms(table), ttl_ms = table->spec.ttl.ttl_ms;
@@ -159,8 +167,7 @@ static sabot_status memory_sweep(struct kv_table *table, int32_t entries, struct
             continue;
         }
         entries--;
-        const int64_t *times = kv_hot_values(&self->hot, self->sweep_namespace, 1), time_ms = times[self->sweep_slot];
-        if (time_ms == KV_TIME_UNKNOWN) { time_set(self, self->sweep_namespace, self->sweep_slot, now_ms); }
+        const int64_t time_ms = time_of(self, self->sweep_namespace, self->sweep_slot);
         if (kv_expired(ttl_ms, time_ms, now_ms)) {
             SABOT_TRY(slot_remove(self, self->sweep_namespace, self->sweep_slot, err));
         } else {
@@ -177,8 +184,7 @@ static sabot_status keys_expire(struct kv_memory *self, const struct kv_keys *ke
     const int64_t now_ms = kv_now_ms(&self->table);
     for (int32_t i = 0; i < keys->n; i++) {
         if (slots[i] < 0) { continue; }
-        const int64_t time_ms = ((const int64_t *)kv_hot_values(&self->hot, keys->namespace_, 1))[slots[i]];
-        if (time_ms == KV_TIME_UNKNOWN) { time_set(self, keys->namespace_, slots[i], now_ms); }
+        const int64_t time_ms = time_of(self, keys->namespace_, slots[i]);
         if (kv_expired(spec->ttl.ttl_ms, time_ms, now_ms)) {
             SABOT_TRY(slot_remove(self, keys->namespace_, slots[i], err));
             kv_hot_keys(&self->hot, keys);
@@ -349,7 +355,10 @@ static sabot_status slots_give(struct scan *scan, const int32_t *slots, int32_t 
     const struct column *value = columns[n_keys];
     const int64_t *times = spec->ttl.ttl_ms ? columns[n_keys + 1]->values : NULL;
     for (int32_t i = 0; i < n && !scan->stopped; i++) {
-        if (times && kv_expired(spec->ttl.ttl_ms, times[i], now_ms)) { continue; }
+        if (times && kv_expired(spec->ttl.ttl_ms, kv_written_ms(self->table.clock, spec->ttl.time, times[i]),
+                                now_ms)) {
+            continue;
+        }
         const struct kv_entry entry = {
             .namespace_ = scan->namespace_, .time_ms = times ? times[i] : 0,
             .key = (const char *)columns[0]->values + (size_t)i * self->hot.key_sizes[0],

@@ -195,6 +195,51 @@ static void what_had_expired_in_a_key_s_own_task_does_not_come_back(void **state
     job_close(&job);
 }
 
+static bool count_entry(void *arg, const struct kv_entry *entry) {
+    (void)entry;
+    ++*(int64_t *)arg;
+    return true;
+}
+
+/* What was written before the first watermark ages with that, also what is only listed; and is dropped below. */
+static int64_t rows_below(struct kv_store *store, int32_t family);
+static void what_was_written_before_the_first_watermark_expires_too(void **state_) {
+    (void)state_;
+    static const char *const backends[] = {"memory", "rocksdb"};
+    for (int32_t b = 0; b < 2; b++) {
+        struct job job;
+        struct kv_state *map, *list;
+        job_open(&job, env_real(), backends[b]);
+        struct kv_declare declare = {.name = "m", .ttl = {.ttl_ms = 100, .time = KV_EVENT_TIME}};
+        assert_int_equal(kv_map_open(job.store, &declare, KV_INT64, &map, NULL), SABOT_OK);
+        declare.name = "l";
+        assert_int_equal(kv_list_open(job.store, &declare, &list, NULL), SABOT_OK);
+        const int64_t key = 1, sub = 2;
+        const void *values;
+        int64_t n = 0, n_list;
+        kv_store_set_time(job.store, 5000, INT64_MIN);
+        assert_int_equal(kv_map_put(map, 0, &key, &sub, 1, &key, NULL), SABOT_OK);
+        assert_int_equal(kv_list_add(list, 0, &key, 1, &key, NULL), SABOT_OK);
+        kv_store_set_time(job.store, 6000, 1000);
+        kv_store_set_time(job.store, 7000, 1099);
+        assert_int_equal(kv_map_entries(map, 0, &key, count_entry, &n, NULL), SABOT_OK);
+        assert_int_equal(kv_list_get(list, 0, &key, &values, &n_list, NULL), SABOT_OK);
+        assert_int_equal(n, 1);
+        assert_int_equal(n_list, 1);
+        kv_store_set_time(job.store, 8000, 1100);
+        n = 0;
+        assert_int_equal(kv_map_entries(map, 0, &key, count_entry, &n, NULL), SABOT_OK);
+        assert_int_equal(kv_list_get(list, 0, &key, &values, &n_list, NULL), SABOT_OK);
+        assert_int_equal(n, 0);
+        assert_int_equal(n_list, 0);
+        if (b == 1) {
+            rocks_compact(kv_store_rocks(job.store), KV_FAMILY_VALUES);
+            assert_in_range(rows_below(job.store, KV_FAMILY_VALUES), 0, 0);
+        }
+        job_close(&job);
+    }
+}
+
 static int64_t rows_below(struct kv_store *store, int32_t family) {
     struct rocks_scan *scan;
     struct rocks_span key, value, all = {0};
@@ -424,6 +469,7 @@ int main(void) {
         cmocka_unit_test(values_expire_by_the_simulated_clock),
         cmocka_unit_test(what_is_written_before_the_first_watermark_does_not_expire_with_it),
         cmocka_unit_test(what_had_expired_in_a_key_s_own_task_does_not_come_back),
+        cmocka_unit_test(what_was_written_before_the_first_watermark_expires_too),
         cmocka_unit_test(a_compaction_drops_what_is_expired_and_nothing_else),
         cmocka_unit_test(a_compaction_spares_what_a_snapshot_holds),
         cmocka_unit_test(a_step_of_a_snapshot_is_bounded_where_groups_are_empty),
