@@ -234,7 +234,8 @@ static void savepoint_split(const struct source *source, int32_t i, struct sourc
 static sabot_status savepoint_position(struct source *source, int32_t split, struct text *position,
                                        struct sabot_error *err) {
     (void)split;
-    const int64_t at[2] = {source->part, source->given};
+    /* one of them is 0: what a restore skips is given only when the part has been read */
+    const int64_t at[2] = {source->part, source->given + source->skip};
     text_append(position, (const char *)at, sizeof at);
     return position->failed ? SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for a position") : SABOT_OK;
 }
