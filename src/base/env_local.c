@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define CONNECT_TIMEOUT_S 5
 #define BACKLOG 16
 #define WRITE_TIMEOUT_MS 10000
 
@@ -154,12 +155,15 @@ sabot_status env_socket_connect(struct env *env, const char *path, struct env_so
     int folder, fd;
     SABOT_TRY(address_of(path, &address, &folder, err));
     sabot_status status = socket_open(&fd, err);
+    /* a process that is stopped takes no more than BACKLOG */
+    const struct timeval patience = {.tv_sec = CONNECT_TIMEOUT_S};
+    if (status == SABOT_OK) { setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience); }
     if (status == SABOT_OK && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
         const int number = errno;
         close(fd);
         const bool nobody = number == ENOENT || number == ECONNREFUSED;
         status = SABOT_FAIL(err, nobody ? SABOT_ERR_NOT_FOUND : SABOT_ERR_IO, "connect to %s: %s", path,
-                            REASON(number));
+                            number == EAGAIN ? "nobody takes the connection" : REASON(number));
     }
     if (folder >= 0) { close(folder); }
     SABOT_TRY(status);

@@ -1,6 +1,7 @@
 /* Jobs of this process as other processes reach them. */
 #include "engine/job_server.h"
 
+#include "base/log.h"
 #include "checkpoint/coordinator.h"
 #include "checkpoint/storage.h"
 #include "engine/totals.h"
@@ -40,7 +41,7 @@ struct job_server {
     struct env_thread *thread;
     struct env_mutex *mutex;
     struct env_event *changed; /* a request has ended */
-    struct served_job jobs[JOBS_MAX];
+    struct served_job *jobs[JOBS_MAX];
     int32_t n_jobs, n_connections;
     _Atomic bool over;
 };
@@ -130,8 +131,8 @@ static sabot_status job_take(struct job_server *server, const char *name, struct
     int32_t n = 0;
     env_mutex_lock(server->mutex);
     for (int32_t i = 0; i < server->n_jobs; i++) {
-        if (!is_named(&server->jobs[i], name)) { continue; }
-        *out = &server->jobs[i];
+        if (!is_named(server->jobs[i], name)) { continue; }
+        *out = server->jobs[i];
         n++;
     }
     if (n == 1) { (*out)->in_use++; }
@@ -142,12 +143,11 @@ static sabot_status job_take(struct job_server *server, const char *name, struct
                   : SABOT_FAIL(err, SABOT_ERR_USAGE, "%d jobs are called %s: name one by its id", n, name);
 }
 
-/* Jobs move when others are removed, but not those in use. */
 static void job_give_back(struct job_server *server, struct served_job *job) {
     env_mutex_lock(server->mutex);
     job->in_use--;
-    env_mutex_unlock(server->mutex);
     env_event_set(server->changed);
+    env_mutex_unlock(server->mutex);
 }
 
 /* Under the mutex. */
@@ -162,7 +162,7 @@ static void job_sample(struct job_server *server, struct served_job *job) {
 
 static void jobs_sample(struct job_server *server) {
     env_mutex_lock(server->mutex);
-    for (int32_t i = 0; i < server->n_jobs; i++) { job_sample(server, &server->jobs[i]); }
+    for (int32_t i = 0; i < server->n_jobs; i++) { job_sample(server, server->jobs[i]); }
     env_mutex_unlock(server->mutex);
 }
 
@@ -185,19 +185,19 @@ static void list_jobs(struct job_server *server, struct text *answer) {
     for (int32_t i = 0; i < server->n_jobs; i++) {
         struct job_description description;
         struct coordinator_counts counts;
-        job_describe(server->jobs[i].job, &description);
-        job_checkpoint_counts(server->jobs[i].job, &counts);
+        job_describe(server->jobs[i]->job, &description);
+        job_checkpoint_counts(server->jobs[i]->job, &counts);
         char name[256];
         snprintf(name, sizeof name, "%s", description.name);
         for (char *at = name; *at; at++) {
             if ((unsigned char)*at < ' ') { *at = ' '; }
         }
-        text_format(answer, "%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%s\t%lld", server->jobs[i].id, name,
+        text_format(answer, "%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%s\t%lld", server->jobs[i]->id, name,
                     states[description.state], (long long)description.started_ms, (long long)counts.completed,
                     (long long)counts.failed, (long long)counts.last_id,
                     (long long)(counts.last_duration_ns / 1000000),
                     description.checkpoint_dir ? description.checkpoint_dir : "", (long long)counts.last_ms);
-        list_totals(server, &server->jobs[i], answer);
+        list_totals(server, server->jobs[i], answer);
         text_add(answer, "\n");
     }
     env_mutex_unlock(server->mutex);
@@ -336,10 +336,19 @@ static void connection_main(void *arg) {
     free(request);
     env_socket_close(connection->socket);
     free(connection);
+    /* under the mutex: who closes the server frees it as soon as no connection is left */
     env_mutex_lock(server->mutex);
     server->n_connections--;
-    env_mutex_unlock(server->mutex);
     env_event_set(server->changed);
+    env_mutex_unlock(server->mutex);
+}
+
+static void connection_refuse(struct env_socket *socket) {
+    char text[128];
+    const int size = snprintf(text, sizeof text, "error %d\n%d requests are under way in the process of the job: try "
+                              "again later", (int)SABOT_ERR_STATE, CONNECTIONS_MAX);
+    env_socket_write(socket, text, (size_t)size, NULL);
+    env_socket_close(socket);
 }
 
 static void server_main(void *arg) {
@@ -362,7 +371,7 @@ static void server_main(void *arg) {
         env_mutex_lock(server->mutex);
         server->n_connections -= room;
         env_mutex_unlock(server->mutex);
-        env_socket_close(socket);
+        connection_refuse(socket);
         free(connection);
     }
 }
@@ -417,59 +426,72 @@ void job_server_close(struct job_server *server) {
 sabot_status job_server_add(struct job_server *server, struct job *job, const char *savepoint_dir,
                             char id[JOB_ID_SIZE], struct sabot_error *err) {
     snprintf(id, JOB_ID_SIZE, "%08x", (unsigned)env_random(server->env));
-    char *copy = savepoint_dir ? strdup(savepoint_dir) : NULL;
+    struct served_job *served = calloc(1, sizeof *served);
+    if (!served) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to let other processes see a job"); }
+    const struct sample begun = {.at_ns = env_now_ns(server->env)};
+    *served = (struct served_job){.job = job, .savepoint_dir = savepoint_dir ? strdup(savepoint_dir) : NULL,
+                                  .before = begun, .last = begun};
+    memcpy(served->id, id, JOB_ID_SIZE);
     env_mutex_lock(server->mutex);
     const bool room = server->n_jobs < JOBS_MAX;
-    if (room) {
-        struct served_job *served = &server->jobs[server->n_jobs++];
-        const struct sample begun = {.at_ns = env_now_ns(server->env)};
-        *served = (struct served_job){.job = job, .savepoint_dir = copy, .before = begun, .last = begun};
-        memcpy(served->id, id, JOB_ID_SIZE);
-    }
+    if (room) { server->jobs[server->n_jobs++] = served; }
     env_mutex_unlock(server->mutex);
     if (room) { return SABOT_OK; }
-    free(copy);
+    free(served->savepoint_dir);
+    free(served);
     return SABOT_FAIL(err, SABOT_ERR_STATE, "%d jobs run in this process: other processes don't see more", JOBS_MAX);
+}
+
+/* Under the mutex: takes a job off the list, where no request is about it; NULL where it is not there (any more). */
+static struct served_job *job_take_off(struct job_server *server, const struct job *job, bool *used) {
+    *used = false;
+    for (int32_t i = 0; i < server->n_jobs; i++) {
+        struct served_job *served = server->jobs[i];
+        if (served->job != job) { continue; }
+        *used = served->in_use > 0;
+        if (*used) { return NULL; }
+        server->n_jobs--;
+        memmove(&server->jobs[i], &server->jobs[i + 1], (size_t)(server->n_jobs - i) * sizeof(struct served_job *));
+        return served;
+    }
+    return NULL;
 }
 
 void job_server_remove(struct job_server *server, const struct job *job) {
     for (;;) {
+        bool used;
         env_mutex_lock(server->mutex);
-        int32_t at = -1;
-        bool used = false; /* any: what stands behind it would move */
-        for (int32_t i = 0; i < server->n_jobs; i++) {
-            if (server->jobs[i].job == job) { at = i; }
-            used |= server->jobs[i].in_use > 0 && (server->jobs[i].job == job || i > at);
-        }
-        used = at >= 0 && used;
-        if (at >= 0 && !used) {
-            free(server->jobs[at].savepoint_dir);
-            server->n_jobs--;
-            memmove(&server->jobs[at], &server->jobs[at + 1], (size_t)(server->n_jobs - at) * sizeof server->jobs[0]);
-        }
+        struct served_job *served = job_take_off(server, job, &used);
         env_mutex_unlock(server->mutex);
-        if (!used) { return; }
+        if (!used) {
+            if (served) { free(served->savepoint_dir); }
+            free(served);
+            return;
+        }
         env_event_wait(server->changed, ACCEPT_NS);
     }
 }
 
 /* --- clients */
 
+#define ENDED "the process of the job ended before it answered"
+
 static sabot_status answer_check(const char *text, struct sabot_error *err) {
     const char *body = strchr(text, '\n');
     int number = 0;
-    if (!body) { return SABOT_FAIL(err, SABOT_ERR_IO, "the process of the job ended before it answered"); }
+    if (!body) { return SABOT_FAIL(err, SABOT_ERR_IO, "%s", ENDED); }
     if (sscanf(text, "error %d", &number) != 1) { return SABOT_OK; }
     return SABOT_FAIL(err, (sabot_status)number, "%s", body + 1);
 }
 
-/* Adds what the socket gives: all there is, or, of an answer that is no error, so many lines behind "ok" (lines >= 0).
- */
-static sabot_status answer_read(struct env_socket *socket, int lines, struct text *answer, struct sabot_error *err) {
+/* Adds what the socket gives: all there is, or, of an answer that is no error, so many lines behind "ok" (lines >= 0);
+ * waits so long for each piece of it (negative: for ever). */
+static sabot_status answer_read(struct env_socket *socket, int lines, int64_t timeout_ns, struct text *answer,
+                                struct sabot_error *err) {
     for (size_t got = 1; got > 0;) {
         char *target = text_reserve(answer, 4096);
         if (!target) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for an answer"); }
-        SABOT_TRY(env_socket_read(socket, target, 4096, -1, &got, err));
+        SABOT_TRY(env_socket_read(socket, target, 4096, timeout_ns, &got, err));
         answer->size += got;
         if (lines < 0 || answer->size < 3 || memcmp(answer->data, "ok\n", 3) != 0) { continue; }
         int left = lines;
@@ -479,14 +501,19 @@ static sabot_status answer_read(struct env_socket *socket, int lines, struct tex
     return SABOT_OK;
 }
 
-static sabot_status exchange_texts(struct env *env, const char *path, const struct text *request, struct text *answer,
-                                   struct sabot_error *err) {
+static sabot_status exchange_texts(struct env *env, const char *path, const struct text *request, int64_t timeout_ns,
+                                   struct text *answer, struct sabot_error *err) {
     struct env_socket *socket;
     SABOT_TRY(env_socket_connect(env, path, &socket, err));
-    sabot_status status = env_socket_write(socket, text_string(request), request->size, err);
     struct text whole = {0};
-    if (status == SABOT_OK) { status = answer_read(socket, -1, &whole, err); }
+    struct sabot_error unread = {0};
+    /* who has too much to do answers without having read */
+    const sabot_status written = env_socket_write(socket, text_string(request), request->size, &unread);
+    sabot_status status = answer_read(socket, -1, timeout_ns, &whole, written == SABOT_OK ? err : NULL);
     env_socket_close(socket);
+    if (written != SABOT_OK && (status != SABOT_OK || whole.size == 0)) {
+        status = SABOT_FAIL(err, unread.status, "%s", unread.message);
+    }
     if (status == SABOT_OK) { status = answer_check(text_string(&whole), err); }
     if (status == SABOT_OK) { text_add(answer, strchr(text_string(&whole), '\n') + 1); }
     text_clear(&whole);
@@ -525,9 +552,16 @@ static sabot_status processes_visit(struct env *env,
 static sabot_status visit_list(struct env *env, const char *path, void *arg, struct sabot_error *err) {
     struct text request = {0};
     text_add(&request, "list\n\n");
-    const sabot_status status = exchange_texts(env, path, &request, arg, err);
+    struct sabot_error why = {0};
+    const sabot_status status = exchange_texts(env, path, &request, REQUEST_NS, arg, &why);
     text_clear(&request);
-    return status == SABOT_ERR_IO ? SABOT_OK : status; /* it ended while we asked */
+    if (status == SABOT_OK) { return SABOT_OK; }
+    if (status != SABOT_ERR_IO && status != SABOT_ERR_STATE) { return SABOT_FAIL(err, status, "%s", why.message); }
+    /* it ended while we asked; or it is stopped, or has too much to do: the jobs of others are no less there */
+    if (!strstr(why.message, ENDED)) {
+        log_write(env, LOG_WARNING, "the jobs of one process are not known (%s): %s", path, why.message);
+    }
+    return SABOT_OK;
 }
 
 sabot_status job_server_list(struct env *env, struct text *answer, struct sabot_error *err) {
@@ -608,7 +642,7 @@ sabot_status job_server_hold(struct env *env, const char *job, char path[ENV_PAT
     text_format(&text, "checkpoint\njob=%s\n\n", search.id);
     sabot_status status = env_socket_write(socket, text_string(&text), text.size, err);
     text.size = 0;
-    if (status == SABOT_OK) { status = answer_read(socket, 1, &text, err); }
+    if (status == SABOT_OK) { status = answer_read(socket, 1, -1, &text, err); }
     if (status == SABOT_OK) { status = answer_check(text_string(&text), err); }
     if (status == SABOT_OK) { snprintf(path, ENV_PATH_MAX, "%.*s", (int)strcspn(text.data + 3, "\n"), text.data + 3); }
     text_clear(&text);
@@ -636,7 +670,7 @@ sabot_status job_server_ask(struct env *env, const struct job_request *asked, st
     if (asked->savepoint) { text_add(&request, "savepoint=1\n"); }
     if (asked->drain) { text_add(&request, "drain=1\n"); }
     text_add(&request, "\n");
-    const sabot_status status = exchange_texts(env, search.path, &request, answer, err);
+    const sabot_status status = exchange_texts(env, search.path, &request, -1, answer, err);
     text_clear(&request);
     return status;
 }

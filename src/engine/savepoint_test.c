@@ -26,7 +26,8 @@ struct world {
     struct connector_context context;
 };
 
-static const struct table_option options[] = {{.key = "connector", .value = "savepoint"}, {.key = "path", .value = "/s"},
+static const struct table_option options[] = {{.key = "connector", .value = "savepoint"},
+                                              {.key = "path", .value = "/s"},
                                               {.key = "operator", .value = "op"},
                                               {.key = "state", .value = "numbers"}};
 
