@@ -33,7 +33,8 @@ void type_metadata_read(const struct ArrowSchema *arrow, struct type *type) {
         if (timestamp_units_per_ms_num(refined) == timestamp_units_per_ms_num(*type)) { *type = refined; }
     } else if (type->kind == TYPE_TIME && precision >= 0 && precision <= 9) {
         type->precision = (uint8_t)precision;
-    } else if ((type->kind == TYPE_STRING || type->kind == TYPE_BINARY) && length > 0 && !type->fixed_length) {
+    } else if ((type->kind == TYPE_STRING || type->kind == TYPE_BINARY) && !type->fixed_length &&
+               (length > 0 || (length == 0 && fixed != 0))) { /* '' is a CHAR(0) */
         type->fixed_length = fixed != 0;
         type->length = length;
     }

@@ -68,7 +68,8 @@ void watermarks_init(struct watermarks *watermarks, int64_t idle_timeout_ns, int
     *watermarks = (struct watermarks){.idle_timeout_ns = idle_timeout_ns,
                                       .drift_max_ms = drift_max_ms,
                                       .limit_ms = INT64_MAX,
-                                      .combined_ms = WATERMARK_NONE};
+                                      .combined_ms = WATERMARK_NONE,
+                                      .quiet_ns = INT64_MIN};
 }
 
 void watermarks_clear(struct watermarks *watermarks) {
@@ -107,6 +108,7 @@ void watermarks_finish(struct watermarks *watermarks, int32_t split) { watermark
 void watermarks_blocked(struct watermarks *watermarks, int64_t duration_ns) {
     if (duration_ns <= 0) { return; }
     for (int32_t i = 0; i < watermarks->n; i++) { watermarks->splits[i].active_ns += duration_ns; }
+    if (watermarks->quiet_ns != INT64_MIN) { watermarks->quiet_ns += duration_ns; }
 }
 
 /* A split that is not read because it is ahead can't show rows: its silence is not idleness. */
@@ -119,6 +121,13 @@ static void find_idle(struct watermarks *watermarks, int64_t now_ns) {
             split->idle = true;
         }
     }
+}
+
+/* Whoever has no split at all, or only such as have ended, must not hold up the others for ever either: one of more
+ * tasks than there are files or partitions. */
+static bool quiet_for_long(struct watermarks *watermarks, int64_t now_ns) {
+    if (watermarks->quiet_ns == INT64_MIN) { watermarks->quiet_ns = now_ns; }
+    return watermarks->idle_timeout_ns > 0 && now_ns - watermarks->quiet_ns >= watermarks->idle_timeout_ns;
 }
 
 enum watermark_event watermarks_combine(struct watermarks *watermarks, int64_t now_ns) {
@@ -138,10 +147,12 @@ enum watermark_event watermarks_combine(struct watermarks *watermarks, int64_t n
     if (n_counted == 0) {
         /* Finished splits say nothing: the end of the input is an event of its own, and where others are idle, they may
          * wake up with rows that are not late. */
-        if (n_idle == 0 || watermarks->idle_given) { return WATERMARK_SAME; }
+        const bool idle = n_idle > 0 || quiet_for_long(watermarks, now_ns);
+        if (!idle || watermarks->idle_given) { return WATERMARK_SAME; }
         watermarks->idle_given = true;
         return WATERMARK_IDLE;
     }
+    watermarks->quiet_ns = now_ns;
     const bool wakes = watermarks->idle_given;
     watermarks->idle_given = false;
     if (least > watermarks->combined_ms) {
@@ -154,14 +165,17 @@ enum watermark_event watermarks_combine(struct watermarks *watermarks, int64_t n
 
 int64_t watermarks_next_idle_ns(const struct watermarks *watermarks) {
     int64_t next = INT64_MAX;
+    bool any = false;
     if (watermarks->idle_timeout_ns <= 0) { return next; }
     for (int32_t i = 0; i < watermarks->n; i++) {
         const struct watermark_split *split = &watermarks->splits[i];
+        any |= !split->finished;
         if (split->finished || split->idle || split->paused) { continue; }
         const int64_t at = split->active_ns + watermarks->idle_timeout_ns;
         next = at < next ? at : next;
     }
-    return next;
+    const bool waits = !any && !watermarks->idle_given && watermarks->quiet_ns != INT64_MIN;
+    return waits ? watermarks->quiet_ns + watermarks->idle_timeout_ns : next;
 }
 
 int32_t watermarks_holder(const struct watermarks *watermarks) {

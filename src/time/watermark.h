@@ -52,6 +52,7 @@ struct watermarks {
     int64_t drift_max_ms;    /* 0 = the splits are not aligned with each other */
     int64_t limit_ms;        /* alignment with other sources: no split may be ahead of it; INT64_MAX = none */
     int64_t combined_ms;     /* given out last */
+    int64_t quiet_ns;        /* since when there has been no split that counts; INT64_MIN = not known */
     bool idle_given;         /* the last thing given out was "idle" */
 };
 void watermarks_init(struct watermarks *watermarks, int64_t idle_timeout_ns, int64_t drift_max_ms);

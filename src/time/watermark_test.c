@@ -152,6 +152,31 @@ static void flink_32414_a_subtask_without_splits_holds_nobody(void **state) {
     watermarks_clear(&busy);
 }
 
+/* A task of a source that has more of them than splits held the watermark for ever. */
+static void who_has_no_split_becomes_idle(void **state) {
+    (void)state;
+    struct watermarks w = make(0, SECOND, 0);
+    assert_int_equal(watermarks_combine(&w, 5 * SECOND), WATERMARK_SAME);
+    assert_int_equal(watermarks_next_idle_ns(&w), 6 * SECOND);
+    assert_int_equal(watermarks_combine(&w, 6 * SECOND), WATERMARK_IDLE);
+    assert_int_equal(watermarks_combine(&w, 7 * SECOND), WATERMARK_SAME);
+    assert_true(watermarks_next_idle_ns(&w) == INT64_MAX);
+    struct sabot_error err = {0};
+    assert_int_equal(watermarks_resize(&w, 1, 7 * SECOND, &err), SABOT_OK); /* one comes */
+    watermarks_rows(&w, 0, 100, 7 * SECOND);
+    assert_int_equal(watermarks_combine(&w, 7 * SECOND), WATERMARK_ADVANCED);
+    watermarks_finish(&w, 0); /* and ends */
+    assert_int_equal(watermarks_combine(&w, 7 * SECOND + 1), WATERMARK_SAME);
+    watermarks_blocked(&w, SECOND);
+    assert_int_equal(watermarks_combine(&w, 8 * SECOND), WATERMARK_SAME);
+    assert_int_equal(watermarks_combine(&w, 9 * SECOND), WATERMARK_IDLE);
+    watermarks_clear(&w);
+    w = make(0, 0, 0); /* no time-out */
+    assert_int_equal(watermarks_combine(&w, 5 * SECOND), WATERMARK_SAME);
+    assert_int_equal(watermarks_combine(&w, 500 * SECOND), WATERMARK_SAME);
+    watermarks_clear(&w);
+}
+
 /* A source that had become idle went on telling the group its old, low watermark, so the others, once paused, waited
  * for a source that had nothing to read. */
 static void flink_32496_an_idle_source_does_not_keep_the_others_waiting(void **state) {
@@ -262,7 +287,7 @@ static void flink_38477_a_finished_split_does_not_lift_the_watermark_over_idle_o
     assert_int_equal(w.combined_ms, 950);
     /* all finished: silence; the end of the input is an event of its own */
     watermarks_finish(&w, 1);
-    assert_int_equal(watermarks_combine(&w, 4 * SECOND), WATERMARK_SAME);
+    assert_int_equal(watermarks_combine(&w, 3 * SECOND + 1), WATERMARK_SAME);
     watermarks_clear(&w);
 }
 
@@ -312,6 +337,7 @@ int main(void) {
         cmocka_unit_test(all_idle_is_told_once_and_the_watermark_again_behind_it),
         cmocka_unit_test(a_split_that_is_ahead_waits_for_the_others),
         cmocka_unit_test(flink_32414_a_subtask_without_splits_holds_nobody),
+        cmocka_unit_test(who_has_no_split_becomes_idle),
         cmocka_unit_test(flink_32496_an_idle_source_does_not_keep_the_others_waiting),
         cmocka_unit_test(flink_31632_the_limit_of_idle_sources_does_not_overflow),
         cmocka_unit_test(flink_35886_time_blocked_is_not_idle_time),
