@@ -69,6 +69,7 @@ struct stream {
     int32_t op, table; /* of the owner's */
     struct chain *chain; /* NULL: the file is this checkpoint's alone */
     struct schema *schema;
+    struct state_grouping grouping;
     struct manifest_file item; /* file NULL: no rows */
     bool copied;
     /* under the owner's mutex */
@@ -129,6 +130,7 @@ static sabot_status chunk_write(struct stream *stream, struct batch *batch, stru
         SABOT_TRY(storage_writer_open(&snapshot->writing, stream->schema, &stream->item, &stream->writer, err));
         env_point(snapshot->options.env, ENV_POINT_STATE_WRITE);
     }
+    SABOT_TRY(state_grouping_fill(&stream->grouping, snapshot->options.pool, batch, err));
     return storage_writer_put(stream->writer, batch, err);
 }
 
@@ -252,6 +254,7 @@ static sabot_status stream_open(struct task_snapshot *snapshot, int32_t op_index
     snapshot->n_streams++;
     struct schema *schema;
     SABOT_TRY(state_table_schema(op->tables, table, form, &schema, err));
+    state_table_grouping(op->tables, table, form, &stream->grouping);
     stream->schema = schema_ref(schema);
     stream->item = (struct manifest_file){
         .uid = strdup(op->uid),

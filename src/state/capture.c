@@ -174,19 +174,17 @@ static sabot_status fixed_column(struct capture *capture, struct buffer **values
     return string_heap_column(&capture->heap, phys, capture->n, taken, NULL, out, err);
 }
 
-/* Where some keys have no say in the key group, it is made of the others, which now stand in columns. */
-static sabot_status groups_fill(struct capture *capture, struct batch *batch, int32_t *groups,
-                                struct sabot_error *err) {
-    const struct state_table *table = capture->table;
-    const int32_t n_group_keys = table->n_keys - table->n_sub_keys;
-    const int32_t head = capture_head(capture->form);
+sabot_status state_grouping_fill(const struct state_grouping *grouping, struct memory_pool *pool, struct batch *chunk,
+                                 struct sabot_error *err) {
+    if (grouping->n_keys == 0) { return SABOT_OK; }
     int32_t keys[STATE_COLUMNS_MAX];
-    for (int32_t k = 0; k < n_group_keys; k++) { keys[k] = head + k; }
+    for (int32_t k = 0; k < grouping->n_keys; k++) { keys[k] = grouping->first_key + k; }
     struct buffer *hashes;
-    SABOT_TRY(batch_hash(table->context->pool, batch, keys, n_group_keys, &hashes, err));
-    for (int32_t i = 0; i < batch->rows; i++) {
+    SABOT_TRY(batch_hash(pool, chunk, keys, grouping->n_keys, &hashes, err));
+    int32_t *groups = (int32_t *)(uintptr_t)chunk->columns[grouping->column]->values; /* nobody else has the chunk */
+    for (int32_t i = 0; i < chunk->rows; i++) {
         if (groups[i] < 0) { continue; } /* a mark */
-        groups[i] = key_group_of(((const uint64_t *)(const void *)hashes->data)[i], table->context->max_parallelism);
+        groups[i] = key_group_of(((const uint64_t *)(const void *)hashes->data)[i], grouping->max_parallelism);
     }
     buffer_unref(hashes);
     return SABOT_OK;
@@ -217,23 +215,14 @@ static sabot_status chunk_columns(struct capture *capture, struct column **colum
 }
 
 static sabot_status chunk_finish(struct capture *capture, struct batch **out, struct sabot_error *err) {
-    const struct state_table *table = capture->table;
     struct column *columns[STATE_COLUMNS_MAX + 6];
-    int32_t *groups = (int32_t *)(void *)capture->groups->data;
     int32_t n = 0;
     const sabot_status status = chunk_columns(capture, columns, &n, err);
     if (status != SABOT_OK) {
         for (int32_t i = 0; i < n; i++) { column_unref(columns[i]); }
         return status;
     }
-    BATCH_OWNED struct batch *batch = NULL;
-    SABOT_TRY(batch_new(table->forms[capture->form], columns, n, capture->n, &batch, err));
-    if (table->n_sub_keys && table->n_sub_keys < table->n_keys) {
-        SABOT_TRY(groups_fill(capture, batch, groups, err));
-    }
-    *out = batch;
-    batch = NULL;
-    return SABOT_OK;
+    return batch_new(capture->table->forms[capture->form], columns, n, capture->n, out, err);
 }
 
 sabot_status capture_add(struct capture *capture, struct batch *chunk, struct sabot_error *err) {
@@ -323,15 +312,11 @@ static sabot_status gather_column(struct capture *capture, const struct capture_
 
 static void gather_head(struct capture *capture, const struct capture_source *source, const int32_t *slots,
                         int32_t n) {
-    const struct state_table *table = capture->table;
-    const int32_t at = capture->n, groups_max = table->context->max_parallelism;
+    const int32_t at = capture->n;
     int32_t *groups = (int32_t *)(void *)capture->groups->data + at;
     int64_t *namespaces = (int64_t *)(void *)capture->namespaces->data + at;
-    const bool by_hash = table->n_keys && !table->n_sub_keys;
-    const int32_t group = table->by_subtask ? STATE_GROUP_ALL : 0;
-    for (int32_t i = 0; i < n; i++) {
-        groups[i] = by_hash ? key_group_of(source->hashes[slots[i]], groups_max) : group;
-    }
+    const int32_t group = capture->table->by_subtask ? STATE_GROUP_ALL : 0;
+    for (int32_t i = 0; i < n; i++) { groups[i] = group; } /* else see state_grouping_fill() */
     for (int32_t i = 0; i < n; i++) {
         namespaces[i] = source->namespaces ? source->namespaces[slots[i]] : source->namespace_;
     }

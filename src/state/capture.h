@@ -65,7 +65,6 @@ struct capture_source {
     uint16_t strides[STATE_COLUMNS_MAX + 2];    /* bytes from slot to slot; 0: a value's size */
     const uint64_t *validity[STATE_COLUMNS_MAX + 2];
     int64_t absent[STATE_COLUMNS_MAX + 2];
-    const uint64_t *hashes;    /* of the keys, by slot */
     const int64_t *namespaces; /* by slot; NULL: namespace_ */
     int64_t namespace_;
     enum slot_change change; /* CAPTURE_KEY_SLOT: SLOT_ROW or SLOT_EMPTY */

@@ -137,11 +137,9 @@ void disk_thaw(struct kv_table *table) {
 static void give(struct kv_disk *self, const struct kv_entry *entry, enum slot_change change) {
     const struct kv_spec *spec = &self->table.spec;
     struct capture_source *source = &self->frozen.source;
-    const uint64_t hash = spec->has_sub_key ? 0 : kv_key_hash(spec->key, entry->key);
     const int32_t slot = 0;
     int32_t c = 0;
     source->namespace_ = entry->namespace_;
-    source->hashes = &hash;
     source->change = change;
     source->columns[c++] = entry->key;
     if (spec->has_sub_key) { source->columns[c++] = entry->sub; }

@@ -8,7 +8,7 @@
 #define MARKS_AHEAD 16  /* of a large table each is a cache miss */
 
 static struct capture_source source_of(const struct memory_table *table, const struct pane *pane) {
-    struct capture_source source = {.hashes = pane->hashes, .namespace_ = pane->frozen_namespace};
+    struct capture_source source = {.namespace_ = pane->frozen_namespace};
     for (int32_t c = 0; c < table->n_columns; c++) {
         source.columns[c] = pane->columns[c];
         source.strides[c] = table->strides[c];

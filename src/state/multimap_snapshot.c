@@ -5,7 +5,7 @@
 
 static void map_capture(struct state_multimap *map, const int32_t *slots, int32_t n, bool ascending) {
     if (n == 0) { return; }
-    struct capture_source source = {.hashes = HASHES(map), .namespaces = NAMESPACES(map)};
+    struct capture_source source = {.namespaces = NAMESPACES(map)};
     for (int32_t c = 0; c < map->n_columns; c++) {
         source.columns[c] = map->columns[c].data;
         source.validity[c] = map->validity[c].data;

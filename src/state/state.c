@@ -555,6 +555,15 @@ sabot_status state_table_schema(struct state_tables *tables, int32_t at, enum st
     return SABOT_OK;
 }
 
+void state_table_grouping(const struct state_tables *tables, int32_t at, enum state_form form,
+                          struct state_grouping *out) {
+    const struct state_table *table = tables->tables[at];
+    const int32_t head = capture_head(form);
+    *out = (struct state_grouping){.column = form == STATE_FORM_DELTA, .first_key = head,
+                                   .n_keys = can_freeze(table) ? table->n_keys - table->n_sub_keys : 0,
+                                   .max_parallelism = table->context->max_parallelism};
+}
+
 static sabot_status copy_at_once(struct state_table *table, struct sabot_error *err) {
     struct batch *rows = NULL;
     if (table->backend) {
@@ -630,6 +639,8 @@ void state_table_thaw(struct state_tables *tables, int32_t at) {
 static sabot_status table_snapshot(struct state_tables *tables, int32_t at, struct batch **out,
                                    struct sabot_error *err) {
     SABOT_TRY(state_table_freeze(tables, at, STATE_FORM_ROWS, err));
+    struct state_grouping grouping;
+    state_table_grouping(tables, at, STATE_FORM_ROWS, &grouping);
     struct batch **parts = NULL;
     int32_t n = 0, capacity = 0;
     sabot_status status = SABOT_OK;
@@ -644,7 +655,9 @@ static sabot_status table_snapshot(struct state_tables *tables, int32_t at, stru
             parts = grown;
         }
         status = state_table_copy(tables, at, INT32_MAX, &parts[n], &done, err);
-        n += status == SABOT_OK && parts[n];
+        if (status == SABOT_OK && parts[n]) {
+            status = state_grouping_fill(&grouping, tables->context.pool, parts[n++], err);
+        }
     }
     if (status == SABOT_OK && n) { status = batch_concat(tables->context.pool, parts, n, out, err); }
     for (int32_t i = 0; i < n; i++) { batch_unref(parts[i]); }

@@ -185,6 +185,16 @@ sabot_status state_table_freeze(struct state_tables *tables, int32_t table, enum
 sabot_status state_table_copy(struct state_tables *tables, int32_t table, int32_t slots, struct batch **out,
                               bool *done, struct sabot_error *err);
 void state_table_thaw(struct state_tables *tables, int32_t table); /* gives it up */
+/* What copy() leaves to be done with its batches before anybody reads them, on whatever thread: their key groups. To
+ * look up the stored hash of each row costs the task a cache miss, to hash the copied keys costs a helper little. */
+struct state_grouping {
+    int32_t column, first_key, n_keys; /* 0 keys: nothing is left to do */
+    int32_t max_parallelism;
+};
+void state_table_grouping(const struct state_tables *tables, int32_t table, enum state_form form,
+                          struct state_grouping *out);
+sabot_status state_grouping_fill(const struct state_grouping *grouping, struct memory_pool *pool,
+                                 struct batch *chunk /* its owner calls */, struct sabot_error *err);
 
 /* All at once, as ROWS: for tests and tools. */
 struct state_snapshot {

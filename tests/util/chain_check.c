@@ -226,6 +226,9 @@ bool chain_check_copy(struct chain_check *check, int32_t slots) {
         bool done = chain->copied;
         if (!done) { ok(state_table_copy(check->tables, t, slots, &batch, &done, &err), &err); }
         if (batch) {
+            struct state_grouping grouping;
+            state_table_grouping(check->tables, t, file->form, &grouping);
+            ok(state_grouping_fill(&grouping, check->pool, batch, &err), &err);
             assert_true(file->n < BATCHES_MAX);
             file->batches[file->n++] = batch;
         }
