@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define STEP_SLOTS 16384                    /* looked at between two batches */
-#define QUEUED_SOFT (INT64_C(16) << 20)     /* bytes of chunks of a task: copying pauses; at most 1/64 of a limit */
-#define QUEUED_HARD_FACTOR 4                /* ... and the task takes no input */
+#define QUEUED_SOFT (INT64_C(64) << 20)     /* bytes of chunks of a task: copying pauses; at most 1/64 of a limit */
+#define QUEUED_HARD_FACTOR 2                /* ... and the task takes no input */
 #define DELTAS_MAX 16                       /* files of a chain behind its base */
 
 /* --- chains */

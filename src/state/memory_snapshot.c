@@ -48,12 +48,56 @@ static int32_t marks_set_frozen(const struct slot_watch *watch, const int32_t *s
     return n_saved;
 }
 
+/* Captures what is pending of a word at once: its values stand beside each other. */
+static void word_capture(struct memory_table *table, struct pane *pane, int32_t word) {
+    struct slot_watch *watch = &pane->watch;
+    const int32_t first = word * 64;
+    const int32_t from = watch->cursor > first ? watch->cursor - first : 0;
+    const int32_t to = watch->frozen - first < 64 ? watch->frozen - first : 64;
+    const uint64_t pending = UINT64_MAX << from & UINT64_MAX >> (64 - to);
+    uint64_t bits = pending & ~watch->saved_slots[word] & (watch->changed[word] | (watch->all ? UINT64_MAX : 0));
+    int32_t wanted[64], n_wanted = 0;
+    for (; bits; bits &= bits - 1) { wanted[n_wanted++] = first + __builtin_ctzll(bits); }
+    pane_capture(table, pane, wanted, n_wanted, true);
+    watch->saved_slots[word] |= pending;
+}
+
+/* The word of a slot that has changed is settled, unless something in it is pending and must wait for the walk. */
+static void word_settle(struct memory_table *table, struct pane *pane, int32_t word) {
+    struct slot_watch *watch = &pane->watch;
+    if (word * 64 < watch->frozen && word * 64 + 64 > watch->cursor) {
+        if (table->table.capture->copied >= table->table.capture->ahead_until) { return; }
+        word_capture(table, pane, word);
+    }
+    watch->changed[word] = UINT64_MAX;
+    bit_set(watch->settled, word);
+}
+
+static void marks_set_dense(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n,
+                            int32_t fresh) {
+    struct slot_watch *watch = &pane->watch;
+    int32_t rest[BLOCK_SLOTS], saved[BLOCK_SLOTS], n_rest = 0;
+    const uint64_t *settled = watch->settled;
+    for (int32_t i = 0; i < n; i++) { /* without a branch: behind a barrier it would be guessed wrongly */
+        rest[n_rest] = slots[i];
+        n_rest += !bit_is_set(settled, slots[i] >> 6);
+    }
+    for (int32_t i = 0; i < n_rest; i++) { word_settle(table, pane, rest[i] >> 6); }
+    if (!watch->frozen) { return; }
+    const int32_t n_saved = marks_set_frozen(watch, rest, n_rest, fresh, saved); /* those that were not settled */
+    pane_capture(table, pane, saved, n_saved, false);
+}
+
 void pane_note_changes(struct memory_table *table, struct pane *pane, const int32_t *slots, int32_t n, int32_t fresh) {
     struct slot_watch *watch = &pane->watch;
-    if (watch->frozen) {
+    if (watch->frozen || watch->dense) {
         for (int32_t first = 0; first < n; first += BLOCK_SLOTS) {
-            int32_t saved[BLOCK_SLOTS];
             const int32_t m = n - first < BLOCK_SLOTS ? n - first : BLOCK_SLOTS;
+            if (watch->dense) {
+                marks_set_dense(table, pane, slots + first, m, fresh);
+                continue;
+            }
+            int32_t saved[BLOCK_SLOTS];
             const int32_t n_saved = marks_set_frozen(watch, slots + first, m, fresh, saved);
             pane_capture(table, pane, saved, n_saved, false);
         }

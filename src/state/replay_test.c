@@ -225,8 +225,8 @@ static void snapshot_step(struct fixture *fixture) {
         chain_check_thaw(fixture->check);
         fixture->frozen = false;
     } else {
-        static const int32_t slots[] = {1, 7, 8, 100, 1000, INT32_MAX};
-        fixture->frozen = !chain_check_copy(fixture->check, slots[below(fixture, 6)]);
+        static const int32_t slots[] = {0, 1, 7, 8, 100, 1000, INT32_MAX};
+        fixture->frozen = !chain_check_copy(fixture->check, slots[below(fixture, 7)]);
     }
 }
 

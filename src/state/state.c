@@ -613,9 +613,12 @@ sabot_status state_table_copy(struct state_tables *tables, int32_t at, int32_t s
     *out = NULL;
     *done = false;
     assert(capture && capture->active);
-    *out = capture_take(capture);
-    if (*out) { return SABOT_OK; }
+    if (slots == 0) { /* the walk pauses */
+        *out = capture_take(capture);
+        if (*out) { return SABOT_OK; }
+    }
     const bool walked = table_walk(table, slots);
+    if (slots > 0) { capture->ahead_until = capture->copied + STEP_BYTES_MAX; }
     if (walked) { capture_flush(capture); }
     if (capture->error.status != SABOT_OK) {
         const struct sabot_error error = capture->error;
