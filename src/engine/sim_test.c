@@ -630,6 +630,62 @@ static void a_job_may_be_stopped_and_asked_for_savepoints_at_any_time(void **sta
     assert_true(runs < 100 || savepoints_taken >= runs / 2);
 }
 
+/* Drains a job of this query after a while, and starts it again from the savepoint; no other checkpoints. */
+static sabot_status drain_and_go_on(struct world *world, const struct query *query, struct sabot_error *err) {
+    struct running running;
+    world->query = query;
+    world->options = (struct job_options){.checkpoint_failures_max = 1};
+    for (int32_t s = 0; s < TEST_STREAMS; s++) { world->outside.streams[s].pause_ns = 50 * MICROSECOND; }
+    check(world, start(world, &running, err) == SABOT_OK, "start", err);
+    bool done = false;
+    check(world, job_wait(running.job, draw(world, 5, 1000) * MICROSECOND, &done, err) == SABOT_OK, "wait", err);
+    bool drained = false;
+    if (!done) {
+        struct sabot_error why = {0};
+        drained = job_stop_with_savepoint(running.job, "/drained", true, &why) == SABOT_OK;
+        check(world, drained || strstr(why.message, "came to its end before"), "drain", &why);
+        check(world, job_wait(running.job, VIRTUAL_HOUR, &done, err) == SABOT_OK && done, "the drain failed", err);
+    }
+    const bool cut_short = job_state(running.job) == JOB_STOPPED;
+    end(&running);
+    if (!drained || !cut_short) { return SABOT_OK; }
+    savepoints_taken++;
+    world->options.restore_from = "/drained";
+    check(world, start(world, &running, err) == SABOT_OK, "start", err);
+    const sabot_status status = job_wait(running.job, VIRTUAL_HOUR, &done, err);
+    check(world, status != SABOT_OK || done, "no end", NULL);
+    end(&running);
+    return status;
+}
+
+/* What was drained can be gone on from, where the rest of the rows changes no result; else that is said. */
+static void a_drained_job_goes_on_or_says_that_it_can_not(void **state) {
+    (void)state;
+    static const struct query passes = {.name = "rows that are passed on",
+                                        .sql = "INSERT INTO numbers SELECT k, v, id FROM fa WHERE v % 3 > 0"};
+    static const struct query ends[] = {
+        {.name = "GROUP BY", .sql = "INSERT INTO numbers SELECT k, COUNT(*), SUM(v) FROM fa GROUP BY k"},
+        {.name = "ORDER BY", .sql = "INSERT INTO numbers SELECT k, v, id FROM fa ORDER BY v, id"}};
+    int32_t n_refused = 0;
+    savepoints_taken = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world world;
+        struct sabot_error err = {0};
+        world_init(&world, seed, STOPS);
+        if (seed % 3 == 0) {
+            check(&world, drain_and_go_on(&world, &passes, &err) == SABOT_OK, "rows that are passed on", &err);
+            check_rows(&world);
+        } else if (drain_and_go_on(&world, &ends[seed % 3 - 1], &err) != SABOT_OK) {
+            check(&world, strstr(err.message, "behind the end of the input") != NULL, "another reason", &err);
+            n_refused++;
+        } else { /* there were no more rows */
+            check_rows(&world);
+        }
+        world_clear(&world);
+    }
+    assert_true(savepoints_taken >= 20 && n_refused >= 10);
+}
+
 int main(void) {
     log_set_level(LOG_ERROR); /* what a crash leaves behind is no news here */
     memory_pool_init(&pool, "test", NULL, INT64_MAX);
@@ -638,6 +694,7 @@ int main(void) {
         cmocka_unit_test(committed_rows_are_exact_on_a_disk_that_fails),
         cmocka_unit_test(no_window_comes_twice_for_late_rows),
         cmocka_unit_test(a_job_may_be_stopped_and_asked_for_savepoints_at_any_time),
+        cmocka_unit_test(a_drained_job_goes_on_or_says_that_it_can_not),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     catalog_clear(&catalog);

@@ -112,6 +112,7 @@ struct op_type {
     bool wants_ticks;
     bool declares_state; /* open() makes memory and declares its tables, nothing else: before a job is restored it is
                             opened once without a job, and its tables are compared with the checkpoint */
+    bool ends_for_good; /* what it gives out at the end holds all rows: none that comes in a later life can be added */
     bool stateful; /* has keyed state: its input must come by hash of the key */
     bool key_value_state; /* keeps it in state/kv.h, which may want a folder */
 };

@@ -100,8 +100,8 @@ void job_stop(struct job *job);
 /* The same with a savepoint of all that was read, before the last checkpoint; waits for the end of the job. Where there
  * are no checkpoints a savepoint that fails makes the job fail, and nothing is committed. Any thread.
  * drain: the input comes to its end as if there were no more (Flink's --drain): the watermark goes to its maximum,
- * windows fire, results are final. A job that is started from such a savepoint takes rows as late. path NULL: no
- * savepoint. */
+ * windows fire, results are final. A job that is started from such a savepoint takes rows as late, and fails where they
+ * would belong to results that only come at the end. path NULL: no savepoint. */
 sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err);
 /* Whether a savepoint could be written there, before the job is stopped for it. */
 sabot_status job_savepoint_try(struct job *job, const char *path, struct sabot_error *err);

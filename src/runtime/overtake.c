@@ -4,7 +4,6 @@
 #include "checkpoint/restore.h"
 #include "runtime/job_impl.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -269,10 +268,12 @@ static sabot_status rows_queue(struct task *task, int32_t e, struct batch *rows,
     struct schema *schema = edge_schema(task, e);
     struct buffer *hashes = NULL;
     if (edge->exchange == EXCHANGE_HASH) {
-        int32_t keys[64];
-        assert(edge->n_keys <= 64);
+        int32_t *keys = malloc((size_t)(edge->n_keys + 1) * sizeof *keys);
+        if (!keys) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to restore rows in flight"); }
         for (int32_t k = 0; k < edge->n_keys; k++) { keys[k] = edge->keys[k] + N_EXTRA; }
-        SABOT_TRY(batch_hash(task->ops[0].pool, rows, keys, edge->n_keys, &hashes, err));
+        const sabot_status hashed = batch_hash(task->ops[0].pool, rows, keys, edge->n_keys, &hashes, err);
+        free(keys);
+        SABOT_TRY(hashed);
     }
     const int32_t rows_max = task->job->options.batch_rows;
     int32_t *at = malloc((size_t)rows_max * sizeof *at);

@@ -66,9 +66,23 @@ static bool link_is_full(const struct op_out *out) {
     return !room_behind(from->task, from->index);
 }
 
+static bool is_sink_at(const struct task *task, int32_t index) {
+    return task->n_outs == 0 && index == task->n_ops - 1;
+}
+
+/* A sink gives nothing out, and what it was given since the start has to be committed. */
 static sabot_status deliver_end(struct task *task, struct chain_op *to, struct sabot_error *err) {
-    if (to->end_done_before) { return to->out.end(&to->out, err); }
+    if (to->end_done_before && !is_sink_at(task, to->index)) { return to->out.end(&to->out, err); }
     return CALL(task, to->index, to->spec->type->on_end(to->op, &to->out, err));
+}
+
+/* Rows for an operator that has given out its results in an earlier life: the job was drained, or its input has grown
+ * since it had come to its end. */
+static sabot_status rows_behind_the_end(struct task *task, struct chain_op *to, struct sabot_error *err) {
+    if (task->failed_op < 0) { task->failed_op = to->index; }
+    return SABOT_FAIL(err, SABOT_ERR_STATE, "the checkpoint that this job was started from was taken behind the end of "
+                      "the input, when all results had been given out: the rows that come now can't become part of "
+                      "them; start from a checkpoint before the end, or without one");
 }
 
 /* Gives an operator that is not busy one event. */
@@ -80,6 +94,10 @@ static sabot_status deliver(struct task *task, int32_t index, int32_t input, con
     case CHANNEL_BATCH:
         metric_add(&to->metrics.batches_in, 1);
         metric_add(&to->metrics.rows_in, item->batch->selected);
+        if (to->end_done_before && type->ends_for_good) {
+            batch_unref(item->batch);
+            return rows_behind_the_end(task, to, err);
+        }
         return CALL(task, index, type->on_batch(to->op, input, item->batch, &to->out, err));
     case CHANNEL_WATERMARK:
         atomic_store_explicit(&to->metrics.watermark_ms, item->value, memory_order_relaxed);

@@ -156,4 +156,5 @@ const struct op_type op_group_aggregate = {
     .close = group_close,
     .stateful = true,
     .declares_state = true,
+    .ends_for_good = true,
 };

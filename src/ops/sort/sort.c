@@ -501,4 +501,5 @@ const struct op_type op_sort = {
     .on_complete = op_default_on_complete,
     .close = sort_close,
     .declares_state = true,
+    .ends_for_good = true,
 };
