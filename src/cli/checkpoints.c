@@ -69,7 +69,7 @@ static void print_list_head(void) {
 }
 
 static void list_one(const char *path, void *arg) {
-    (void)arg;
+    ++*(int32_t *)arg;
     const char *slash = strrchr(path, '/');
     struct manifest manifest;
     struct sabot_error err = {0};
@@ -86,7 +86,12 @@ static void list_one(const char *path, void *arg) {
 
 static int command_list(const char *dir) {
     struct sabot_error err = {0};
-    const sabot_status status = folders_visit(dir, print_list_head, list_one, NULL, &err);
+    int32_t listed = 0;
+    const sabot_status status = folders_visit(dir, print_list_head, list_one, &listed, &err);
+    if (status == SABOT_OK && listed == 0) {
+        fprintf(stderr, "sabot: %s has no checkpoints and no savepoints in it (`sabot checkpoints show` looks into "
+                "one)\n", dir);
+    }
     return status == SABOT_OK ? 0 : console_error(&err, NULL, NULL, 0);
 }
 

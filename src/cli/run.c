@@ -20,6 +20,7 @@ struct run {
     int stops;                /* of the job that is waited for: stopped, then cancelled */
     bool cut_short;           /* a bounded job was stopped before its end, or statements were left out */
     bool interval_given;      /* --checkpoint-interval */
+    bool from_given;          /* --from */
     bool progress;            /* standard error is a terminal */
     bool progress_shown;
     int64_t started_ns, started_cpu_ns, progress_at_ns;
@@ -224,13 +225,26 @@ static void interval_warn(struct run *run) {
     run->interval_given = false;
 }
 
+/* The next start would begin from there once more. */
+static void from_warn(struct run *run, const struct session_job *job) {
+    const bool is_query = job->schema != NULL;
+    if (!run->from_given || is_query || settings_text(&run->session->settings, SETTING_checkpoint_dir)[0]) { return; }
+    fprintf(stderr, "sabot: this job takes no checkpoints: should it fail, it begins from %s again, and what it has "
+            "written comes twice: add --checkpoint-dir DIR\n",
+            settings_text(&run->session->settings, SETTING_savepoint_path));
+    run->from_given = false;
+}
+
 static sabot_status run_statement(struct run *run, struct session_script *script, struct sabot_error *err) {
     struct session_result result;
     run->started_ns = env_now_ns(run->env);
     run->started_cpu_ns = env_cpu_ns(run->env);
     SABOT_TRY(session_step(run->session, script, &result, err));
     sabot_status status = SABOT_OK;
-    if (result.job) { interval_warn(run); }
+    if (result.job) {
+        interval_warn(run);
+        from_warn(run, result.job);
+    }
     switch (result.outcome) {
     case STATEMENT_ROWS:
         status = write_rows(run, result.rows, err);
@@ -323,7 +337,9 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case OPT_CHECKPOINT_INTERVAL:
         run->interval_given = true;
         return setting("execution.checkpointing.interval", optarg, arguments);
-    case OPT_FROM: return folder("--from", "execution.savepoint.path", optarg, arguments);
+    case OPT_FROM:
+        run->from_given = true;
+        return folder("--from", "execution.savepoint.path", optarg, arguments);
     case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
     case OPT_SAVEPOINT_DIR:
         return folder("--savepoint-dir", "execution.checkpointing.savepoint-dir", optarg, arguments);

@@ -336,7 +336,8 @@ static sabot_status lease_base(struct job *job, const struct restore *restore, i
     struct sabot_error why = {0};
     const sabot_status found = restore_open(job->store, dir, job->pool, &newest, &why);
     const int64_t base = found == SABOT_OK ? restore_id(newest) : -1;
-    if (found == SABOT_OK) {
+    if (found == SABOT_OK && restore) { *foreign = base; } /* a savepoint of it, mostly: who names one knows */
+    if (found == SABOT_OK && !restore) {
         log_write(job->env, LOG_WARNING, "this job begins without the state of the earlier run that has left %s: to go "
                   "on from there, stop it and start it with --from. That checkpoint is kept", restore_path(newest));
         *foreign = base;

@@ -139,6 +139,17 @@ static sabot_status wait_until(struct job *job, bool (*done)(struct job *job, vo
     return SABOT_OK;
 }
 
+/* What a process that takes over removes of ours fails here for a reason that says nothing: it is told as what it is. A
+ * remote store is not asked: it may be what failed, and keep its caller waiting. */
+static void replaced_instead(struct job *job, struct sabot_error *error) {
+    if (error->status != SABOT_ERR_IO && error->status != SABOT_ERR_NOT_FOUND) { return; }
+    if (job->lease.epoch == 0 || store_is_remote(job->options.checkpoint_dir)) { return; }
+    bool fenced = false;
+    struct sabot_error why = {0};
+    lease_check(job->store, &job->lease, &fenced, &why);
+    if (fenced) { *error = why; }
+}
+
 sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sabot_error *err) {
     SABOT_TRY(wait_until(job, is_over, NULL, timeout_ns, err));
     const bool over = is_over(job, NULL);
@@ -148,8 +159,9 @@ sabot_status job_wait(struct job *job, int64_t timeout_ns, bool *done, struct sa
     case JOB_CANCELLED: return SABOT_FAIL(err, SABOT_ERR_CANCELLED, "job %s was cancelled", job->name);
     case JOB_FAILED: {
         env_mutex_lock(job->mutex);
-        const struct sabot_error error = job->error;
+        struct sabot_error error = job->error;
         env_mutex_unlock(job->mutex);
+        replaced_instead(job, &error);
         if (err && err->status == SABOT_OK) { *err = error; }
         return error.status;
     }
