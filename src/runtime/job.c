@@ -180,11 +180,23 @@ sabot_status job_savepoint_try(struct job *job, const char *path, struct sabot_e
     return status;
 }
 
+/* It was over before the savepoint was begun: why. */
+static sabot_status over_before_savepoint(struct job *job, struct sabot_error *err) {
+    if (job_state(job) != JOB_FAILED) {
+        return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s %s before the savepoint was begun", job->name,
+                          job_state(job) == JOB_CANCELLED ? "was cancelled" : "came to its end");
+    }
+    struct sabot_error why = {0};
+    const sabot_status status = job_wait(job, -1, NULL, &why);
+    return SABOT_FAIL(err, status, "job %s failed before the savepoint was begun: %s", job->name, why.message);
+}
+
 sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool drain, struct sabot_error *err) {
     char *copy = path ? strdup(path) : NULL;
     if (path && !copy) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory to stop job %s", job->name); }
     env_mutex_lock(job->mutex);
-    const bool first = !job->stop_path && !atomic_load(&job->stop_wanted) && !is_over(job, NULL);
+    const bool over = is_over(job, NULL);
+    const bool first = !job->stop_path && !atomic_load(&job->stop_wanted) && !over;
     if (first) {
         job->stop_path = copy;
         atomic_store(&job->drain_wanted, drain);
@@ -193,6 +205,7 @@ sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool dra
     env_mutex_unlock(job->mutex);
     if (!first) {
         free(copy);
+        if (over) { return over_before_savepoint(job, err); }
         return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s is being stopped already", job->name);
     }
     job_control_wake(job);
@@ -205,7 +218,7 @@ sabot_status job_stop_with_savepoint(struct job *job, const char *path, bool dra
         error_context(err, "job %s has stopped without the savepoint", job->name);
         return savepoint->error.status;
     }
-    return SABOT_FAIL(err, SABOT_ERR_STATE, "job %s came to its end before the savepoint was begun", job->name);
+    return over_before_savepoint(job, err);
 }
 
 void job_cancel(struct job *job) {

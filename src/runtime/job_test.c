@@ -123,6 +123,29 @@ static void a_failure_names_the_operator(void **state) {
     plan_clear(&plan);
 }
 
+/* Who wants to stop a job is told what has become of it. */
+static void a_savepoint_of_a_job_that_is_over_says_why(void **state) {
+    (void)state;
+    static const char *const says[] = {"came to its end before", "failed before the savepoint was begun: source[",
+                                       "was cancelled before"};
+    for (int32_t end = 0; end < 3; end++) {
+        struct plan plan;
+        plan_init(&plan, 1, 1, 1);
+        plan.stream.fail_at = end == 1 ? 2000 : 0;
+        if (end == 2) { plan.stream.rows = INT64_C(1) << 40; }
+        struct job *job = start(&plan, &(struct job_options){.workers = 1});
+        if (end == 2) { job_cancel(job); }
+        bool done;
+        job_wait(job, 60 * SECOND, &done, NULL);
+        assert_true(done);
+        struct sabot_error err = {0};
+        assert_int_not_equal(job_stop_with_savepoint(job, "/nowhere", false, &err), SABOT_OK);
+        assert_non_null(strstr(err.message, says[end]));
+        job_free(job);
+        plan_clear(&plan);
+    }
+}
+
 static void cancel_ends_a_job_that_would_not_end(void **state) {
     (void)state;
     struct plan plan;
@@ -440,6 +463,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_the_same_at_every_parallelism),
         cmocka_unit_test(a_failure_names_the_operator),
+        cmocka_unit_test(a_savepoint_of_a_job_that_is_over_says_why),
         cmocka_unit_test(cancel_ends_a_job_that_would_not_end),
         cmocka_unit_test(stop_without_checkpoints_commits_what_came_out),
         cmocka_unit_test(a_stopped_job_goes_on_at_another_parallelism),
