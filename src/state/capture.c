@@ -61,7 +61,9 @@ void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
     *watch = (struct slot_watch){0};
 }
 
-int32_t slot_watch_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted) {
+/* Over up to `most` slots of a word, or over a whole word in which nothing is wanted. Returns how many; *wanted: bit i is
+ * the slot `cursor + i`, before the cursor was moved. */
+static int32_t word_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted) {
     const int32_t word = watch->cursor / WORD_SLOTS, first = watch->cursor % WORD_SLOTS;
     const int32_t left = watch->frozen - watch->cursor;
     int32_t n = WORD_SLOTS - first < left ? WORD_SLOTS - first : left;
@@ -74,6 +76,18 @@ int32_t slot_watch_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted
     if (watch->is_chain) { *changed &= ~passed | *saved; } /* what changed behind the barrier is for the next file */
     *saved &= ~passed;
     watch->cursor += n;
+    return n;
+}
+
+int32_t slot_watch_walk(struct slot_watch *watch, int32_t *left, int32_t *wanted, int32_t room) {
+    int32_t n = 0;
+    while (*left > 0 && n < room && watch->cursor < watch->frozen) {
+        const int32_t cursor = watch->cursor;
+        uint64_t bits;
+        const int32_t passed = word_walk(watch, *left < room - n ? *left : room - n, &bits);
+        *left -= bits ? passed : 1;
+        for (; bits; bits &= bits - 1) { wanted[n++] = cursor + __builtin_ctzll(bits); }
+    }
     return n;
 }
 

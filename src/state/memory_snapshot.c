@@ -184,27 +184,15 @@ sabot_status memory_freeze(struct state_table *base, struct sabot_error *err) {
 }
 
 /* --- the walk */
-/* Looks at up to n slots, where a word of marks without one that is wanted counts as one; returns how many are left. */
+/* Looks at up to n slots; returns how many are left. */
 static int32_t pane_walk(struct memory_table *table, struct pane *pane, int32_t n) {
     struct slot_watch *watch = &pane->watch;
-    int32_t wanted[BLOCK_SLOTS];
-    int32_t n_wanted = 0;
     while (n > 0 && watch->cursor < watch->frozen) {
-        const int32_t cursor = watch->cursor;
-        const int32_t most = n < BLOCK_SLOTS - n_wanted ? n : BLOCK_SLOTS - n_wanted;
-        uint64_t bits;
-        const int32_t passed = slot_watch_walk(watch, most, &bits);
-        n -= bits ? passed : 1;
-        for (; bits; bits &= bits - 1) {
-            const int32_t slot = cursor + __builtin_ctzll(bits);
-            if (slot < pane->count) { wanted[n_wanted++] = slot; } /* what was behind is gone, and was captured */
-        }
-        if (n_wanted == BLOCK_SLOTS) {
-            pane_capture(table, pane, wanted, n_wanted, true);
-            n_wanted = 0;
-        }
+        int32_t wanted[BLOCK_SLOTS];
+        int32_t n_wanted = slot_watch_walk(watch, &n, wanted, BLOCK_SLOTS);
+        while (n_wanted && wanted[n_wanted - 1] >= pane->count) { n_wanted--; } /* they are gone, and were captured */
+        pane_capture(table, pane, wanted, n_wanted, true);
     }
-    pane_capture(table, pane, wanted, n_wanted, true);
     return n;
 }
 

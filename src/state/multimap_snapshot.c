@@ -56,24 +56,14 @@ sabot_status map_freeze(struct state_table *table, struct sabot_error *err) {
 bool map_copy(struct state_table *table, int32_t n) {
     struct state_multimap *map = map_of(table);
     struct slot_watch *watch = &map->watch;
-    int32_t wanted[BLOCK_SLOTS];
-    int32_t n_wanted = 0;
     while (n > 0 && watch->cursor < watch->frozen) {
-        const int32_t cursor = watch->cursor;
-        const int32_t most = n < BLOCK_SLOTS - n_wanted ? n : BLOCK_SLOTS - n_wanted;
-        uint64_t bits;
-        const int32_t passed = slot_watch_walk(watch, most, &bits);
-        n -= bits ? passed : 1;
-        for (; bits; bits &= bits - 1) {
-            const int32_t slot = cursor + __builtin_ctzll(bits);
-            if (slot_capture(map, slot)) { wanted[n_wanted++] = slot; }
+        int32_t wanted[BLOCK_SLOTS], n_rows = 0;
+        const int32_t n_wanted = slot_watch_walk(watch, &n, wanted, BLOCK_SLOTS);
+        for (int32_t i = 0; i < n_wanted; i++) {
+            if (slot_capture(map, wanted[i])) { wanted[n_rows++] = wanted[i]; }
         }
-        if (n_wanted == BLOCK_SLOTS) {
-            map_capture(map, wanted, n_wanted, true);
-            n_wanted = 0;
-        }
+        map_capture(map, wanted, n_rows, true);
     }
-    map_capture(map, wanted, n_wanted, true);
     if (watch->cursor < watch->frozen) { return false; }
     slot_watch_thaw(watch);
     return true;
