@@ -61,8 +61,8 @@ void slot_watch_clear(struct slot_watch *watch, struct memory_pool *pool) {
     *watch = (struct slot_watch){0};
 }
 
-/* Over up to `most` slots of a word, or over a whole word in which nothing is wanted. Returns how many; *wanted: bit i is
- * the slot `cursor + i`, before the cursor was moved. */
+/* Over up to `most` slots of a word, or over a whole word in which nothing is wanted. Returns how many; *wanted: bit i
+ * is the slot `cursor + i`, before the cursor was moved. */
 static int32_t word_walk(struct slot_watch *watch, int32_t most, uint64_t *wanted) {
     const int32_t word = watch->cursor / WORD_SLOTS, first = watch->cursor % WORD_SLOTS;
     const int32_t left = watch->frozen - watch->cursor;

@@ -51,8 +51,8 @@ static inline void slot_set_changed(struct slot_watch *watch, int32_t slot) {
     bit_set(watch->changed, slot);
     if (slot >= watch->cursor && slot < watch->frozen) { bit_set(watch->saved_slots, slot); }
 }
-/* The walk goes on from the cursor: over up to *left slots, which become fewer, or until `room` wanted ones are found. A
- * word of 64 in which nothing is wanted counts as one slot. Returns how many are in `wanted`, ascending. */
+/* The walk goes on from the cursor: over up to *left slots, which become fewer, or until `room` wanted ones are found.
+ * A word of 64 in which nothing is wanted counts as one slot. Returns how many are in `wanted`, ascending. */
 int32_t slot_watch_walk(struct slot_watch *watch, int32_t *left, int32_t *wanted, int32_t room);
 /* Bits for so many slots, the new ones zero. */
 sabot_status slot_watch_fit(struct slot_watch *watch, struct memory_pool *pool, int32_t slots,
