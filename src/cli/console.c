@@ -124,10 +124,11 @@ int console_script_close(struct console_script *script, const struct sabot_error
     return code;
 }
 
-static volatile sig_atomic_t signals, last_signal = SIGINT;
+static volatile sig_atomic_t signals, last_signal = SIGINT, told_to_end;
 
 static void on_signal(int number) {
     last_signal = number;
+    if (number != SIGINT) { told_to_end = 1; }
     signals = signals + 1;
 }
 
@@ -138,6 +139,13 @@ void console_catch_signals(void) {
     signal(SIGPIPE, SIG_IGN); /* a closed reader is an error of the write */
 }
 
+void console_catch_hangup(void) {
+    struct sigaction action = {.sa_handler = on_signal}, before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN) { return; } /* nohup */
+    sigaction(SIGHUP, &action, NULL);
+}
+
+bool console_is_told_to_end(void) { return told_to_end != 0; }
 int console_signals(void) { return signals; }
 int console_signal_code(void) { return 128 + last_signal; }
 void console_signals_clear(void) { signals = 0; }

@@ -10,7 +10,7 @@
 
 static const char jobs_help[] =
     "usage: sabot jobs [--quiet]\n\n"
-    "Lists the jobs that `sabot run` processes of this user run on this machine.\n\n"
+    "Lists the jobs that `sabot run` and `sabot sql` of this user run on this machine.\n\n"
     "  ROWS     that the sources have read; ROWS/S of the last 5 to 10 seconds\n"
     "  LAG      how far the watermark of the sinks is behind the clock; - without a watermark\n"
     "  CHKS     checkpoints completed, FAILED ones, and how old the LAST is\n\n"

@@ -30,7 +30,7 @@ static const char shell_help[] =
     "  .connectors [NAME]    connectors and their options\n"
     "  .output KIND          table, csv, json\n"
     "  .jobs                 running INSERTs, and what holds their watermarks\n"
-    "  .quit                 leave; running jobs are drained (Ctrl-D too)\n";
+    "  .quit                 leave; running jobs are drained (Ctrl-D, SIGTERM and a closed terminal too)\n";
 
 struct shell {
     struct env *env;
@@ -335,7 +335,7 @@ static void editor_close(struct shell *shell) {
 
 static void read_terminal(struct shell *shell) {
     puts("Sabot. Statements end with ';', .help shows more.");
-    while (!shell->quit) {
+    while (!shell->quit && !console_is_told_to_end()) {
         int size = 0;
         const char *line = el_gets(shell->editor, &size);
         if (!line || size <= 0) {
@@ -355,8 +355,12 @@ static void read_terminal(struct shell *shell) {
 static void read_pipe(struct shell *shell) {
     char *line = NULL;
     size_t capacity = 0;
-    while (!shell->quit && getline(&line, &capacity, stdin) > 0) { take_line(shell, line); }
-    if (shell->statement.size) { run_text(shell, NULL, text_string(&shell->statement), shell->statement.size); }
+    while (!shell->quit && !console_is_told_to_end() && getline(&line, &capacity, stdin) > 0) {
+        take_line(shell, line);
+    }
+    if (shell->statement.size && !console_is_told_to_end()) {
+        run_text(shell, NULL, text_string(&shell->statement), shell->statement.size);
+    }
     free(line);
 }
 
@@ -387,7 +391,9 @@ int command_sql(int argc, char **argv) {
         return console_error(&err, NULL, NULL, 0);
     }
     shell.session->settings = given.settings;
+    shell.session->serves = true;
     console_catch_signals();
+    console_catch_hangup();
     bool fine = true;
     int code = sabot_status_exit_code(SABOT_ERR_SQL);
     if (optind < argc) {
@@ -398,12 +404,14 @@ int command_sql(int argc, char **argv) {
         fine = fine && run_text(&shell, argv[optind], text, size);
         free(text);
     }
-    if (fine && env_is_terminal(env_stdin(shell.env))) { editor_open(&shell); }
-    if (fine && shell.editor) { read_terminal(&shell); }
-    if (fine && !shell.editor) { read_pipe(&shell); }
+    const bool goes_on = fine && !console_is_told_to_end();
+    if (goes_on && env_is_terminal(env_stdin(shell.env))) { editor_open(&shell); }
+    if (goes_on && shell.editor) { read_terminal(&shell); }
+    if (goes_on && !shell.editor) { read_pipe(&shell); }
     editor_close(&shell);
     drain_jobs(&shell);
     session_free(shell.session);
     text_clear(&shell.statement);
+    if (console_is_told_to_end()) { return console_signal_code(); }
     return fine ? 0 : code;
 }
