@@ -328,9 +328,11 @@ static bool passes_share(const struct memory_pool *pool, size_t bytes, int64_t e
     return false;
 }
 
-bool memory_is_short(const struct memory_pool *pool) { return passes_share(pool, 0, 7); }
-
 bool memory_is_spilled(const struct memory_pool *pool) { return pool->spill && spill_bytes(pool->spill) > 0; }
+
+/* Besides what is charged, an eighth of the limit is for pages of state that is on disk (spill.c), and what is being
+ * worked on has room in it. */
+bool memory_is_short(const struct memory_pool *pool) { return passes_share(pool, 0, memory_is_spilled(pool) ? 5 : 7); }
 
 int64_t memory_limit(const struct memory_pool *pool) {
     int64_t limit = INT64_MAX;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define ROWS_SHARE 2048 /* of the memory limit in bytes: so many rows at most */
-#define BYTES_SHARE 16  /* ... and so much of it */
+#define BYTES_SHARE 8   /* ... and so much of it */
 #define ROWS_MAX (1 << 20)
 
 struct place {
@@ -12,8 +12,23 @@ struct place {
     int32_t row;
 };
 
+static int64_t bytes_of(const struct batch *batch) {
+    int64_t bytes = 0;
+    for (int32_t c = 0; c < batch->n_columns; c++) {
+        const struct column *column = batch->columns[c];
+        bytes += (int64_t)batch->rows * (int64_t)phys_size((enum phys)column->phys);
+        const struct string_view *views = column->values;
+        for (int32_t i = 0; column->phys == PHYS_VIEW && i < batch->rows; i++) {
+            bytes += views[i].size > STRING_VIEW_INLINE ? views[i].size : 0;
+        }
+    }
+    return bytes;
+}
+
+/* Rows wait in a copy: a batch keeps the heaps alive of all texts that its own were made of, which is a multiple. */
 sabot_status held_add(struct held *held, struct batch *taken, struct sabot_error *err) {
-    BATCH_OWNED struct batch *batch = taken;
+    BATCH_OWNED struct batch *given = taken, *batch = NULL;
+    SABOT_TRY(batch_detach(held->pool, given, &batch, err));
     if (held->n == held->capacity) {
         const int32_t capacity = held->capacity ? held->capacity * 2 : 64;
         struct batch **batches = realloc(held->batches, (size_t)capacity * sizeof(struct batch *));
@@ -21,9 +36,7 @@ sabot_status held_add(struct held *held, struct batch *taken, struct sabot_error
         held->batches = batches;
         held->capacity = capacity;
     }
-    for (int32_t c = 0; c < batch->n_columns; c++) {
-        held->bytes += (int64_t)batch->selected * (int64_t)phys_size((enum phys)batch->columns[c]->phys);
-    }
+    held->bytes += bytes_of(batch);
     held->rows += batch->selected;
     held->batches[held->n++] = batch;
     batch = NULL;

@@ -10,7 +10,7 @@ struct held {
     struct memory_pool *pool;
     struct batch **batches;
     int32_t n, capacity;
-    int64_t rows, bytes; /* bytes: without those of strings */
+    int64_t rows, bytes;
     /* on their way out */
     struct batch *sorted;
     struct buffer *order_buffer;
