@@ -542,7 +542,7 @@ int32_t state_tables_count(const struct state_tables *tables) { return tables->n
 void state_table_info(const struct state_tables *tables, int32_t at, struct state_table_info *out) {
     const struct state_table *table = tables->tables[at];
     *out = (struct state_table_info){.name = table->name, .kind = table->kind, .n_keys = table->n_keys,
-                                     .has_chain = can_freeze(table)};
+                                     .has_chain = can_freeze(table) && table->backend->slot_column};
 }
 
 sabot_status state_table_schema(struct state_tables *tables, int32_t at, enum state_form form, struct schema **out,

@@ -26,7 +26,7 @@ struct state_table {
 
 struct state_backend {
     const char *name;
-    const char *slot_column; /* what a slot is unique in (CAPTURE_SLOT ...); NULL: no chains, so no freeze */
+    const char *slot_column; /* what a slot is unique in (CAPTURE_SLOT ...); NULL: no chains: all rows each time */
     sabot_status (*open)(const struct state_context *context, const struct state_spec *spec, struct state_table **out,
                          struct sabot_error *err); /* sets only what is the backend's own */
     void (*close)(struct state_table *table);

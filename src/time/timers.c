@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/large.h"
+#include "state/capture.h"
 #include "state/kv_hot.h"
 #include "state/kv_key.h"
 #include "state/rocks.h"
@@ -36,6 +38,7 @@ struct run {
     int64_t n, capacity, first; /* first: those before it are gone */
     int64_t n_bytes, bytes_capacity;
     int64_t compact_at;
+    int64_t wanted, wanted_end; /* items that a snapshot under way has not taken yet */
 };
 
 struct domain {
@@ -46,6 +49,34 @@ struct domain {
     bool below_any;          /* there are timers in RocksDB */
     uint64_t below_next;     /* their first time */
     int64_t n;               /* entries in memory, duplicates too */
+    int64_t n_below;         /* in RocksDB, about */
+};
+
+/* A snapshot under way: the entries that there were at the barrier are gathered between batches; those of a run that
+ * is about to be sorted or emptied, before that. They are divided by hash, so that equal ones, of which the last
+ * counts, are together in parts that are small enough to be sorted in a step. They lie in slabs, which are large enough
+ * to be the system's own: what malloc gives back of so much at once takes tens of ms. */
+#define SLAB_BYTES LARGE_BLOCK_MIN
+#define CHUNK_ENTRIES 32
+struct slab {
+    struct slab *next;
+    size_t size, used;
+};
+struct chunk {
+    struct chunk *next;
+    int64_t n;
+    struct entry items[CHUNK_ENTRIES]; /* bytes of a key: its address */
+};
+struct frozen {
+    struct capture *capture; /* NULL: none */
+    enum { FROZEN_RUNS, FROZEN_BELOW, FROZEN_PARTS, FROZEN_SLABS, FROZEN_DONE } phase;
+    struct slab *slabs;
+    struct chunk **parts; /* of each domain n_parts */
+    int32_t n_parts, part_shift, part, run;
+    struct run rows; /* the part that is given out, sorted */
+    struct rocks_snapshot *held;
+    struct kv_bytes at; /* the least key below that was not seen */
+    int64_t credit;     /* entries that may still be looked at; below 0 where the last step took more */
 };
 
 struct timers {
@@ -60,6 +91,7 @@ struct timers {
     int64_t scratch_capacity;
     struct kv_bytes key, key_end, decoded;
     bool firing;
+    struct frozen frozen;
 };
 
 /* --- runs */
@@ -176,15 +208,84 @@ static sabot_status run_sort(struct timers *timers, struct run *run, struct sabo
     return SABOT_OK;
 }
 
-/* Of equal timers the last; deletions go too, unless something may lie below that they are of. */
-static void run_dedup(struct domain *domain, struct run *run, bool keep_deletions) {
+/* Of equal timers the last; deletions go too, unless something may lie below that they are of. How many went. */
+static int64_t run_dedup(struct run *run, bool keep_deletions) {
     int64_t kept = 0;
     for (int64_t i = 0; i < run->n; i++) {
         const bool last = i + 1 == run->n || timer_compare(run, &run->items[i], run, &run->items[i + 1]) != 0;
         if (last && (keep_deletions || !(run->items[i].sequence & 1))) { run->items[kept++] = run->items[i]; }
     }
-    domain->n -= run->n - kept;
+    const int64_t gone = run->n - kept;
     run->n = kept;
+    return gone;
+}
+
+/* --- what a snapshot wants */
+static uint32_t part_of(const struct frozen *frozen, const struct entry *entry) {
+    const uint64_t mixed = (entry->time ^ (uint64_t)entry->hash << 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return frozen->n_parts == 1 ? 0 : (uint32_t)(mixed >> frozen->part_shift);
+}
+
+static sabot_status slab_take(struct timers *timers, size_t size, void **out, struct sabot_error *err) {
+    struct slab *slab = timers->frozen.slabs;
+    size = (size + 15) / 16 * 16;
+    if (!slab || slab->size - slab->used < size) {
+        const size_t head = (sizeof *slab + 15) / 16 * 16;
+        const size_t whole = head + size > SLAB_BYTES ? head + size : SLAB_BYTES;
+        void *block;
+        SABOT_TRY(memory_alloc(timers->pool, whole, &block, err));
+        slab = block;
+        *slab = (struct slab){.next = timers->frozen.slabs, .size = whole, .used = head};
+        timers->frozen.slabs = slab;
+    }
+    *out = (char *)slab + slab->used;
+    slab->used += size;
+    return SABOT_OK;
+}
+
+static void slab_free(struct timers *timers) {
+    struct slab *slab = timers->frozen.slabs;
+    timers->frozen.slabs = slab->next;
+    memory_free(timers->pool, slab, slab->size);
+}
+
+static sabot_status frozen_add(struct timers *timers, int32_t domain, const struct entry *entry, const uint8_t *bytes,
+                               struct sabot_error *err) {
+    struct frozen *frozen = &timers->frozen;
+    struct chunk **part = &frozen->parts[domain * frozen->n_parts + (int32_t)part_of(frozen, entry)];
+    void *taken;
+    if (!*part || (*part)->n == CHUNK_ENTRIES) {
+        SABOT_TRY(slab_take(timers, sizeof **part, &taken, err));
+        struct chunk *chunk = taken;
+        chunk->next = *part;
+        chunk->n = 0;
+        *part = chunk;
+    }
+    struct entry *target = &(*part)->items[(*part)->n];
+    *target = *entry;
+    if (timers->options.key == KV_BYTES) {
+        SABOT_TRY(slab_take(timers, entry->size, &taken, err));
+        memcpy(taken, bytes, entry->size);
+        target->key = (int64_t)(intptr_t)taken;
+    }
+    (*part)->n++;
+    return SABOT_OK;
+}
+
+/* Up to so many entries of a run that the snapshot wants. */
+static void run_gather(struct timers *timers, int32_t domain, struct run *run, int64_t most) {
+    struct frozen *frozen = &timers->frozen;
+    const int64_t end = run->wanted_end - run->wanted < most ? run->wanted_end : run->wanted + most;
+    for (; run->wanted < end && frozen->capture->error.status == SABOT_OK; run->wanted++) {
+        const struct entry *entry = &run->items[run->wanted];
+        (void)frozen_add(timers, domain, entry, bytes_of(run, entry), &frozen->capture->error);
+    }
+}
+
+/* The items of a run are about to move (not: to be passed over, they stand where they stood). */
+static void run_disturb(struct timers *timers, const struct domain *domain, struct run *run) {
+    if (run->wanted < run->wanted_end) { run_gather(timers, (int32_t)(domain - timers->domains), run, INT64_MAX / 2); }
+    run->wanted = run->wanted_end = 0;
 }
 
 /* --- buckets */
@@ -213,8 +314,9 @@ static sabot_status entry_put(struct timers *timers, struct domain *domain, cons
     SABOT_TRY(run_add(timers, run, entry, bytes, err));
     domain->n++;
     if (run->n < COMPACT_MIN || run->n < run->compact_at) { return SABOT_OK; }
+    run_disturb(timers, domain, run);
     SABOT_TRY(run_sort(timers, run, err));
-    run_dedup(domain, run, timers->rocks != NULL || run == &domain->fresh);
+    domain->n -= run_dedup(run, timers->rocks != NULL || run == &domain->fresh);
     run->compact_at = run->n * 2;
     return SABOT_OK;
 }
@@ -251,8 +353,9 @@ static sabot_status bucket_spill(struct timers *timers, enum timer_domain which,
                                  struct sabot_error *err) {
     struct domain *domain = &timers->domains[which];
     struct run *run = &domain->buckets[level][digit];
+    run_disturb(timers, domain, run);
     SABOT_TRY(run_sort(timers, run, err));
-    run_dedup(domain, run, true);
+    domain->n -= run_dedup(run, true);
     rocks_discard(timers->rocks);
     for (int64_t i = 0; i < run->n; i++) {
         const struct entry *entry = &run->items[i];
@@ -268,6 +371,7 @@ static sabot_status bucket_spill(struct timers *timers, enum timer_domain which,
         domain->below_next = run->items[0].time;
     }
     domain->below_any |= run->n > 0;
+    domain->n_below += run->n;
     domain->n -= run->n;
     domain->filled[level] &= ~(UINT64_C(1) << digit);
     run_free(timers, run);
@@ -366,6 +470,7 @@ static sabot_status below_load(struct timers *timers, enum timer_domain which, u
         return status;
     }
     domain->n += run->n - before;
+    domain->n_below -= run->n - before < domain->n_below ? run->n - before : domain->n_below;
     domain->below_next = next;
     domain->below_any = any;
     return SABOT_OK;
@@ -376,6 +481,8 @@ static sabot_status below_load(struct timers *timers, enum timer_domain which, u
 static sabot_status fresh_merge(struct timers *timers, struct domain *domain, struct sabot_error *err) {
     struct run *fresh = &domain->fresh, *ready = &domain->ready;
     if (!fresh->n) { return SABOT_OK; }
+    run_disturb(timers, domain, fresh);
+    run_disturb(timers, domain, ready);
     if (ready->first) { /* those before are gone */
         memmove(ready->items, ready->items + ready->first, (size_t)(ready->n - ready->first) * sizeof(struct entry));
         ready->n -= ready->first;
@@ -392,7 +499,7 @@ static sabot_status fresh_merge(struct timers *timers, struct domain *domain, st
     }
     fresh->n = fresh->n_bytes = 0;
     SABOT_TRY(run_sort(timers, ready, err));
-    run_dedup(domain, ready, false);
+    domain->n -= run_dedup(ready, false);
     return SABOT_OK;
 }
 
@@ -421,6 +528,7 @@ static sabot_status bucket_open(struct timers *timers, enum timer_domain which, 
         SABOT_TRY(below_load(timers, which, domain->below_next, last, bucket, err));
     }
     const bool whole = !domain->below_any || domain->below_next > last;
+    run_disturb(timers, domain, bucket);
     struct run taken = *bucket;
     *bucket = (struct run){0};
     domain->filled[level] &= ~(UINT64_C(1) << digit);
@@ -536,141 +644,196 @@ sabot_status timers_delete(struct timers *timers, enum timer_domain domain, int6
 }
 
 /* --- snapshot and restore: rows of [key group, namespace, key, callback, time, domain] */
-enum { COLUMN_GROUP, COLUMN_NAMESPACE, COLUMN_KEY, COLUMN_CALLBACK, COLUMN_TIME, COLUMN_DOMAIN, COLUMNS };
+enum { COLUMN_GROUP, COLUMN_NAMESPACE, COLUMN_KEY, COLUMN_CALLBACK, COLUMN_TIME, COLUMN_DOMAIN };
 
-static sabot_status entry_copy(struct timers *timers, struct run *to, const struct run *from,
-                               const struct entry *entry, struct sabot_error *err) {
-    return run_add(timers, to, entry, bytes_of(from, entry), err);
+#define PART_ENTRIES 4096 /* a part has about so many */
+#define PARTS_MAX (1 << 14)
+#define GIVE_ROWS 512
+#define GATHER_COST 2 /* of an entry, in rows given: each goes to a place of its own, in memory that is new */
+#define SLAB_COST 4096
+#define RUNS (LEVELS * 64 + 2)
+
+static struct run *run_at(struct timers *timers, int32_t i) {
+    struct domain *domain = &timers->domains[i / RUNS];
+    const int32_t at = i % RUNS;
+    return at == 0 ? &domain->ready : at == 1 ? &domain->fresh : &domain->buckets[(at - 2) / 64][(at - 2) % 64];
 }
 
-/* All timers of a domain, sorted, each once. */
-static sabot_status domain_gather(struct timers *timers, enum timer_domain which, struct run *all,
-                                  struct sabot_error *err) {
-    struct domain *domain = &timers->domains[which];
-    for (int64_t i = domain->ready.first; i < domain->ready.n; i++) {
-        SABOT_TRY(entry_copy(timers, all, &domain->ready, &domain->ready.items[i], err));
+static void frozen_clear(struct timers *timers) {
+    struct frozen *frozen = &timers->frozen;
+    for (int32_t i = 0; i < 2 * RUNS; i++) { run_at(timers, i)->wanted = run_at(timers, i)->wanted_end = 0; }
+    while (frozen->slabs) { slab_free(timers); }
+    run_free(timers, &frozen->rows);
+    free(frozen->parts);
+    rocks_snapshot_free(frozen->held);
+    kv_bytes_free(&frozen->at);
+    *frozen = (struct frozen){0};
+}
+
+/* The mark: no entry is looked at. */
+static sabot_status timers_freeze(struct state_table *base, struct sabot_error *err) {
+    struct timers *timers = (struct timers *)base;
+    struct frozen *frozen = &timers->frozen;
+    int64_t n = 0;
+    assert(!frozen->capture && base->capture->form == STATE_FORM_ROWS);
+    for (int32_t d = 0; d < 2; d++) { n += timers->domains[d].n + timers->domains[d].n_below; }
+    frozen->n_parts = 1;
+    frozen->part_shift = 64;
+    while (frozen->n_parts < PARTS_MAX && n / frozen->n_parts > PART_ENTRIES) {
+        frozen->n_parts *= 2;
+        frozen->part_shift--;
     }
-    for (int64_t i = 0; i < domain->fresh.n; i++) {
-        SABOT_TRY(entry_copy(timers, all, &domain->fresh, &domain->fresh.items[i], err));
+    frozen->parts = calloc((size_t)frozen->n_parts * 2, sizeof *frozen->parts);
+    sabot_status status = SABOT_OK;
+    if (!frozen->parts) {
+        status = SABOT_FAIL(err, SABOT_ERR_MEMORY, "timers %s: no memory for a snapshot", base->name);
+    } else if (timers->domains[0].below_any || timers->domains[1].below_any) {
+        status = rocks_snapshot_new(timers->rocks, &frozen->held, err);
     }
-    for (int32_t level = 0; level < LEVELS; level++) {
-        for (uint64_t bits = domain->filled[level]; bits; bits &= bits - 1) {
-            const struct run *run = &domain->buckets[level][__builtin_ctzll(bits)];
-            for (int64_t i = 0; i < run->n; i++) { SABOT_TRY(entry_copy(timers, all, run, &run->items[i], err)); }
-        }
+    if (status != SABOT_OK) {
+        frozen_clear(timers);
+        return status;
     }
-    if (domain->below_any) {
-        struct rocks_scan *scan;
-        struct rocks_span key, value;
-        struct sabot_error failure = {0};
-        SABOT_TRY(below_key(which, domain->below_next, &timers->key, err));
-        SABOT_TRY(kv_key_begin(&timers->key_end, (int32_t)which + 1, 0, err));
-        SABOT_TRY(rocks_scan_open(timers->rocks, KV_FAMILY_TIMERS, span_of(&timers->key), span_of(&timers->key_end),
-                                  &scan, err));
-        sabot_status status = SABOT_OK;
-        while (status == SABOT_OK && rocks_scan_next(scan, &key, &value, &failure)) {
-            struct entry entry;
-            status = below_decode(timers, key, &entry, err);
-            if (status == SABOT_OK) { status = run_add(timers, all, &entry, timers->decoded.data, err); }
-        }
-        rocks_scan_close(scan);
-        SABOT_TRY(status);
-        if (failure.status != SABOT_OK) {
-            if (err && err->status == SABOT_OK) { *err = failure; }
-            return failure.status;
-        }
+    for (int32_t i = 0; i < 2 * RUNS; i++) {
+        struct run *run = run_at(timers, i);
+        run->wanted = run->first;
+        run->wanted_end = run->n;
     }
-    SABOT_TRY(run_sort(timers, all, err));
-    const int64_t n = domain->n;
-    run_dedup(domain, all, false);
-    domain->n = n; /* it counts what is in the heap, not this copy */
+    frozen->capture = base->capture;
     return SABOT_OK;
 }
 
-struct rows {
-    struct column_builder builders[COLUMNS];
-    int32_t n;
-};
+/* Some entries of a run, or on to the next one. */
+static void runs_step(struct timers *timers) {
+    struct frozen *frozen = &timers->frozen;
+    struct run *run = run_at(timers, frozen->run);
+    const int64_t before = run->wanted;
+    run_gather(timers, frozen->run / RUNS, run, frozen->credit / GATHER_COST + 1);
+    frozen->credit -= GATHER_COST * (run->wanted - before);
+    if (run->wanted == run->wanted_end && ++frozen->run == 2 * RUNS) { frozen->phase = FROZEN_BELOW; }
+}
 
-static sabot_status row_write(struct timers *timers, struct rows *rows, const struct run *run,
-                              const struct entry *entry, int32_t group, int32_t at, int64_t domain,
-                              struct sabot_error *err) {
-    struct column_builder *builders = rows->builders;
-    ((int32_t *)builders[COLUMN_GROUP].values)[at] = group;
-    ((int64_t *)builders[COLUMN_NAMESPACE].values)[at] = entry->namespace_;
-    ((int64_t *)builders[COLUMN_CALLBACK].values)[at] = entry->callback;
-    ((int64_t *)builders[COLUMN_TIME].values)[at] = ms_of(entry->time);
-    ((int64_t *)builders[COLUMN_DOMAIN].values)[at] = domain;
-    if (timers->options.key != KV_BYTES) {
-        ((int64_t *)builders[COLUMN_KEY].values)[at] = entry->key;
+/* Some of what lay in RocksDB. */
+static sabot_status below_step(struct timers *timers, struct sabot_error *err) {
+    struct frozen *frozen = &timers->frozen;
+    struct rocks_scan *scan;
+    struct rocks_span key, value;
+    struct sabot_error failure = {0};
+    if (!frozen->held) {
+        frozen->phase = FROZEN_PARTS;
         return SABOT_OK;
     }
-    char *bytes;
-    SABOT_TRY(column_builder_reserve(&builders[COLUMN_KEY], entry->size, &bytes, err));
-    memcpy(bytes, bytes_of(run, entry), entry->size);
-    ((struct string_view *)builders[COLUMN_KEY].values)[at] = string_view_of(bytes, entry->size);
-    return SABOT_OK;
-}
-
-static int32_t group_of(const struct timers *timers, const struct run *run, const struct entry *entry) {
-    const struct string_view view = timers->options.key == KV_BYTES
-                                        ? string_view_of((const char *)bytes_of(run, entry), entry->size)
-                                        : (struct string_view){0};
-    const void *key = timers->options.key == KV_BYTES ? (const void *)&view : &entry->key;
-    return key_group_of(kv_key_hash(timers->options.key, key), timers->state.context->max_parallelism);
-}
-
-static sabot_status rows_make(struct timers *timers, const struct run *runs, struct rows *rows, int32_t *starts,
-                              struct sabot_error *err) {
-    for (int32_t c = 0; c < COLUMNS; c++) {
-        const enum phys phys = type_phys(timers->state.snapshot->fields[c].type);
-        SABOT_TRY(column_builder_init(&rows->builders[c], timers->pool, phys, rows->n, false, err));
-    }
-    for (int32_t d = 0; d < 2; d++) {
-        for (int64_t i = 0; i < runs[d].n; i++) { starts[group_of(timers, &runs[d], &runs[d].items[i]) + 1]++; }
-    }
-    for (int32_t g = 0; g < timers->state.context->max_parallelism; g++) { starts[g + 1] += starts[g]; }
-    for (int32_t d = 0; d < 2; d++) {
-        for (int64_t i = 0; i < runs[d].n; i++) {
-            const int32_t group = group_of(timers, &runs[d], &runs[d].items[i]);
-            SABOT_TRY(row_write(timers, rows, &runs[d], &runs[d].items[i], group, starts[group]++, d, err));
-        }
-    }
-    return SABOT_OK;
-}
-
-static sabot_status timers_snapshot(struct state_table *base, struct batch **out, struct sabot_error *err) {
-    struct timers *timers = (struct timers *)base;
-    struct run runs[2] = {{0}};
-    struct rows rows = {.n = 0};
-    *out = NULL;
-    sabot_status status = domain_gather(timers, TIMER_EVENT_TIME, &runs[0], err);
-    if (status == SABOT_OK) { status = domain_gather(timers, TIMER_PROCESSING_TIME, &runs[1], err); }
-    if (status == SABOT_OK && runs[0].n + runs[1].n > INT32_MAX) {
-        status = SABOT_FAIL(err, SABOT_ERR_STATE, "timers %s: %lld timers in one task are too many for a snapshot: "
-                            "raise the parallelism", base->name, (long long)(runs[0].n + runs[1].n));
-    }
-    rows.n = (int32_t)(runs[0].n + runs[1].n);
-    if (status == SABOT_OK && rows.n) {
-        int32_t *starts = calloc((size_t)base->context->max_parallelism + 1, sizeof *starts);
-        status = starts ? rows_make(timers, runs, &rows, starts, err)
-                        : SABOT_FAIL(err, SABOT_ERR_MEMORY, "timers %s: no memory for a snapshot", base->name);
-        free(starts);
-        struct column *columns[COLUMNS];
-        int32_t made = 0;
-        for (; made < COLUMNS && status == SABOT_OK; made += status == SABOT_OK) {
-            status = column_builder_finish(&rows.builders[made], &columns[made], err);
-        }
+    SABOT_TRY(kv_key_begin(&timers->key_end, 2, 0, err));
+    SABOT_TRY(rocks_scan_open_at(timers->rocks, frozen->held, KV_FAMILY_TIMERS, span_of(&frozen->at),
+                                 span_of(&timers->key_end), &scan, err));
+    sabot_status status = SABOT_OK;
+    bool more = true;
+    while (status == SABOT_OK && frozen->credit > 0 && (more = rocks_scan_next(scan, &key, &value, &failure))) {
+        struct entry entry;
+        status = below_decode(timers, key, &entry, err);
         if (status == SABOT_OK) {
-            status = batch_new(base->snapshot, columns, COLUMNS, rows.n, out, err);
-        } else {
-            for (int32_t c = 0; c < made; c++) { column_unref(columns[c]); }
+            status = frozen_add(timers, ((const uint8_t *)key.data)[1] != 0, &entry, timers->decoded.data, err);
         }
-        for (int32_t c = 0; c < COLUMNS; c++) { column_builder_clear(&rows.builders[c]); }
+        frozen->credit -= GATHER_COST;
+        if (frozen->credit > 0 || status != SABOT_OK) { continue; }
+        frozen->at.size = 0; /* the least key behind it is where the next step goes on */
+        status = kv_bytes_reserve(&frozen->at, key.size + 1, err);
+        if (status != SABOT_OK) { break; }
+        memcpy(frozen->at.data, key.data, key.size);
+        frozen->at.data[key.size] = 0;
+        frozen->at.size = key.size + 1;
     }
-    run_free(timers, &runs[0]);
-    run_free(timers, &runs[1]);
+    rocks_scan_close(scan);
+    if (status == SABOT_OK && failure.status != SABOT_OK) {
+        return SABOT_FAIL(err, failure.status, "%s", failure.message);
+    }
+    if (!more) { frozen->phase = FROZEN_PARTS; }
     return status;
+}
+
+/* Entries of a part, as rows. */
+static void rows_give(struct timers *timers, int64_t domain, const struct run *run, int64_t first, int32_t n) {
+    int64_t namespaces[GIVE_ROWS], callbacks[GIVE_ROWS], times[GIVE_ROWS], domains[GIVE_ROWS], numbers[GIVE_ROWS];
+    struct string_view views[GIVE_ROWS];
+    int32_t slots[GIVE_ROWS];
+    const bool is_bytes = timers->options.key == KV_BYTES;
+    for (int32_t i = 0; i < n; i++) {
+        const struct entry *entry = &run->items[first + i];
+        slots[i] = i;
+        namespaces[i] = entry->namespace_;
+        callbacks[i] = entry->callback;
+        times[i] = ms_of(entry->time);
+        domains[i] = domain;
+        numbers[i] = entry->key;
+        if (is_bytes) { views[i] = string_view_of((const char *)bytes_of(run, entry), entry->size); }
+    }
+    const void *keys = is_bytes ? (const void *)views : numbers;
+    const struct capture_source source = {.columns = {keys, callbacks, times, domains}, .namespaces = namespaces};
+    capture_rows(timers->frozen.capture, &source, slots, n, true);
+}
+
+/* The timers of a part, each once. */
+static sabot_status part_sort(struct timers *timers, const struct chunk *chunk, struct sabot_error *err) {
+    struct run *rows = &timers->frozen.rows;
+    rows->n = rows->first = rows->n_bytes = 0;
+    for (; chunk; chunk = chunk->next) {
+        for (int64_t i = 0; i < chunk->n; i++) {
+            const struct entry *entry = &chunk->items[i];
+            SABOT_TRY(run_add(timers, rows, entry, (const uint8_t *)(intptr_t)entry->key, err));
+        }
+    }
+    timers->frozen.credit -= rows->n;
+    SABOT_TRY(run_sort(timers, rows, err));
+    run_dedup(rows, false);
+    return SABOT_OK;
+}
+
+/* Sorts the next part, or gives some rows of one. */
+static sabot_status part_step(struct timers *timers, struct sabot_error *err) {
+    struct frozen *frozen = &timers->frozen;
+    struct run *rows = &frozen->rows;
+    if (rows->first == rows->n) {
+        frozen->credit--;
+        if (frozen->part < 2 * frozen->n_parts) { return part_sort(timers, frozen->parts[frozen->part++], err); }
+        frozen->phase = FROZEN_SLABS;
+        return SABOT_OK;
+    }
+    const int64_t left = rows->n - rows->first;
+    const int32_t n = left < GIVE_ROWS ? (int32_t)left : GIVE_ROWS;
+    rows_give(timers, frozen->part > frozen->n_parts, rows, rows->first, n);
+    rows->first += n;
+    frozen->credit -= n;
+    return SABOT_OK;
+}
+
+static void slabs_step(struct timers *timers) {
+    timers->frozen.credit -= SLAB_COST;
+    if (timers->frozen.slabs) {
+        slab_free(timers);
+    } else {
+        timers->frozen.phase = FROZEN_DONE;
+    }
+}
+
+static bool timers_copy(struct state_table *base, int32_t n) {
+    struct timers *timers = (struct timers *)base;
+    struct frozen *frozen = &timers->frozen;
+    struct sabot_error *err = &frozen->capture->error;
+    frozen->credit = n == INT32_MAX ? INT64_MAX / 2 : frozen->credit + n;
+    while (frozen->credit > 0 && frozen->phase != FROZEN_DONE && err->status == SABOT_OK) {
+        switch (frozen->phase) {
+        case FROZEN_RUNS: runs_step(timers); break;
+        case FROZEN_BELOW: (void)below_step(timers, err); break;
+        case FROZEN_PARTS: (void)part_step(timers, err); break;
+        default: slabs_step(timers); break;
+        }
+    }
+    return frozen->phase == FROZEN_DONE || err->status != SABOT_OK;
+}
+
+static void timers_thaw(struct state_table *base) {
+    struct timers *timers = (struct timers *)base;
+    if (timers->frozen.capture) { frozen_clear(timers); }
 }
 
 static int64_t number_at(const struct batch *rows, int32_t column, int32_t row) {
@@ -695,6 +858,7 @@ static sabot_status timers_restore(struct state_table *base, int64_t namespace_,
 
 static void timers_close(struct state_table *base) {
     struct timers *timers = (struct timers *)base;
+    frozen_clear(timers);
     for (int32_t d = 0; d < 2; d++) {
         struct domain *domain = &timers->domains[d];
         for (int32_t b = 0; b < LEVELS * 64; b++) { run_free(timers, &domain->buckets[b / 64][b % 64]); }
@@ -711,7 +875,8 @@ static void timers_close(struct state_table *base) {
 }
 
 static const struct state_backend adopted = {
-    .name = "timers", .close = timers_close, .snapshot = timers_snapshot, .restore = timers_restore};
+    .name = "timers", .close = timers_close, .restore = timers_restore, .freeze = timers_freeze, .copy = timers_copy,
+    .thaw = timers_thaw};
 
 sabot_status timers_open(const struct timers_options *options, struct timers **out, struct sabot_error *err) {
     *out = NULL;

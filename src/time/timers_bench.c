@@ -143,6 +143,34 @@ static void mixed(void) {
     close_world(&world);
 }
 
+/* What a checkpoint of n timers costs their task: at the barrier, and at most between two batches. */
+static void checkpoint(int64_t n) {
+    struct world world;
+    open_world(&world, "memory", INT64_MAX);
+    register_all(&world, n, INT64_C(1700000000000), 86400000);
+    const int64_t begin = env_now_ns(env_real());
+    CHECK(state_table_freeze(world.tables, 0, STATE_FORM_ROWS, &err));
+    const int64_t frozen = env_now_ns(env_real());
+    int64_t longest = 0, rows = 0;
+    for (bool done = false; !done;) {
+        struct batch *batch;
+        const int64_t step = env_cpu_ns(env_real());
+        CHECK(state_table_copy(world.tables, 0, 16384, &batch, &done, &err));
+        const int64_t took = env_cpu_ns(env_real()) - step;
+        longest = took > longest ? took : longest;
+        rows += batch ? batch->rows : 0;
+        batch_unref(batch);
+    }
+    if (rows < n - n / 1000) { exit(1); }
+    printf("timers/%lldM/checkpoint-sync %.3f ms # target: <=10\n", (long long)n / 1000000,
+           (double)(frozen - begin) / 1e6);
+    printf("timers/%lldM/checkpoint-longest-step %.3f ms # target: <=10\n", (long long)n / 1000000,
+           (double)longest / 1e6);
+    printf("timers/%lldM/checkpoint-all %.3f s\n", (long long)n / 1000000,
+           (double)(env_now_ns(env_real()) - frozen) / 1e9);
+    close_world(&world);
+}
+
 static void from_rocksdb(void) {
     struct world world;
     double best = 1e9;
@@ -206,6 +234,7 @@ int main(void) {
     hot("hot-1000-ms-1M-waiting", 1000000, 1000);
     many(1000000);
     mixed();
+    checkpoint(10000000);
     compare_heap(1000000);
     from_rocksdb();
     return 0;

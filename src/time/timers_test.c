@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "state/kv_hot.h"
 #include "tests/util/random.h"
 #include "time/timers.h"
 
@@ -34,8 +35,12 @@ struct fixture {
     int32_t n;
     int64_t until_ms[2], last_ms, fired;
     int32_t again; /* how many callbacks register another timer */
+    struct one frozen[MODEL_MAX]; /* what a snapshot under way has to have, and its rows so far */
+    int32_t n_frozen, n_copied;
+    bool is_frozen;
 };
 
+static int32_t finished; /* snapshots that were copied to the end between other things */
 static uint64_t random_state, only_seed;
 static int64_t started_ns;
 static uint64_t next_random(void) { return xorshift64(&random_state); }
@@ -153,16 +158,63 @@ static void close_all(struct fixture *fixture) {
     env_remove(env_real(), fixture->dir, NULL);
 }
 
+/* A snapshot that is copied while all goes on. */
+static void freeze(struct fixture *fixture) {
+    OK(state_table_freeze(fixture->tables, 0, STATE_FORM_ROWS, &err));
+    memcpy(fixture->frozen, fixture->model, (size_t)fixture->n * sizeof *fixture->model);
+    fixture->n_frozen = fixture->n;
+    fixture->n_copied = 0;
+    fixture->is_frozen = true;
+}
+
+static int64_t cell(const struct batch *rows, int32_t c, int32_t i) {
+    const struct column *column = rows->columns[c];
+    return ((const int64_t *)column->values)[column_at(column, i)];
+}
+
+static void copied_row(struct fixture *fixture, const struct batch *rows, int32_t i) {
+    enum { GROUP, NAMESPACE, KEY, CALLBACK, TIME, DOMAIN };
+    struct one one;
+    memset(&one, 0, sizeof one);
+    one = (struct one){cell(rows, TIME, i), cell(rows, NAMESPACE, i), 0, (int32_t)cell(rows, DOMAIN, i),
+                       (int32_t)cell(rows, CALLBACK, i)};
+    uint64_t hash;
+    if (fixture->key == KV_BYTES) {
+        const struct string_view *view = &((const struct string_view *)rows->columns[KEY]->values)[i];
+        EXPECT(sscanf(string_view_data(view), "key number %lld", (long long *)&one.key) == 1);
+        hash = kv_key_hash(KV_BYTES, view);
+    } else {
+        one.key = cell(rows, KEY, i);
+        hash = kv_key_hash(KV_INT64, &one.key);
+    }
+    EXPECT(((const int32_t *)rows->columns[GROUP]->values)[i] == key_group_of(hash, 32));
+    int32_t at = 0;
+    while (at < fixture->n_frozen && memcmp(&fixture->frozen[at], &one, sizeof one) != 0) { at++; }
+    EXPECT(at < fixture->n_frozen); /* else it was not there, or came before */
+    fixture->frozen[at] = fixture->frozen[--fixture->n_frozen];
+}
+
+static void copy_step(struct fixture *fixture, int32_t slots) {
+    struct batch *rows = NULL;
+    bool done = false;
+    if (!fixture->is_frozen) { return; }
+    OK(state_table_copy(fixture->tables, 0, slots, &rows, &done, &err));
+    for (int32_t i = 0; rows && i < rows->rows; i++) { copied_row(fixture, rows, i); }
+    batch_unref(rows);
+    if (!done) { return; }
+    EXPECT(fixture->n_frozen == 0);
+    fixture->is_frozen = false;
+    finished++;
+}
+
 static void snapshot_and_restore(struct fixture *fixture) {
+    if (fixture->is_frozen) { state_table_thaw(fixture->tables, 0); } /* a checkpoint that is given up */
+    fixture->is_frozen = false;
     struct state_snapshot *snapshots;
     int32_t n;
     OK(state_tables_snapshot(fixture->tables, &snapshots, &n, &err));
     const int64_t rows = snapshots[0].rows ? snapshots[0].rows->rows : 0;
     EXPECT(rows == fixture->n); /* each once, deleted ones not */
-    for (int64_t i = 1; i < rows; i++) {
-        const int32_t *groups = snapshots[0].rows->columns[0]->values;
-        EXPECT(groups[i - 1] <= groups[i]);
-    }
     if (below(2)) { /* go on, or start again from it */
         close_all(fixture);
         open_all(fixture, snapshots, n);
@@ -219,7 +271,9 @@ static void run(uint64_t seed, const char *backend, enum kv_type key) {
     open_all(fixture, NULL, 0);
     for (int32_t step = 0; step < 60; step++) {
         const int32_t domain = (int32_t)below(2), n = (int32_t)below(40);
-        switch (below(8)) {
+        if (!fixture->is_frozen && below(3) == 0) { freeze(fixture); }
+        for (int64_t i = below(3); i > 0; i--) { copy_step(fixture, 1 + (int32_t)below(300)); }
+        switch (below(12)) {
         case 0: snapshot_and_restore(fixture); break;
         case 1:
         case 2: fire_until(fixture, domain, fixture->until_ms[domain] + below(INT64_C(1) << below(24))); break;
@@ -242,6 +296,7 @@ static void run(uint64_t seed, const char *backend, enum kv_type key) {
     }
     fire_until(fixture, 0, INT64_MAX);
     fire_until(fixture, 1, INT64_MAX);
+    while (fixture->is_frozen && seed % 2) { copy_step(fixture, 1000); }
     EXPECT(fixture->n == 0);
     EXPECT(timers_next(fixture->timers, TIMER_EVENT_TIME) == INT64_MAX);
     close_all(fixture);
@@ -252,10 +307,88 @@ static void run(uint64_t seed, const char *backend, enum kv_type key) {
 static void timers_in_memory_fire_as_the_plain_list_says(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 400; seed++) { run(seed, "memory", seed % 2 ? KV_INT64 : KV_BYTES); }
+    if (!only_seed) { assert_in_range(finished, 400, 40000); }
 }
 static void timers_in_rocksdb_fire_as_the_plain_list_says(void **state) {
     (void)state;
     for (uint64_t seed = 1001; seed <= 1030; seed++) { run(seed, "rocksdb", seed % 2 ? KV_INT64 : KV_BYTES); }
+}
+
+/* Many, so that they are copied in parts, while buckets are sorted, opened, moved down and emptied. */
+enum { LARGE = 60000 };
+static int32_t large_fired;
+static uint8_t large_gone[LARGE]; /* fired before the barrier */
+static sabot_status large_fire(void *arg, enum timer_domain domain, const struct timer *timers, int32_t n,
+                               int32_t *taken, struct sabot_error *err) {
+    (void)arg;
+    (void)domain;
+    (void)taken;
+    (void)err;
+    large_fired += n;
+    for (int32_t i = 0; i < n; i++) {
+        if (timers[i].key.number < LARGE) { large_gone[timers[i].key.number] = 1; }
+    }
+    return SABOT_OK;
+}
+static int64_t large_time(int64_t key) { return 1000 + key * 7919 % LARGE * 2; }
+
+static void large_change(struct fixture *fixture, int64_t key, bool there) {
+    OK((there ? timers_register : timers_delete)(fixture->timers, TIMER_EVENT_TIME, large_time(key), 0, &key, 0, &err));
+}
+
+static void large_run(struct fixture *fixture) {
+    static uint8_t seen[LARGE], gone[LARGE];
+    int32_t steps = 0;
+    bool done = false, more;
+    memset(seen, 0, sizeof seen);
+    memset(large_gone, 0, sizeof large_gone);
+    OK(timers_open(&(struct timers_options){.store = fixture->store, .name = "large", .callbacks = {large_fire},
+                                            .memory_max = fixture->memory_max},
+                   &fixture->timers, &err));
+    for (int64_t key = 0; key < LARGE; key++) { large_change(fixture, key, true); }
+    for (int64_t key = 0; key < LARGE; key += 3) { large_change(fixture, key, false); }
+    for (int64_t key = 0; key < LARGE; key += 9) { large_change(fixture, key, true); }
+    OK(timers_fire(fixture->timers, TIMER_EVENT_TIME, 100000, 3000, &more, &err));
+    EXPECT(more); /* others are due */
+    memcpy(gone, large_gone, sizeof gone);
+    OK(state_table_freeze(fixture->tables, 1, STATE_FORM_ROWS, &err));
+    large_fired = 0;
+    for (int64_t key = 0; !done; steps++) {
+        struct batch *rows;
+        OK(state_table_copy(fixture->tables, 1, steps < 20 ? 8 : 1000, &rows, &done, &err)); /* at first a few */
+        for (int32_t i = 0; rows && i < rows->rows; i++) {
+            const int64_t found = cell(rows, 2, i);
+            EXPECT(found >= 0 && found < LARGE && !seen[found] && cell(rows, 4, i) == large_time(found));
+            seen[found] = 1;
+        }
+        batch_unref(rows);
+        for (int32_t i = 0; i < 500; i++, key += 7) { /* others come, some go, some are set again, time goes on */
+            large_change(fixture, key % LARGE, key % 2 == 0);
+            large_change(fixture, LARGE + key, true);
+        }
+        OK(timers_fire(fixture->timers, TIMER_EVENT_TIME, 100000 + steps * 100, 60, &more, &err));
+    }
+    for (int64_t key = 0; key < LARGE; key++) { EXPECT(seen[key] == (!gone[key] && (key % 3 != 0 || key % 9 == 0))); }
+    EXPECT(steps > 60); /* of 1000 entries each, which are looked at twice */
+    EXPECT(large_fired > 3000);
+}
+
+static void a_large_heap_is_copied_while_it_changes(void **state) {
+    (void)state;
+    if (only_seed) { return; }
+    static const char *const backends[] = {"memory", "rocksdb"};
+    for (int32_t b = 0; b < 2; b++) {
+        struct fixture *fixture = current = calloc(1, sizeof *fixture);
+        fixture->backend = backends[b];
+        fixture->memory_max = 10000;
+        snprintf(fixture->dir, sizeof fixture->dir, "/tmp/sabot-timers-%lld-large", (long long)started_ns);
+        memory_pool_init(&fixture->pool, "test", NULL, INT64_MAX);
+        open_all(fixture, NULL, 0);
+        large_run(fixture);
+        close_all(fixture);
+        EXPECT(fixture->pool.used == 0);
+        free(fixture);
+    }
 }
 
 static void many_equal_ones_are_one(void **state) {
@@ -300,6 +433,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_in_memory_fire_as_the_plain_list_says),
         cmocka_unit_test(timers_in_rocksdb_fire_as_the_plain_list_says),
+        cmocka_unit_test(a_large_heap_is_copied_while_it_changes),
         cmocka_unit_test(many_equal_ones_are_one),
         cmocka_unit_test(a_callback_that_is_gone_is_named),
     };
