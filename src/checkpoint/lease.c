@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_SIZE 4096
+#define PATH_SIZE LEASE_PATH_MAX
 /* Old ones are removed: what they make void is older than what a newer base makes void too. */
 #define LEASES_MAX 64
 #define TRIES_MAX 100
@@ -101,11 +101,12 @@ static sabot_status removed(const struct lease *lease, struct sabot_error *err) 
                       "start from it, or start anew with another one", lease->dir, lease->epoch);
 }
 
-static sabot_status base_write(struct store *store, const char *dir, int64_t epoch, int64_t base, bool *won,
-                               struct sabot_error *err) {
-    char path[PATH_SIZE], text[96];
+static sabot_status base_write(struct store *store, const char *dir, int64_t epoch, int64_t base, const char *from,
+                               bool *won, struct sabot_error *err) {
+    char path[PATH_SIZE], text[LEASE_PATH_MAX + 128];
     SABOT_TRY(lease_path(dir, epoch, ".base", path, err));
-    const int size = snprintf(text, sizeof text, "base %" PRId64 "\ntoken %016" PRIx64 "\n", base,
+    const int size = snprintf(text, sizeof text, "base %" PRId64 "\n%s%s%stoken %016" PRIx64 "\n", base,
+                              from ? "from " : "", from ? from : "", from ? "\n" : "",
                               env_random(store_env(store)));
     return store_put_new(store, path, text, (size_t)size, won, err);
 }
@@ -123,7 +124,7 @@ static sabot_status older_close(struct store *store, const char *dir, const stru
             SABOT_TRY(store_remove(store, path, err));
         } else if (!leases->items[i].has_base) {
             bool won;
-            SABOT_TRY(base_write(store, dir, epoch, BASE_OF_NOTHING, &won, err));
+            SABOT_TRY(base_write(store, dir, epoch, BASE_OF_NOTHING, NULL, &won, err));
         }
     }
     return SABOT_OK;
@@ -169,10 +170,66 @@ sabot_status lease_take(struct store *store, const char *dir, struct lease *out,
                       "folder of its own", dir);
 }
 
-sabot_status lease_begin(struct store *store, const struct lease *lease, int64_t base_id, struct sabot_error *err) {
+static sabot_status begin(struct store *store, const struct lease *lease, int64_t base_id, const char *from,
+                          struct sabot_error *err) {
     bool won;
-    SABOT_TRY(base_write(store, lease->dir, lease->epoch, base_id, &won, err));
+    SABOT_TRY(base_write(store, lease->dir, lease->epoch, base_id, from, &won, err));
     return won ? SABOT_OK : replaced(lease, lease->epoch + 1, err);
+}
+
+sabot_status lease_begin(struct store *store, const struct lease *lease, int64_t base_id, struct sabot_error *err) {
+    return begin(store, lease, base_id, NULL, err);
+}
+
+/* A savepoint in the folder goes with it when it is moved. */
+sabot_status lease_begin_from(struct store *store, const struct lease *lease, int64_t base_id, const char *savepoint,
+                              struct sabot_error *err) {
+    const size_t size = strlen(lease->dir);
+    const bool is_within = strncmp(savepoint, lease->dir, size) == 0 && savepoint[size] == '/';
+    const char *from = is_within ? savepoint + size + 1 : savepoint;
+    /* of a relative path nobody knows what it is relative to */
+    const bool is_said = (is_within || *from == '/' || store_is_remote(from)) && !strchr(from, '\n') &&
+                         strlen(savepoint) < LEASE_PATH_MAX;
+    return begin(store, lease, base_id, is_said ? from : NULL, err);
+}
+
+static sabot_status origin_read(struct store *store, const char *dir, int64_t epoch, int64_t *base,
+                                char savepoint[LEASE_PATH_MAX], struct sabot_error *err) {
+    char path[PATH_SIZE], *data;
+    size_t size;
+    SABOT_TRY(lease_path(dir, epoch, ".base", path, err));
+    SABOT_TRY(store_read_file(store, path, &data, &size, err));
+    uint64_t number = (uint64_t)BASE_OF_NOTHING;
+    sabot_status status = SABOT_OK;
+    if (!number_read(data, "base", 10, &number)) {
+        status = SABOT_FAIL(err, SABOT_ERR_CORRUPT, "%s has no line \"base\": it is no lease", path);
+    }
+    *base = (int64_t)number;
+    const char *line = strstr(data, "\nfrom ");
+    if (status == SABOT_OK && line) {
+        line += strlen("\nfrom ");
+        const int length = (int)strcspn(line, "\n");
+        const bool is_within = *line != '/' && !store_is_remote(line);
+        snprintf(savepoint, LEASE_PATH_MAX, "%s%s%.*s", is_within ? dir : "", is_within ? "/" : "", length, line);
+    }
+    free(data);
+    return status;
+}
+
+sabot_status lease_origin(struct store *store, const char *dir, int64_t *epoch, char savepoint[LEASE_PATH_MAX],
+                          struct sabot_error *err) {
+    savepoint[0] = '\0';
+    struct leases leases;
+    struct sabot_error why = {0};
+    sabot_status status = leases_read(store, dir, &leases, &why);
+    int64_t base = BASE_OF_NOTHING;
+    for (size_t i = leases.n; i > 0 && status == SABOT_OK && base == BASE_OF_NOTHING; i--) {
+        *epoch = leases.items[i - 1].epoch;
+        if (leases.items[i - 1].has_base) { status = origin_read(store, dir, *epoch, &base, savepoint, &why); }
+    }
+    free(leases.items);
+    /* a folder without leases; or a newer process has just removed an old one */
+    return status == SABOT_OK || status == SABOT_ERR_NOT_FOUND ? SABOT_OK : SABOT_FAIL(err, status, "%s", why.message);
 }
 
 sabot_status lease_check(struct store *store, const struct lease *lease, bool *fenced, struct sabot_error *err) {

@@ -63,6 +63,42 @@ static void the_newest_epoch_has_the_folder(void **state) {
     assert_int_equal(lease_begin(store, &third, 5, NULL), SABOT_OK);
 }
 
+/* A job that was started from a savepoint goes on from there until it has a checkpoint; its folder knows. */
+static void the_newest_epoch_knows_what_it_began_from(void **state) {
+    (void)state;
+    static const char *const from[] = {"/d/savepoint-1", "/elsewhere/s", "s3://b/s", "relative/s", NULL};
+    static const char *const says[] = {"/d/savepoint-1", "/elsewhere/s", "s3://b/s", "", ""};
+    char savepoint[LEASE_PATH_MAX];
+    int64_t epoch;
+    assert_int_equal(lease_origin(store, "/d", &epoch, savepoint, NULL), SABOT_OK);
+    assert_string_equal(savepoint, "");
+    for (int32_t i = 0; i < 5; i++) {
+        struct lease lease, unbegun;
+        bool is_void;
+        assert_int_equal(lease_take(store, "/d", &lease, NULL), SABOT_OK);
+        assert_int_equal(from[i] ? lease_begin_from(store, &lease, 7, from[i], NULL)
+                                 : lease_begin(store, &lease, 7, NULL), SABOT_OK);
+        assert_int_equal(lease_is_void(store, "/d", lease.epoch - 1, 8, &is_void, NULL), SABOT_OK);
+        assert_true(is_void);
+        assert_int_equal(lease_take(store, "/d", &unbegun, NULL), SABOT_OK); /* says nothing yet */
+        assert_int_equal(lease_origin(store, "/d", &epoch, savepoint, NULL), SABOT_OK);
+        assert_string_equal(savepoint, says[i]);
+        assert_int_equal(epoch, lease.epoch);
+    }
+    /* the folder is copied to another place */
+    struct lease lease;
+    char *data;
+    size_t size;
+    assert_int_equal(lease_take(store, "/d", &lease, NULL), SABOT_OK);
+    assert_int_equal(lease_begin_from(store, &lease, 7, "/d/savepoint-1", NULL), SABOT_OK);
+    assert_int_equal(env_read_file(env, "/d/lease/0000000011.base", &data, &size, NULL), SABOT_OK);
+    assert_int_equal(env_make_dirs(env, "/moved/lease", NULL), SABOT_OK);
+    assert_int_equal(env_write_file(env, "/moved/lease/0000000011.base", data, size, NULL), SABOT_OK);
+    free(data);
+    assert_int_equal(lease_origin(store, "/moved", &epoch, savepoint, NULL), SABOT_OK);
+    assert_string_equal(savepoint, "/moved/savepoint-1");
+}
+
 /* Not to be able to tell is not to be fenced, and no permission either. */
 static void a_disk_that_fails_gives_no_permission(void **state) {
     (void)state;
@@ -230,6 +266,7 @@ static void who_holds_the_lease_goes_past_the_checkpoints_of_those_it_replaced(v
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_newest_epoch_has_the_folder, world_make, world_drop),
+        cmocka_unit_test_setup_teardown(the_newest_epoch_knows_what_it_began_from, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_disk_that_fails_gives_no_permission, world_make, world_drop),
         cmocka_unit_test_setup_teardown(what_a_replaced_process_completes_is_void, world_make, world_drop),
         cmocka_unit_test_setup_teardown(a_folder_is_known_by_its_owner, world_make, world_drop),

@@ -406,22 +406,10 @@ static sabot_status no_checkpoint(struct store *store, const char *path, int32_t
     return status;
 }
 
-sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
-                          struct sabot_error *err) {
+sabot_status storage_newest(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
+                            struct sabot_error *err) {
     *out = (struct manifest){0};
     const bool has_copies = store_is_remote(path) && store_setting(store, LOCAL_COPY_SETTING);
-    struct env_stat found;
-    SABOT_TRY(store_stat(store, path, &found, err));
-    bool is_there;
-    SABOT_TRY(storage_has_manifest(store, path, &is_there, err));
-    if (is_there) {
-        snprintf(target, STORAGE_PATH_MAX, "%s", path);
-        SABOT_TRY(storage_read_manifest(store, path, out, err));
-        /* who reads the files checks them; copies must be known to be whole before */
-        const sabot_status whole = has_copies ? storage_verify(store, path, out, err) : SABOT_OK;
-        if (whole != SABOT_OK) { manifest_clear(out); }
-        return whole;
-    }
     int64_t *ids;
     int32_t n;
     SABOT_TRY(storage_list(store, path, &ids, &n, err));
@@ -455,6 +443,55 @@ sabot_status storage_find(struct store *store, const char *path, char target[STO
     }
     free(ids);
     return status == SABOT_OK ? SABOT_OK : no_checkpoint(store, path, n, err);
+}
+
+/* The last job here was started from a savepoint and has completed no checkpoint: what is older than that start is
+ * behind what has been committed since. */
+static sabot_status origin_find(struct store *store, const char *path, int64_t epoch, const char *savepoint,
+                                char target[STORAGE_PATH_MAX], struct manifest *out, struct sabot_error *err) {
+    struct sabot_error none = {0};
+    const sabot_status found = storage_newest(store, path, target, out, &none);
+    bool is_there = true;
+    const bool is_newer = found == SABOT_OK && out->epoch >= epoch;
+    sabot_status status = is_newer ? SABOT_OK : storage_has_manifest(store, savepoint, &is_there, err);
+    if (status == SABOT_OK && !is_there) {
+        log_write(store_env(store), LOG_WARNING, "the last job of %s was started from %s, which is gone: an older "
+                  "checkpoint is used, and what sinks have committed since then may be written again", path, savepoint);
+    }
+    if (status == SABOT_OK && (is_newer || !is_there)) {
+        return found == SABOT_OK ? SABOT_OK : SABOT_FAIL(err, found, "%s", none.message);
+    }
+    manifest_clear(out);
+    *out = (struct manifest){0};
+    snprintf(target, STORAGE_PATH_MAX, "%s", savepoint);
+    if (status == SABOT_OK) {
+        log_write(store_env(store), LOG_WARNING, "the last job of %s was started from %s and has completed no "
+                  "checkpoint: that is where it goes on from", path, savepoint);
+    }
+    return status == SABOT_OK ? storage_read_manifest(store, savepoint, out, err) : status;
+}
+
+sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
+                          struct sabot_error *err) {
+    *out = (struct manifest){0};
+    const bool has_copies = store_is_remote(path) && store_setting(store, LOCAL_COPY_SETTING);
+    struct env_stat found;
+    SABOT_TRY(store_stat(store, path, &found, err));
+    bool is_there;
+    SABOT_TRY(storage_has_manifest(store, path, &is_there, err));
+    if (is_there) {
+        snprintf(target, STORAGE_PATH_MAX, "%s", path);
+        SABOT_TRY(storage_read_manifest(store, path, out, err));
+        /* who reads the files checks them; copies must be known to be whole before */
+        const sabot_status whole = has_copies ? storage_verify(store, path, out, err) : SABOT_OK;
+        if (whole != SABOT_OK) { manifest_clear(out); }
+        return whole;
+    }
+    char savepoint[LEASE_PATH_MAX];
+    int64_t epoch = 0;
+    SABOT_TRY(lease_origin(store, path, &epoch, savepoint, err));
+    return savepoint[0] ? origin_find(store, path, epoch, savepoint, target, out, err)
+                        : storage_newest(store, path, target, out, err);
 }
 
 sabot_status storage_checksum_compare(const XXH3_state_t *hash, int64_t size, const char *path,

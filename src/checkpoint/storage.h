@@ -68,6 +68,9 @@ sabot_status storage_has_manifest(struct store *store, const char *path, bool *h
  * none to go back to. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
+/* The newest complete checkpoint in the folder `path`, whatever its last job was started from. */
+sabot_status storage_newest(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
+                            struct sabot_error *err);
 /* Removes shared files of checkpoints up to `newest` that none of the given manifests needs. */
 sabot_status storage_sweep(struct store *store, const char *dir, int64_t newest, const struct manifest *kept,
                            int32_t n_kept, struct sabot_error *err);

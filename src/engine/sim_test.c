@@ -166,6 +166,8 @@ struct world {
     struct job_options options; /* beside those of the settings */
     int32_t savepoints;
     char savepoint[64];
+    bool was_left; /* the job went on behind the savepoint: its older checkpoints are no place to start from */
+    bool began_there; /* a job was started from it: the folder of its checkpoints leads there too */
 };
 
 static struct catalog catalog; /* the same for all seeds */
@@ -418,7 +420,7 @@ static void check_once(struct world *world) {
 static void restore_choose(struct world *world) {
     world->options.restore_from = NULL;
     if (world->savepoint[0]) {
-        world->options.restore_from = world->savepoint;
+        world->options.restore_from = world->began_there && draw(world, 0, 1) ? CHECKPOINTS : world->savepoint;
         return;
     }
     char **names;
@@ -449,51 +451,59 @@ static bool is_of_memory(const struct world *world, const struct sabot_error *er
     return is;
 }
 
+/* A savepoint of a job that goes on, and is given up before it has committed anything more. */
+static bool save_and_leave(struct world *world, struct running *running, const char *path) {
+    struct sabot_error err = {0};
+    if (job_checkpoint(running->job, path, NULL, &err) != SABOT_OK) {
+        const bool is_told = strstr(err.message, "the job is over") || is_short(world, &err);
+        check(world, is_told, "no savepoint", &err);
+        return false;
+    }
+    savepoints_taken++;
+    snprintf(world->savepoint, sizeof world->savepoint, "%s", path);
+    world->was_left = true;
+    world->began_there = false;
+    return true;
+}
+
+/* A job that was started from a savepoint starts there again until it has completed a checkpoint of its own. */
+static void savepoint_forget(struct world *world, const struct job *job) {
+    struct coordinator_counts counts;
+    job_checkpoint_counts(job, &counts);
+    world->began_there = true;
+    if (world->was_left && counts.last_id < 0) { return; }
+    world->savepoint[0] = 0;
+    world->was_left = false;
+}
+
 static void stop(struct world *world, struct running *running) {
     struct sabot_error err = {0};
     char path[64];
-    snprintf(path, sizeof path, "/savepoints/%d", world->savepoints++);
+    snprintf(path, sizeof path, draw(world, 0, 1) ? "/savepoints/%d" : CHECKPOINTS "/savepoint-%d",
+             world->savepoints++);
+    if (draw(world, 0, 2) == 0 && save_and_leave(world, running, path)) { return; }
+    bool starts_there = false;
     if (draw(world, 0, 2) == 0) {
         job_stop(running->job);
     } else if (job_stop_with_savepoint(running->job, path, false, &err) == SABOT_OK) {
         savepoints_taken++;
-        /* the last checkpoint holds the same rows */
-        if (draw(world, 0, 1)) { snprintf(world->savepoint, sizeof world->savepoint, "%s", path); }
+        starts_there = draw(world, 0, 1); /* the last checkpoint holds the same rows */
     } else {
         const bool is_told = strstr(err.message, "came to its end before") || is_short(world, &err);
         check(world, is_told, "no savepoint", &err);
         err = (struct sabot_error){0};
     }
     bool done = false;
-    if (job_wait(running->job, VIRTUAL_HOUR, &done, &err) != SABOT_OK) {
+    const bool stopped = job_wait(running->job, VIRTUAL_HOUR, &done, &err) == SABOT_OK;
+    savepoint_forget(world, running->job);
+    if (starts_there) { snprintf(world->savepoint, sizeof world->savepoint, "%s", path); }
+    world->began_there = false;
+    if (!stopped) {
         check(world, is_of_memory(world, &err), "while it stopped", &err);
         return;
     }
     check(world, done, "the job did not stop within an hour of virtual time", NULL);
     check(world, world->outside.n_transactions == 0, "a stopped job left rows uncommitted", NULL);
-}
-
-/* One start that does not come to its end. */
-static void disturbed(struct world *world) {
-    struct sabot_error err = {0};
-    struct running running;
-    const bool stops = draw(world, 0, 3) == 0;
-    /* some are given up while they are copied or written: the next barrier finds them so */
-    world->options.checkpoint_timeout_ns = stops || draw(world, 0, 1) ? 0 : draw(world, 50, 1000) * MICROSECOND;
-    if (start(world, &running, &err) != SABOT_OK) {
-        check(world, is_of_memory(world, &err), "start", &err);
-        return;
-    }
-    world->savepoint[0] = 0;
-    bool done = false;
-    const bool waited = job_wait(running.job, draw(world, 5, 3000) * MICROSECOND, &done, &err) == SABOT_OK;
-    /* a job at its end fails with its last checkpoint */
-    const bool gave_up = !waited && world->options.checkpoint_timeout_ns && strstr(err.message, "was not complete");
-    check(world, waited || gave_up || is_of_memory(world, &err), "before a crash", &err);
-    if (stops && waited && !done) { stop(world, &running); }
-    env_sim_crash(world->env);
-    end(&running);
-    env_sim_restart(world->env);
 }
 
 /* Others who ask for checkpoints and savepoints at any time, also while the job comes to its end. */
@@ -520,6 +530,41 @@ static bool is_over_or_asks(struct job *job, void *arg) {
     return false;
 }
 
+/* job_wait for so long while others ask, in some runs. */
+static sabot_status wait_and_ask(struct asking *asking, struct job *job, int64_t ns, bool *done,
+                                 struct sabot_error *err) {
+    struct world *world = asking->world;
+    if (draw(world, 0, 2) > 0) { return job_wait(job, ns, done, err); }
+    const int64_t until_ns = env_now_ns(world->env) + ns;
+    check(world, job_simulate(job, is_over_or_asks, asking, until_ns, err) == SABOT_OK, "simulate", err);
+    return job_wait(job, 0, done, err);
+}
+
+/* One start that does not come to its end. */
+static void disturbed(struct world *world) {
+    struct sabot_error err = {0};
+    struct running running;
+    const bool stops = draw(world, 0, 3) == 0;
+    /* some are given up while they are copied or written: the next barrier finds them so */
+    world->options.checkpoint_timeout_ns = stops || draw(world, 0, 1) ? 0 : draw(world, 50, 1000) * MICROSECOND;
+    if (start(world, &running, &err) != SABOT_OK) {
+        check(world, is_of_memory(world, &err), "start", &err);
+        return;
+    }
+    bool done = false;
+    struct asking asking = {.world = world};
+    const int64_t ns = draw(world, 5, 3000) * MICROSECOND;
+    const bool waited = wait_and_ask(&asking, running.job, ns, &done, &err) == SABOT_OK;
+    /* a job at its end fails with its last checkpoint */
+    const bool gave_up = !waited && world->options.checkpoint_timeout_ns && strstr(err.message, "was not complete");
+    check(world, waited || gave_up || is_of_memory(world, &err), "before a crash", &err);
+    savepoint_forget(world, running.job);
+    if (stops && waited && !done) { stop(world, &running); }
+    env_sim_crash(world->env);
+    end(&running);
+    env_sim_restart(world->env);
+}
+
 /* One start that is stopped, or comes to its end, while others ask for checkpoints. */
 static void asked(struct world *world) {
     struct sabot_error err = {0};
@@ -529,9 +574,9 @@ static void asked(struct world *world) {
         check(world, is_of_memory(world, &err), "start", &err);
         return;
     }
-    world->savepoint[0] = 0;
     const int64_t until_ns = env_now_ns(world->env) + draw(world, 5, 5000) * MICROSECOND;
     check(world, job_simulate(running.job, is_over_or_asks, &asking, until_ns, &err) == SABOT_OK, "simulate", &err);
+    savepoint_forget(world, running.job);
     if (job_state(running.job) <= JOB_STOPPING) { stop(world, &running); }
     end(&running);
     for (int32_t i = 0; i < asking.n; i++) {
@@ -557,7 +602,8 @@ static void with_faults(struct world *world) {
         jobs_failed++;
     } else {
         bool done = false;
-        if (job_wait(running.job, draw(world, 5, 5000) * MICROSECOND, &done, &err) != SABOT_OK) {
+        struct asking asking = {.world = world};
+        if (wait_and_ask(&asking, running.job, draw(world, 5, 5000) * MICROSECOND, &done, &err) != SABOT_OK) {
             check(world, is_of_the_disk(&err) || is_of_memory(world, &err),
                   "the job failed, not for disk or memory", &err);
             jobs_failed++;

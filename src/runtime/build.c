@@ -1,4 +1,5 @@
 /* Makes a job's tasks, channels and operators from its graph, and takes them down. */
+#include "base/env_local.h"
 #include "base/log.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/storage.h"
@@ -306,16 +307,34 @@ static sabot_status restore_begin(struct job *job, struct restore **restore, str
     return status;
 }
 
-/* Whether the job's own checkpoint folder has what it starts from, whatever that is called. */
+/* Whether the job's own checkpoint folder has what it starts from, whatever that is called; `own` gets its name there.
+ */
 static sabot_status is_of_folder(struct job *job, const struct restore *restore, bool *is_own,
-                                 struct sabot_error *err) {
+                                 char own[STORAGE_PATH_MAX], struct sabot_error *err) {
     const char *dir = job->options.checkpoint_dir, *path = restore_path(restore);
     const size_t size = strlen(dir);
+    snprintf(own, STORAGE_PATH_MAX, "%s", path);
     *is_own = strncmp(path, dir, size) == 0 && path[size] == '/'; /* a savepoint in it, too */
     if (*is_own) { return SABOT_OK; }
-    char own[STORAGE_PATH_MAX];
     SABOT_TRY(storage_path(dir, restore_id(restore), own, err));
-    return storage_same(job->store, path, own, is_own, err);
+    SABOT_TRY(storage_same(job->store, path, own, is_own, err));
+    if (*is_own) { return SABOT_OK; }
+    const char *name = strrchr(path, '/');
+    const bool fits = snprintf(own, STORAGE_PATH_MAX, "%s/%s", dir, name ? name + 1 : path) < STORAGE_PATH_MAX;
+    return fits ? storage_same(job->store, path, own, is_own, err) : SABOT_OK;
+}
+
+/* The same to a process with another current folder. */
+static void path_for_all(struct job *job, const char *path, char target[STORAGE_PATH_MAX]) {
+    if (store_is_remote(path) || env_absolute(job->env, path, target, NULL) != SABOT_OK) {
+        snprintf(target, STORAGE_PATH_MAX, "%s", path);
+    }
+}
+
+static bool is_checkpoint(const char *path) {
+    const char *name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    return storage_id_of(name, strlen(name)) >= 0;
 }
 
 /* What older processes complete behind this is void from now on. *foreign: the newest checkpoint of earlier runs in the
@@ -323,28 +342,36 @@ static sabot_status is_of_folder(struct job *job, const struct restore *restore,
 static sabot_status lease_base(struct job *job, const struct restore *restore, int64_t *foreign,
                                struct sabot_error *err) {
     const char *dir = job->options.checkpoint_dir;
+    char path[STORAGE_PATH_MAX];
     if (restore) {
         bool is_own;
-        SABOT_TRY(is_of_folder(job, restore, &is_own, err));
+        SABOT_TRY(is_of_folder(job, restore, &is_own, path, err));
         /* its manifest may have been put by a process that died before the name was synced: what sinks commit now must
          * not outlive it */
-        if (is_own) { SABOT_TRY(store_sync_folder(job->store, restore_path(restore), err)); }
-        if (is_own) { return lease_begin(job->store, &job->lease, restore_id(restore), err); }
+        if (is_own) {
+            SABOT_TRY(store_sync_folder(job->store, restore_path(restore), err));
+            return is_checkpoint(path)
+                       ? lease_begin(job->store, &job->lease, restore_id(restore), err)
+                       : lease_begin_from(job->store, &job->lease, restore_id(restore), path, err);
+        }
     }
     /* the checkpoints of others that are in the folder stay what they are */
-    struct restore *newest = NULL;
+    struct manifest newest = {0};
+    char newest_path[STORAGE_PATH_MAX];
     struct sabot_error why = {0};
-    const sabot_status found = restore_open(job->store, dir, job->pool, &newest, &why);
-    const int64_t base = found == SABOT_OK ? restore_id(newest) : -1;
+    const sabot_status found = storage_newest(job->store, dir, newest_path, &newest, &why);
+    const int64_t base = found == SABOT_OK ? newest.checkpoint_id : -1;
     if (found == SABOT_OK && restore) { *foreign = base; } /* a savepoint of it, mostly: who names one knows */
     if (found == SABOT_OK && !restore) {
         log_write(job->env, LOG_WARNING, "this job begins without the state of the earlier run that has left %s: to go "
-                  "on from there, stop it and start it with --from. That checkpoint is kept", restore_path(newest));
+                  "on from there, stop it and start it with --from. That checkpoint is kept", newest_path);
         *foreign = base;
     }
-    restore_close(newest);
+    manifest_clear(&newest);
     if (found != SABOT_OK && found != SABOT_ERR_NOT_FOUND) { return SABOT_FAIL(err, found, "%s", why.message); }
-    return lease_begin(job->store, &job->lease, base, err);
+    if (!restore) { return lease_begin(job->store, &job->lease, base, err); }
+    path_for_all(job, restore_path(restore), path);
+    return lease_begin_from(job->store, &job->lease, base, path, err);
 }
 
 /* A folder for RocksDB or Tonbo, where some operator has key-value state. */
