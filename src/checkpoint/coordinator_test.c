@@ -455,6 +455,51 @@ static void who_asks_is_not_told_of_a_number_that_was_taken(void **state) {
     fixture_clear(&fixture);
 }
 
+/* The next process on the folder /c. */
+static void begin_anew(struct fixture *fixture, struct coordinator_options *options, int64_t base, const char *from) {
+    if (fixture->coordinator) { coordinator_free(fixture->coordinator); }
+    assert_int_equal(lease_take(fixture->store, "/c", &options->lease, NULL), SABOT_OK);
+    assert_int_equal(from ? lease_begin_from(fixture->store, &options->lease, base, from, NULL)
+                          : lease_begin(fixture->store, &options->lease, base, NULL), SABOT_OK);
+    assert_int_equal(coordinator_new(options, &fixture->coordinator, NULL), SABOT_OK);
+}
+
+static sabot_status found(struct fixture *fixture, char path[STORAGE_PATH_MAX]) {
+    struct manifest manifest;
+    const sabot_status status = storage_find(fixture->store, "/c", path, &manifest, NULL);
+    if (status == SABOT_OK) { manifest_clear(&manifest); }
+    return status;
+}
+
+/* Stopped with a savepoint in the folder, started from it, and dead before the first checkpoint: what comes next starts
+ * from the savepoint too. */
+static void a_start_from_a_savepoint_counts_until_the_next_checkpoint(void **state) {
+    (void)state;
+    struct fixture fixture;
+    world_init(&fixture, 7);
+    struct coordinator_options options = options_of(&fixture, "/c", 2);
+    char path[STORAGE_PATH_MAX];
+    begin_anew(&fixture, &options, -1, NULL);
+    complete_one(&fixture, 1, 10);
+    struct checkpoint_request savepoint = {.path = "/c/savepoint-1"};
+    assert_int_equal(coordinator_request(fixture.coordinator, &savepoint, NULL), SABOT_OK);
+    while (fixture.triggered < 2) { pass(&fixture, 1, NULL); }
+    for (int32_t t = 0; t < 2; t++) { acknowledge(&fixture, t, 2, 0); }
+    while (!coordinator_poll(fixture.coordinator, &savepoint)) { pass(&fixture, 1, NULL); }
+    complete_one(&fixture, 3, 10); /* the last one of the stop */
+    assert_int_equal(found(&fixture, path), SABOT_OK);
+    assert_string_equal(path, "/c/chk-3");
+    for (int32_t i = 0; i < 2; i++) {
+        begin_anew(&fixture, &options, 2, "/c/savepoint-1");
+        assert_int_equal(found(&fixture, path), SABOT_OK);
+        assert_string_equal(path, "/c/savepoint-1");
+    }
+    complete_one(&fixture, 4, 10);
+    assert_int_equal(found(&fixture, path), SABOT_OK);
+    assert_string_equal(path, "/c/chk-4");
+    fixture_clear(&fixture);
+}
+
 struct read_back {
     int64_t rows, total;
 };
@@ -642,6 +687,7 @@ int main(void) {
         cmocka_unit_test(a_late_begin_of_overtaking_is_no_longer_time_out),
         cmocka_unit_test(savepoints_take_turns_with_checkpoints),
         cmocka_unit_test(who_asks_is_not_told_of_a_number_that_was_taken),
+        cmocka_unit_test(a_start_from_a_savepoint_counts_until_the_next_checkpoint),
         cmocka_unit_test(rows_come_back_as_they_were),
         cmocka_unit_test(torn_checkpoints_are_skipped_and_damage_is_refused),
         cmocka_unit_test(a_state_file_that_is_not_what_was_written_is_refused),

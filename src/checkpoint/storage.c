@@ -451,6 +451,8 @@ static sabot_status origin_find(struct store *store, const char *path, int64_t e
                                 char target[STORAGE_PATH_MAX], struct manifest *out, struct sabot_error *err) {
     struct sabot_error none = {0};
     const sabot_status found = storage_newest(store, path, target, out, &none);
+    /* what can't be read may be newer */
+    if (found != SABOT_OK && found != SABOT_ERR_NOT_FOUND) { return SABOT_FAIL(err, found, "%s", none.message); }
     bool is_there = true;
     const bool is_newer = found == SABOT_OK && out->epoch >= epoch;
     sabot_status status = is_newer ? SABOT_OK : storage_has_manifest(store, savepoint, &is_there, err);
