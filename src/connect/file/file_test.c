@@ -323,6 +323,60 @@ static void a_restored_source_goes_on_where_the_snapshot_was_at_any_parallelism(
     assert_int_equal(pool.used, 0);
 }
 
+/* --- ranges of lines */
+
+/* Writes `text` to in/<name>; the path. */
+static const char *input_write(const char *name, const struct text *text) {
+    struct sabot_error err = {0};
+    const char *path = in(name);
+    assert_int_equal(env_write_file(env_real(), path, text->data, text->size, &err), SABOT_OK);
+    return path;
+}
+
+static void lines_add(struct text *text, int first, int end) {
+    for (int i = first; i < end; i++) { text_format(text, "{\"id\":%d}\n", i); }
+}
+
+static void assert_same_lines(struct text *got, struct text *want) {
+    sort_lines(got);
+    sort_lines(want);
+    assert_string_equal(text_string(got), text_string(want));
+    text_clear(got);
+    text_clear(want);
+}
+
+static struct schema *id_schema(void) {
+    struct sabot_error err = {0};
+    const struct field field = {"id", type_of(TYPE_INT64)};
+    struct schema *schema;
+    assert_int_equal(schema_new(&field, 1, &schema, &err), SABOT_OK);
+    return schema;
+}
+
+static void blank_lines_at_the_border_of_two_ranges_double_no_record(void **state) {
+    (void)state;
+    static const char *const gaps[] = {"", "\n", "\r\n", " \t\n\n", "\n\n\n\n\n\n\n\n"};
+    struct schema *schema = id_schema();
+    struct text file = {0};
+    for (int i = 0; i < 100; i++) { text_format(&file, "{\"id\":%d}\n%s", i, gaps[i % 5]); }
+    const char *path = input_write("gaps.json", &file);
+    for (int bytes = 1; bytes < 64; bytes++) {
+        char size[16];
+        snprintf(size, sizeof size, "%d", bytes);
+        struct reading reading = {.path = path, .format = "json", .schema = schema, .parallelism = 1 + bytes % 3,
+                                  .more = {{"source.split-size", size, 0, 0}}, .n_more = 1,
+                                  .batch_rows = 1 + bytes % 4};
+        struct text out = {0}, want = {0};
+        read_all(&reading, &out);
+        assert_int_equal(reading.status, SABOT_OK);
+        lines_add(&want, 0, 100);
+        assert_same_lines(&out, &want);
+    }
+    text_clear(&file);
+    schema_unref(schema);
+    assert_int_equal(pool.used, 0);
+}
+
 static void a_damaged_or_missing_file_is_an_error_that_names_it(void **state) {
     (void)state;
     const struct {
@@ -772,6 +826,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_others_wrote_is_read_in_every_format),
         cmocka_unit_test(a_restored_source_goes_on_where_the_snapshot_was_at_any_parallelism),
+        cmocka_unit_test(blank_lines_at_the_border_of_two_ranges_double_no_record),
         cmocka_unit_test(a_damaged_or_missing_file_is_an_error_that_names_it),
         cmocka_unit_test(malformed_records_are_told_and_passed_over),
         cmocka_unit_test(metadata_columns_tell_of_the_file),

@@ -459,30 +459,52 @@ static sabot_status block_fill(struct source *source, struct sabot_error *err) {
     return SABOT_OK;
 }
 
+static bool is_blank(const char *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] != ' ' && data[i] != '\n' && data[i] != '\r' && data[i] != '\t') { return false; }
+    }
+    return true;
+}
+
 /* Cuts at line ends; blank lines go with the record behind them, or with the last one. */
 static int32_t cut_lines(const char *data, size_t size, bool at_end, bool keep_blank, int64_t *offsets, int32_t max) {
     int32_t n = 0;
-    bool blank = true;
     size_t at = 0;
     offsets[0] = 0;
     while (n < max && at < size) {
         const char *newline = memchr(data + at, '\n', size - at);
         if (!newline && !at_end) { return n; }
         const size_t end = newline ? (size_t)(newline - data) + 1 : size;
-        if (!keep_blank && blank) {
-            for (size_t i = at; i < end && blank; i++) {
-                blank = data[i] == ' ' || data[i] == '\n' || data[i] == '\r' || data[i] == '\t';
-            }
-        } else {
-            blank = false;
-        }
+        if (keep_blank || !is_blank(data + at, end - at)) { offsets[++n] = (int64_t)end; }
         at = end;
-        if (!blank) {
-            offsets[++n] = (int64_t)at;
-            blank = true;
-        }
     }
     if (at_end && at == size && n > 0) { offsets[n] = (int64_t)size; }
+    return n;
+}
+
+/* Where the line of a record begins, behind the blank lines that were cut with it. */
+static int64_t line_begin(const char *data, int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end;) {
+        const char *newline = memchr(data + at, '\n', (size_t)(end - at));
+        const int64_t next = newline ? newline + 1 - data : end;
+        if (!is_blank(data + at, (size_t)(next - at))) { return at; }
+        at = next;
+    }
+    return begin;
+}
+
+/* How many of n records that were cut begin before the split's end. A range of lines takes up the first line that
+ * begins in it, so blank lines before that one must not make it the record of the range before as well. */
+static int32_t records_within(const struct source *source, int32_t n) {
+    const struct reading *reading = &source->reading;
+    if (reading->split->end == INT64_MAX) { return n; }
+    const int64_t room = reading->split->end - reading->at_offset;
+    const char *data = (const char *)reading->block->data + reading->at;
+    const bool skip_blank = !source->table.format->keeps_blank_lines;
+    for (; n > 0; n--) {
+        const int64_t begin = reading->offsets[n - 1];
+        if (begin < room && (!skip_blank || line_begin(data, begin, reading->offsets[n]) < room)) { break; }
+    }
     return n;
 }
 
@@ -673,12 +695,10 @@ static sabot_status records_next(struct source *source, struct item *item, struc
                 continue;
             }
         }
-        int32_t n = reading->at_offset >= split->end ? 0 : cut_records(source, source->context.batch_rows);
-        /* records that begin behind the end are the next range's */
-        const int64_t room = split->end - reading->at_offset;
-        while (n > 0 && split->end != INT64_MAX && reading->offsets[n - 1] >= room) { n--; }
+        const int32_t cut = reading->at_offset >= split->end ? 0 : cut_records(source, source->context.batch_rows);
+        const int32_t n = records_within(source, cut); /* those that begin behind the end are the next range's */
         if (n > 0) { return records_decode(source, n, item, err); }
-        if (reading->stream_ended || reading->at_offset >= split->end) {
+        if (cut > 0 || reading->stream_ended || reading->at_offset >= split->end) {
             item->place = (struct place){.kind = PLACE_DONE};
             return SABOT_OK;
         }
