@@ -377,6 +377,128 @@ static void blank_lines_at_the_border_of_two_ranges_double_no_record(void **stat
     assert_int_equal(pool.used, 0);
 }
 
+/* Reads a file of ten lines in ranges of 30 bytes, `batches` of 2 rows from each subtask; its positions. */
+static void ten_lines_begin(struct reading *reading, int batches, struct positions *at, struct text *out) {
+    struct text file = {0};
+    if (strcmp(reading->format, "csv") == 0) {
+        text_add(&file, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    } else {
+        lines_add(&file, 0, 10);
+    }
+    reading->path = input_write("grows.json", &file);
+    text_clear(&file);
+    for (int32_t subtask = 0; subtask < reading->parallelism; subtask++) {
+        struct setup setup;
+        struct source *source;
+        setup_fill(&setup, reading, subtask);
+        assert_int_equal(file_source.open(&setup.context, &source, &reading->err), SABOT_OK);
+        take(reading, source, batches, out);
+        positions_take(source, at);
+        file_source.close(source);
+    }
+}
+
+static void positions_clear(struct positions *positions) {
+    for (int32_t i = 0; i < 2 * positions->n; i++) { text_clear(&positions->texts[i]); }
+    free(positions);
+}
+
+/* Goes on from positions at another parallelism. */
+static sabot_status go_on(struct reading *reading, const struct positions *at, int32_t parallelism, struct text *out) {
+    reading->parallelism = parallelism;
+    reading->status = SABOT_OK;
+    for (int32_t subtask = 0; subtask < parallelism && reading->status == SABOT_OK; subtask++) {
+        struct setup setup;
+        struct source *source;
+        setup_fill(&setup, reading, subtask);
+        assert_int_equal(file_source.open(&setup.context, &source, &reading->err), SABOT_OK);
+        struct batch *rows = positions_batch(at);
+        reading->status = file_source.restore(source, rows, &reading->err);
+        batch_unref(rows);
+        while (reading->status == SABOT_OK && take(reading, source, 1 << 30, out)) {}
+        file_source.close(source);
+    }
+    return reading->status;
+}
+
+static void a_file_of_ranges_that_has_grown_is_gone_on_with_as_it_was_cut(void **state) {
+    (void)state;
+    struct schema *schema = id_schema();
+    /* read to its end: what came later is not followed; 20 bytes: it is one range until it has grown */
+    static const struct {
+        int batches;
+        const char *bytes;
+        int32_t parallelism;
+        int rows;
+    } cases[] = {{99, "30", 1, 10}, {99, "30", 2, 10}, {1, "30", 1, 40}, {3, "30", 1, 40},
+                 {1, "30", 2, 40},  {5, "30", 1, 40},  {1, "200", 1, 40}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct positions *at = calloc(1, sizeof *at);
+        struct text out = {0}, want = {0}, file = {0};
+        struct reading reading = {.format = "json", .schema = schema, .parallelism = cases[i].parallelism,
+                                  .more = {{"source.split-size", cases[i].bytes, 0, 0}}, .n_more = 1, .batch_rows = 2};
+        assert_non_null(at);
+        ten_lines_begin(&reading, cases[i].batches, at, &out);
+        lines_add(&file, 0, 40);
+        input_write("grows.json", &file);
+        if (go_on(&reading, at, 1 + (int32_t)i % 3, &out) != SABOT_OK) { fail_msg("%s", reading.err.message); }
+        lines_add(&want, 0, cases[i].rows);
+        assert_same_lines(&out, &want);
+        positions_clear(at);
+        text_clear(&file);
+    }
+    schema_unref(schema);
+    assert_int_equal(pool.used, 0);
+}
+
+static void a_half_read_file_that_has_become_shorter_is_refused(void **state) {
+    (void)state;
+    struct schema *schema = id_schema();
+    for (int is_csv = 0; is_csv < 2; is_csv++) {
+        struct positions *at = calloc(1, sizeof *at);
+        struct text out = {0}, file = {0};
+        struct reading reading = {.format = is_csv ? "csv" : "json", .schema = schema, .parallelism = 1,
+                                  .batch_rows = 2};
+        assert_non_null(at);
+        ten_lines_begin(&reading, 1, at, &out);
+        text_add(&file, is_csv ? "1\n" : "{\"id\":0}\n{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
+        input_write("grows.json", &file);
+        assert_int_equal(go_on(&reading, at, 1, &out), SABOT_ERR_STATE);
+        assert_non_null(strstr(reading.err.message, "grows.json"));
+        positions_clear(at);
+        text_clear(&file);
+        text_clear(&out);
+    }
+    schema_unref(schema);
+    assert_int_equal(pool.used, 0);
+}
+
+static void positions_of_earlier_versions_are_read(void **state) {
+    (void)state;
+    struct schema *schema = id_schema();
+    struct text file = {0}, out = {0}, want = {0};
+    lines_add(&file, 0, 10);
+    struct reading reading = {.path = input_write("grows.json", &file), .format = "json", .schema = schema,
+                              .more = {{"source.split-size", "30", 0, 0}}, .n_more = 1};
+    struct positions *at = calloc(1, sizeof *at);
+    assert_non_null(at);
+    static const char *const parts[] = {":0+30", ":30+30"}, *const places[] = {"done", "bytes 36"};
+    for (int i = 0; i < 2; i++) {
+        struct text *id = &at->texts[i * 2], *place = id + 1;
+        text_format(id, "%s%s", reading.path, parts[i]);
+        text_add(place, places[i]);
+        at->ids[i] = string_view_of(id->data, (uint32_t)id->size);
+        at->places[i] = string_view_of(place->data, (uint32_t)place->size);
+    }
+    at->n = 2;
+    assert_int_equal(go_on(&reading, at, 2, &out), SABOT_OK);
+    lines_add(&want, 4, 10);
+    assert_same_lines(&out, &want);
+    positions_clear(at);
+    text_clear(&file);
+    schema_unref(schema);
+}
+
 static void a_damaged_or_missing_file_is_an_error_that_names_it(void **state) {
     (void)state;
     const struct {
@@ -827,6 +949,9 @@ int main(void) {
         cmocka_unit_test(what_others_wrote_is_read_in_every_format),
         cmocka_unit_test(a_restored_source_goes_on_where_the_snapshot_was_at_any_parallelism),
         cmocka_unit_test(blank_lines_at_the_border_of_two_ranges_double_no_record),
+        cmocka_unit_test(a_file_of_ranges_that_has_grown_is_gone_on_with_as_it_was_cut),
+        cmocka_unit_test(a_half_read_file_that_has_become_shorter_is_refused),
+        cmocka_unit_test(positions_of_earlier_versions_are_read),
         cmocka_unit_test(a_damaged_or_missing_file_is_an_error_that_names_it),
         cmocka_unit_test(malformed_records_are_told_and_passed_over),
         cmocka_unit_test(metadata_columns_tell_of_the_file),

@@ -37,6 +37,7 @@ struct split {
     char *path;
     int64_t size, modified_ms;
     int64_t begin, end;           /* bytes; end INT64_MAX: the file's */
+    int64_t cut_bytes;            /* size of the file that was cut into ranges of lines; -1: it never is */
     uint64_t group, group_end;    /* Parquet */
     enum compression compression;
     bool paused, finished;        /* for the caller's thread */
@@ -86,6 +87,7 @@ struct reading {
 struct known {
     char id[256];
     struct place place;
+    int64_t cut_bytes; /* -1: not told */
     bool matched;
 };
 
@@ -119,7 +121,7 @@ struct source {
 
 /* --- positions as text */
 
-static void place_print(const struct place *place, struct text *target) {
+static void place_print(const struct place *place, int64_t cut_bytes, struct text *target) {
     switch (place->kind) {
     case PLACE_BYTES: text_format(target, "bytes %lld", (long long)place->offset); break;
     case PLACE_GROUPS:
@@ -128,16 +130,25 @@ static void place_print(const struct place *place, struct text *target) {
         break;
     case PLACE_DONE: text_add(target, "done"); break;
     }
+    if (cut_bytes >= 0) { text_format(target, " of %lld", (long long)cut_bytes); }
 }
 
-static bool place_parse(const char *data, size_t size, struct place *out) {
+static bool place_parse(const char *data, size_t size, struct place *out, int64_t *cut_bytes) {
     char text[96];
     if (size >= sizeof text) { return false; }
     memcpy(text, data, size);
     text[size] = 0;
-    long long offset;
+    long long offset, bytes;
     unsigned long long group, row;
     int used = 0;
+    *cut_bytes = -1;
+    char *of = strstr(text, " of ");
+    if (of) {
+        if (sscanf(of, " of %lld%n", &bytes, &used) != 1 || of[used] || bytes < 0) { return false; }
+        *cut_bytes = bytes;
+        *of = 0;
+        size = (size_t)(of - text);
+    }
     *out = (struct place){.kind = PLACE_DONE};
     if (strcmp(text, "done") == 0) { return true; }
     if (sscanf(text, "bytes %lld%n", &offset, &used) == 1 && (size_t)used == size && offset >= 0) {
@@ -188,19 +199,37 @@ static sabot_status split_start(struct source *source, struct split *split, stru
     return SABOT_OK;
 }
 
-static struct known *known_find(struct source *source, const char *id) {
-    size_t first = 0, end = (size_t)source->n_known;
+/* The first one whose id is not before `id`. */
+static int32_t known_from(const struct source *source, const char *id) {
+    int32_t first = 0, end = source->n_known;
     while (first < end) {
-        const size_t middle = (first + end) / 2;
-        const int order = strcmp(id, source->known[middle].id);
-        if (order == 0) { return &source->known[middle]; }
-        if (order < 0) {
-            end = middle;
-        } else {
+        const int32_t middle = first + (end - first) / 2;
+        if (strcmp(source->known[middle].id, id) < 0) {
             first = middle + 1;
+        } else {
+            end = middle;
         }
     }
-    return NULL;
+    return first;
+}
+
+static struct known *known_find(struct source *source, const char *id) {
+    const int32_t at = known_from(source, id);
+    return at < source->n_known && strcmp(source->known[at].id, id) == 0 ? &source->known[at] : NULL;
+}
+
+/* The size by which a file is cut: that of the checkpoint, if it knows the file. One that has grown since would be cut
+ * otherwise, and what came behind the range that was the last would be read twice or not at all. */
+static int64_t cut_bytes_of(struct source *source, const struct file_found *file) {
+    char id[sizeof source->known->id];
+    for (int ranges = 0; ranges < 2; ranges++) {
+        split_id(id, sizeof id, file->path, ranges ? ":" : "");
+        const size_t size = strlen(id);
+        const int32_t at = known_from(source, id);
+        if (at == source->n_known || strncmp(source->known[at].id, id, size + !ranges) != 0) { continue; }
+        if (source->known[at].cut_bytes >= 0) { return source->known[at].cut_bytes; }
+    }
+    return file->size;
 }
 
 /* Under the mutex. */
@@ -220,13 +249,30 @@ static sabot_status split_append(struct source *source, struct split *split, str
     return SABOT_OK;
 }
 
+/* A file that is shorter than it was is another one: what was not read of it is gone. Decompressing finds it itself. */
+static sabot_status known_is_whole(const struct source *source, const struct known *known,
+                                   const struct file_found *file, const struct split *shape, struct sabot_error *err) {
+    if (source->is_pipe || shape->compression != COMPRESSION_NONE || known->place.kind != PLACE_BYTES) {
+        return SABOT_OK;
+    }
+    const int64_t least = shape->cut_bytes > known->place.offset ? shape->cut_bytes : known->place.offset;
+    if (file->size >= least) { return SABOT_OK; }
+    return SABOT_FAIL(err, SABOT_ERR_STATE,
+                      "table \"%s\": the checkpoint has read part of %s, which had %lld bytes or more then and has "
+                      "%lld now: start without the checkpoint, or with the file as it was",
+                      source->context.table->name, file->path, (long long)least, (long long)file->size);
+}
+
 /* One more split of a file, the part-th; kept if it is this subtask's. */
 static sabot_status split_add(struct source *source, const struct file_found *file, int64_t part, const char *part_text,
                               const struct split *shape, struct sabot_error *err) {
     char id[sizeof shape->id];
     split_id(id, sizeof id, file->path, part_text);
     struct known *known = known_find(source, id);
-    if (known) { known->matched = true; }
+    if (known) {
+        known->matched = true;
+        SABOT_TRY(known_is_whole(source, known, file, shape, err));
+    }
     const uint64_t hash = XXH3_64bits(file->path, strlen(file->path)),
                    parallelism = (uint64_t)source->context.parallelism;
     if ((hash % parallelism + (uint64_t)part) % parallelism != (uint64_t)source->context.subtask) { return SABOT_OK; }
@@ -302,18 +348,17 @@ static enum compression file_compression(const struct source *source, const char
 
 /* The splits of one file. */
 static sabot_status file_split(struct source *source, const struct file_found *file, struct sabot_error *err) {
-    struct split shape = {.end = INT64_MAX, .group_end = UINT64_MAX};
+    struct split shape = {.end = INT64_MAX, .group_end = UINT64_MAX, .cut_bytes = -1};
     char part[64];
     if (source->table.kind == FILE_RECORDS) {
         shape.compression = file_compression(source, file->path);
         const bool lines = source->table.format->records_by_line && shape.compression == COMPRESSION_NONE;
-        if (!lines || source->is_pipe || file->size <= source->split_bytes) {
-            return split_add(source, file, 0, "", &shape, err);
-        }
-        for (int64_t n = 0; n * source->split_bytes < file->size; n++) {
+        if (lines && !source->is_pipe) { shape.cut_bytes = cut_bytes_of(source, file); }
+        if (shape.cut_bytes <= source->split_bytes) { return split_add(source, file, 0, "", &shape, err); }
+        for (int64_t n = 0; n * source->split_bytes < shape.cut_bytes; n++) {
             shape.begin = n * source->split_bytes;
             const int64_t end = shape.begin + source->split_bytes;
-            shape.end = end < file->size ? end : INT64_MAX;
+            shape.end = end < shape.cut_bytes ? end : INT64_MAX;
             snprintf(part, sizeof part, ":%lld+%lld", (long long)shape.begin, (long long)source->split_bytes);
             SABOT_TRY(split_add(source, file, n, part, &shape, err));
         }
@@ -986,7 +1031,7 @@ static sabot_status file_restore(struct source *source, struct batch *positions,
     for (int32_t i = 0; i < positions->selected; i++) {
         const struct split_position at = split_position_at(positions, i);
         struct known *known = &source->known[source->n_known];
-        if (at.id_size >= sizeof known->id || !place_parse(at.bytes, at.size, &known->place)) {
+        if (at.id_size >= sizeof known->id || !place_parse(at.bytes, at.size, &known->place, &known->cut_bytes)) {
             return SABOT_FAIL(err, SABOT_ERR_STATE, "table \"%s\": the checkpoint's position of %.*s can't be read: "
                               "\"%.*s\"", source->context.table->name, (int)at.id_size, at.id,
                               (int)(at.size < 96 ? at.size : 96), at.bytes);
@@ -1026,8 +1071,9 @@ static void file_pause(struct source *source, int32_t i, bool paused) {
 static sabot_status file_position(struct source *source, int32_t i, struct text *position, struct sabot_error *err) {
     env_mutex_lock(source->mutex);
     const struct place place = source->started[i]->place;
+    const int64_t cut_bytes = source->started[i]->cut_bytes;
     env_mutex_unlock(source->mutex);
-    place_print(&place, position);
+    place_print(&place, cut_bytes, position);
     return position->failed ? no_memory(err) : SABOT_OK;
 }
 
