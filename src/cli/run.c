@@ -365,13 +365,6 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     }
 }
 
-/* --checkpoint-dir alone is enough. */
-static sabot_status default_interval(struct settings *settings, struct sabot_error *err) {
-    const struct sql_span nowhere = {0};
-    if (!settings->values[SETTING_checkpoint_dir] || settings->values[SETTING_checkpoint_interval]) { return SABOT_OK; }
-    return settings_set(settings, "execution.checkpointing.interval", "10 s", nowhere, nowhere, err);
-}
-
 static sabot_status run_prelude(struct run *run, const char *prelude, struct sabot_error *err) {
     struct session_script script = {0};
     sabot_status status = session_parse(prelude, strlen(prelude), &script, err);
@@ -402,10 +395,7 @@ int run_with_prelude(int argc, char **argv, const char *prelude) {
 
     struct sabot_error err = {0};
     struct console_script script = {0};
-    sabot_status status = default_interval(&arguments.session.settings, &err);
-    if (status == SABOT_OK) {
-        status = console_script_open(arguments.path, arguments.sql, &arguments.session, &script, &err);
-    }
+    sabot_status status = console_script_open(arguments.path, arguments.sql, &arguments.session, &script, &err);
     run.session = script.session;
     if (status == SABOT_OK) {
         run.session->serves = true;
