@@ -16,7 +16,7 @@ using std::string_view;
 
 struct json_parser {
     ondemand::parser parser;
-    uint32_t object = 0; /* counts objects, so that `seen` need not be cleared */
+    uint64_t object = 0; /* counts objects, so that `seen` need not be cleared; 32 bits are over within the hour */
 };
 
 extern "C" bool int64_parse(const char *text, size_t size, int64_t *out);
@@ -247,7 +247,7 @@ struct walk {
             if (error == INCORRECT_TYPE) { return bad(column, "not a JSON object"); }
             return bad(error);
         }
-        const uint32_t number = ++state->object;
+        const uint64_t number = ++state->object;
         int32_t found = 0;
         int k = 0;
         for (auto item : object) {

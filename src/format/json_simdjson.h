@@ -29,7 +29,7 @@ struct json_column {
     uint8_t kind;            /* enum json_kind */
     void *vector;            /* struct vector */
     void *values;            /* of the vector; JSON_INT64, JSON_STRING */
-    uint32_t seen;           /* the object in which it came last */
+    uint64_t seen;           /* the object in which it came last */
     int32_t n_children;
     struct json_column *children;
     struct json_order *order; /* ROW: which field came at which place in the object before */
