@@ -167,7 +167,7 @@ static const char *record_end(const struct dialect *dialect, const char *at, con
         } else if (c == '\n') {
             return at + 1;
         } else {
-            field_start = c == dialect->delimiter || (field_start && c == ' ');
+            field_start = c == dialect->delimiter;
         }
     }
     return at_end ? end : NULL;

@@ -258,6 +258,9 @@ static void csv_follows_rfc_4180(void **state) {
     check_decode(&f, "1,x\n2,y,3,4\nz,y,3\n3,\"open,1\n4,x,1", "!2 fields where the table has 3 columns\n"
                  "!4 fields where the table has 3 columns\n!field \"a\": not a whole number, or out of range\n"
                  "!field 2: a quoted field does not end\n");
+    /* a quote behind a blank begins no quotes: neither where fields end nor where records do */
+    check_decode(&f, "1, \"x,1\n2,y\",2\n",
+                 "{\"a\":1,\"b\":\" \\\"x\",\"c\":1.0}\n{\"a\":2,\"b\":\"y\\\"\",\"c\":2.0}\n");
     check_decode(&f, "1,\"x\"y,2\n2,\xff,2\n3,b,1", "!field 2: text behind a closing quote\n!field \"b\": not UTF-8\n"
                  "{\"a\":3,\"b\":\"b\",\"c\":1.0}\n");
     check_decode(&f, "", "");
