@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 
-#define RESULT_SHARE 16  /* of the memory limit: the lists of a batch of results */
+#define RESULT_SHARE 16  /* of the memory limit: the texts of a batch of results */
 #define MERGE_SLOTS 4096 /* per step, so that the slot lists stay in the cache */
 
 /* --- open */
@@ -581,17 +581,35 @@ sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64
     return SABOT_OK;
 }
 
-int32_t aggregator_rows_fit(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n) {
+static bool is_text(const struct cell *cell) { return cell->op >= CELL_LIST || type_phys(cell->type) == PHYS_VIEW; }
+
+int64_t aggregator_share(const struct aggregator *aggregator) {
     const struct accumulators *accumulators = &aggregator->accumulators;
     const int64_t limit = memory_limit(aggregator->pool);
     for (int32_t c = 0; c < accumulators->n_cells && limit < INT64_MAX; c++) {
-        if (accumulators->cells[c].op < CELL_LIST) { continue; }
-        const struct state_cells lists = state_cells(aggregator->table, namespace_, c);
-        int64_t bytes = 0;
-        for (int32_t i = 0; i < n; i++) {
-            bytes += ((const struct string_view *)state_cell(&lists, (int32_t)first + i))->size;
-            if (bytes > limit / RESULT_SHARE) { n = i > 0 ? i : 1; }
-        }
+        if (is_text(&accumulators->cells[c])) { return limit / RESULT_SHARE; }
+    }
+    return INT64_MAX;
+}
+
+int64_t aggregator_text_bytes(struct aggregator *aggregator, int64_t namespace_, int32_t slot) {
+    const struct accumulators *accumulators = &aggregator->accumulators;
+    int64_t bytes = 0;
+    for (int32_t c = 0; c < accumulators->n_cells; c++) {
+        if (!is_text(&accumulators->cells[c])) { continue; }
+        const struct state_cells texts = state_cells(aggregator->table, namespace_, c);
+        bytes += ((const struct string_view *)state_cell(&texts, slot))->size;
+    }
+    return bytes;
+}
+
+int32_t aggregator_rows_fit(struct aggregator *aggregator, int64_t namespace_, const int32_t *slots, int64_t first,
+                            int32_t n) {
+    const int64_t share = aggregator_share(aggregator);
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < n && share < INT64_MAX; i++) {
+        bytes += aggregator_text_bytes(aggregator, namespace_, slots ? slots[i] : (int32_t)first + i);
+        if (bytes > share) { return i > 0 ? i : 1; }
     }
     return n;
 }

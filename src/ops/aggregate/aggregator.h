@@ -72,9 +72,13 @@ sabot_status aggregator_set_find(struct aggregator *aggregator, int32_t s, int64
                                  struct sabot_error *err);
 /* Folds all groups of a namespace into those of another. */
 sabot_status aggregator_merge(struct aggregator *aggregator, int64_t from, int64_t into, struct sabot_error *err);
-/* How many of the groups first..first+n may be one batch of results: lists of many would be in memory together with
- * what is made of them. One at least. */
-int32_t aggregator_rows_fit(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n);
+/* Bytes of texts and lists that one batch of results may hold: more would be in memory together with what is made of
+ * them. INT64_MAX: no limit, or no texts. */
+int64_t aggregator_share(const struct aggregator *aggregator);
+int64_t aggregator_text_bytes(struct aggregator *aggregator, int64_t namespace_, int32_t slot); /* of a group */
+/* How many of the groups slots[0..n) (NULL: first..first+n) may be one batch of results. One at least. */
+int32_t aggregator_rows_fit(struct aggregator *aggregator, int64_t namespace_, const int32_t *slots, int64_t first,
+                            int32_t n);
 /* Results of groups first..first+n: columns[0..n_keys + n_calls) with the types of `output`. */
 sabot_status aggregator_results(struct aggregator *aggregator, int64_t namespace_, int64_t first, int32_t n,
                                 const struct schema *output, struct column **columns, struct sabot_error *err);

@@ -106,7 +106,7 @@ static sabot_status give_results(struct group_aggregate *self, struct op_out *ou
         if (out_is_full(out)) { return SABOT_OK; }
         const int64_t left = count - self->given;
         const int32_t most = left < self->own.batch_rows ? (int32_t)left : self->own.batch_rows;
-        const int32_t n = aggregator_rows_fit(&self->aggregator, 0, self->given, most);
+        const int32_t n = aggregator_rows_fit(&self->aggregator, 0, NULL, self->given, most);
         struct column *columns[AGGREGATOR_KEYS_MAX + CELLS_MAX];
         SABOT_TRY(aggregator_results(&self->aggregator, 0, self->given, n, schema, columns, err));
         struct batch *batch;

@@ -500,6 +500,11 @@ static sabot_status fire(struct session *self, struct op_out *out, struct sabot_
             if (out_is_full(out)) { return SABOT_OK; }
             collect_due(self);
             if (self->n_due == 0) { continue; }
+            const int32_t n = aggregator_rows_fit(&self->aggregator, self->level, self->due, 0, self->n_due);
+            if (n < self->n_due) { /* the others come next */
+                self->cursor = self->due[n] + 1;
+                self->n_due = n;
+            }
             BATCH_OWNED struct batch *rows = NULL;
             SABOT_TRY(read_due(self, &rows, err));
             SABOT_TRY(give_results(self, rows, out, err));

@@ -261,7 +261,7 @@ static sabot_status fire(struct window_aggregate *self, struct op_out *out, stru
             if (out_is_full(out)) { return SABOT_OK; }
             const int64_t left = count - self->given;
             const int32_t most = left < self->own.batch_rows ? (int32_t)left : self->own.batch_rows;
-            const int32_t n = aggregator_rows_fit(&self->aggregator, self->source, self->given, most);
+            const int32_t n = aggregator_rows_fit(&self->aggregator, self->source, NULL, self->given, most);
             SABOT_TRY(give_results(self, n, out, err));
         }
         SABOT_TRY(drop_done(self, err));

@@ -414,6 +414,7 @@ static sabot_status give_groups(struct window_update *self, int32_t n, struct op
     struct column *old_results[CELLS_MAX] = {NULL}, *now_results[CELLS_MAX] = {NULL};
     BATCH_OWNED struct batch *now = NULL, *old = NULL;
     int32_t *slots = self->lists[0], *sources = self->lists[1], *kinds = self->lists[2], *changed = self->lists[3];
+    n = aggregator_rows_fit(&self->aggregator, self->source, NULL, self->done, n);
     SABOT_TRY(state_read(self->aggregator.table, self->source, self->done, n, &now, err));
     self->done += n;
     const int64_t before = state_count(self->given, self->window_end);
