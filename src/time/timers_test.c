@@ -199,6 +199,9 @@ static void copy_step(struct fixture *fixture, int32_t slots) {
     bool done = false;
     if (!fixture->is_frozen) { return; }
     OK(state_table_copy(fixture->tables, 0, slots, &rows, &done, &err));
+    struct state_grouping grouping; /* as who writes the rows does */
+    state_table_grouping(fixture->tables, 0, STATE_FORM_ROWS, &grouping);
+    if (rows) { OK(state_grouping_fill(&grouping, &fixture->pool, rows, &err)); }
     for (int32_t i = 0; rows && i < rows->rows; i++) { copied_row(fixture, rows, i); }
     batch_unref(rows);
     if (!done) { return; }
