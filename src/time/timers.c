@@ -15,6 +15,7 @@
 #define FIRE_MAX 1024  /* timers per callback */
 #define COMPACT_MIN 4096
 #define MEMORY_MAX_DEFAULT (INT64_C(1) << 22)
+#define LIMIT_SHARE 16 /* of a memory limit are timers, before they go to RocksDB: arrays double, and are copied */
 #define LOAD_MAX 8192
 
 /* Times are held with the sign flipped, so that they compare unsigned. */
@@ -381,7 +382,7 @@ static sabot_status bucket_spill(struct timers *timers, enum timer_domain which,
 /* Moves the farthest buckets down until half the room is free. */
 static sabot_status spill(struct timers *timers, enum timer_domain which, struct sabot_error *err) {
     struct domain *domain = &timers->domains[which];
-    const int64_t max = timers->options.memory_max ? timers->options.memory_max : MEMORY_MAX_DEFAULT;
+    const int64_t max = timers->options.memory_max;
     if (!timers->rocks || domain->n <= max) { return SABOT_OK; }
     for (int32_t level = LEVELS - 1; level >= 0; level--) {
         while (domain->filled[level]) {
@@ -885,6 +886,10 @@ sabot_status timers_open(const struct timers_options *options, struct timers **o
     if (!timers) { return SABOT_FAIL(err, SABOT_ERR_MEMORY, "no memory for timers %s", options->name); }
     timers->options = *options;
     timers->pool = state_tables_context(tables)->pool;
+    if (!options->memory_max) {
+        const int64_t share = memory_limit(timers->pool) / LIMIT_SHARE / (int64_t)sizeof(struct entry);
+        timers->options.memory_max = share < MEMORY_MAX_DEFAULT ? share : MEMORY_MAX_DEFAULT;
+    }
     timers->rocks = kv_store_rocks(options->store);
     timers->state.backend = &adopted;
     timers->state.context = state_tables_context(tables);

@@ -412,6 +412,36 @@ static void many_equal_ones_are_one(void **state) {
     free(fixture);
 }
 
+/* A memory limit: in memory alone there is an error, which leaves what there was; with RocksDB they go there. */
+static void timers_keep_to_a_memory_limit(void **state) {
+    (void)state;
+    if (only_seed) { return; }
+    static const char *const backends[] = {"memory", "rocksdb"};
+    for (int32_t b = 0; b < 2; b++) {
+        struct fixture *fixture = current = calloc(1, sizeof *fixture);
+        fixture->backend = backends[b];
+        snprintf(fixture->dir, sizeof fixture->dir, "/tmp/sabot-timers-%lld-limit", (long long)started_ns);
+        memory_pool_init(&fixture->pool, "test", NULL, INT64_C(8) << 20); /* 300,000 would take 14 MB */
+        open_all(fixture, NULL, 0);
+        OK(timers_open(&(struct timers_options){.store = fixture->store, .name = "large", .callbacks = {large_fire}},
+                       &fixture->timers, &err));
+        int64_t n = 0;
+        sabot_status status = SABOT_OK;
+        for (; n < 300000 && status == SABOT_OK; n += status == SABOT_OK) {
+            const int64_t time_ms = 1000 + n * 7919 % 300000 * 1000;
+            status = timers_register(fixture->timers, TIMER_EVENT_TIME, time_ms, 0, &n, 0, NULL);
+        }
+        EXPECT(b == 1 ? n == 300000 : n > 10000 && n < 300000 && status == SABOT_ERR_MEMORY);
+        large_fired = 0;
+        bool more = b == 1;
+        while (more) { OK(timers_fire(fixture->timers, TIMER_EVENT_TIME, INT64_MAX, 5000, &more, &err)); }
+        EXPECT(b == 0 || large_fired == n);
+        close_all(fixture);
+        EXPECT(fixture->pool.used == 0);
+        free(fixture);
+    }
+}
+
 static void a_callback_that_is_gone_is_named(void **state) {
     (void)state;
     if (only_seed) { return; }
@@ -438,6 +468,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(timers_in_rocksdb_fire_as_the_plain_list_says),
         cmocka_unit_test(a_large_heap_is_copied_while_it_changes),
         cmocka_unit_test(many_equal_ones_are_one),
+        cmocka_unit_test(timers_keep_to_a_memory_limit),
         cmocka_unit_test(a_callback_that_is_gone_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
