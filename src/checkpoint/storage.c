@@ -473,6 +473,29 @@ static sabot_status origin_find(struct store *store, const char *path, int64_t e
     return status == SABOT_OK ? storage_read_manifest(store, savepoint, out, err) : status;
 }
 
+sabot_status storage_has_any(struct store *store, const char *path, bool *has, struct sabot_error *err) {
+    *has = false;
+    int64_t *ids;
+    int32_t n;
+    struct sabot_error failed = {0};
+    const sabot_status listed = storage_list(store, path, &ids, &n, &failed);
+    if (listed == SABOT_ERR_NOT_FOUND) { return SABOT_OK; }
+    if (listed != SABOT_OK) { return SABOT_FAIL(err, listed, "%s", failed.message); }
+    sabot_status status = SABOT_OK;
+    for (int32_t i = 0; i < n && status == SABOT_OK && !*has; i++) {
+        char target[STORAGE_PATH_MAX];
+        status = storage_path(path, ids[i], target, err);
+        if (status == SABOT_OK) { status = storage_has_manifest(store, target, has, err); }
+    }
+    free(ids);
+    char savepoint[LEASE_PATH_MAX];
+    int64_t epoch = 0;
+    if (status != SABOT_OK || *has) { return status; }
+    SABOT_TRY(lease_origin(store, path, &epoch, savepoint, err));
+    *has = savepoint[0] != 0;
+    return SABOT_OK;
+}
+
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err) {
     *out = (struct manifest){0};

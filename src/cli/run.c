@@ -39,6 +39,8 @@ static const char help[] =
     "      --checkpoint-dir DIR     take checkpoints there\n"
     "      --checkpoint-interval T  how often: 1s, 500ms (default 10s)\n"
     "      --from PATH              start from a checkpoint or savepoint, or from the newest complete one in a folder\n"
+    "      --resume                 start from the newest checkpoint of the checkpoint folder; where it has none yet,\n"
+    "                               begin (or from PATH): one command for the first start and all that follow\n"
     "      --allow-non-restored-state  leave state behind whose operators are not in the script any more\n"
     "      --savepoint-dir DIR      where savepoints go (default: the checkpoint folder)\n"
     "      --unaligned[=T]          barriers overtake rows: at once, or when alignment takes longer than T\n"
@@ -288,6 +290,7 @@ enum {
     OPT_CHECKPOINT_DIR = 256,
     OPT_CHECKPOINT_INTERVAL,
     OPT_FROM,
+    OPT_RESUME,
     OPT_ALLOW_NON_RESTORED,
     OPT_SAVEPOINT_DIR,
     OPT_UNALIGNED,
@@ -303,6 +306,7 @@ static const struct option long_options[] = {
     {"checkpoint-dir", required_argument, NULL, OPT_CHECKPOINT_DIR},
     {"checkpoint-interval", required_argument, NULL, OPT_CHECKPOINT_INTERVAL},
     {"from", required_argument, NULL, OPT_FROM},
+    {"resume", no_argument, NULL, OPT_RESUME},
     {"allow-non-restored-state", no_argument, NULL, OPT_ALLOW_NON_RESTORED},
     {"savepoint-dir", required_argument, NULL, OPT_SAVEPOINT_DIR},
     {"unaligned", optional_argument, NULL, OPT_UNALIGNED},
@@ -340,6 +344,7 @@ static int take_option(int option, struct run *run, struct arguments *arguments)
     case OPT_FROM:
         run->from_given = true;
         return folder("--from", "execution.savepoint.path", optarg, arguments);
+    case OPT_RESUME: return setting("execution.checkpointing.resume", "true", arguments);
     case OPT_ALLOW_NON_RESTORED: return setting("execution.savepoint.ignore-unclaimed-state", "true", arguments);
     case OPT_SAVEPOINT_DIR:
         return folder("--savepoint-dir", "execution.checkpointing.savepoint-dir", optarg, arguments);

@@ -186,7 +186,13 @@ static sabot_status start_job(struct session *session, struct session_script *sc
     statement_job_options(&session->settings, &options);
     options.memory = session->pool;
     options.bounded = job->bounded;
-    sabot_status status = folder_is_free(session, &options, err);
+    sabot_status status = SABOT_OK;
+    if (options.resumes && !options.checkpoint_dir) {
+        status = SABOT_FAIL(err, SABOT_ERR_USAGE, "a job that is to go on from its own checkpoints (--resume, "
+                            "'execution.checkpointing.resume') needs a folder for them: add --checkpoint-dir DIR, or "
+                            "SET 'execution.checkpointing.dir'");
+    }
+    if (status == SABOT_OK) { status = folder_is_free(session, &options, err); }
     if (status == SABOT_OK) { status = is_alone(script, &options, err); }
     if (status == SABOT_OK) { status = remember(script, &options, err); }
     if (status == SABOT_OK) {

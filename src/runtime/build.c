@@ -417,6 +417,11 @@ sabot_status job_build(struct job *job, struct sabot_error *err) {
     if (status == SABOT_OK && options->checkpoint_dir) {
         status = lease_take(job->store, options->checkpoint_dir, &job->lease, err);
     }
+    if (status == SABOT_OK && options->resumes) {
+        bool has;
+        status = storage_has_any(job->store, options->checkpoint_dir, &has, err);
+        if (status == SABOT_OK && has) { job->options.restore_from = options->checkpoint_dir; }
+    }
     if (status == SABOT_OK && options->restore_from) { status = restore_begin(job, &restore, err); }
     if (status == SABOT_OK && job->lease.epoch > 0) { status = lease_base(job, restore, &foreign, err); }
     if (status == SABOT_OK) { status = state_dir_make(job, err); }

@@ -77,6 +77,7 @@ struct job_options {
         JOB_RETAIN_NEVER
     } checkpoint_retention;
     const char *restore_from; /* a checkpoint folder, or a checkpoint_dir (its newest complete one); NULL = fresh */
+    bool resumes;             /* where checkpoint_dir has a checkpoint the job starts from there */
     bool allow_non_restored_state; /* state of operators that the job does not have is left behind */
     int64_t watermark_interval_ns; /* 0 = with every batch */
     struct store_setting store_settings[STORE_SETTINGS_MAX]; /* how S3 and HDFS are reached; borrowed until the start */

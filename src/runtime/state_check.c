@@ -275,7 +275,8 @@ bool state_may_be_on_exchanges(struct env *env, const struct job_options *option
     if (store_new(env, options->store_settings, options->n_store_settings, &store, NULL) != SABOT_OK) { return true; }
     int64_t *ids = NULL;
     int32_t n = 0;
-    bool found = manifest_may_have_in_flight(store, path) || storage_list(store, path, &ids, &n, NULL) != SABOT_OK;
+    const sabot_status listed = storage_list(store, path, &ids, &n, NULL);
+    bool found = manifest_may_have_in_flight(store, path) || (listed != SABOT_OK && listed != SABOT_ERR_NOT_FOUND);
     for (int32_t i = 0; i < n && !found; i++) { /* any: the newest may turn out to be damaged */
         char checkpoint[STORAGE_PATH_MAX];
         found = storage_path(path, ids[i], checkpoint, NULL) == SABOT_OK &&

@@ -87,6 +87,7 @@ void statement_job_options(const struct settings *settings, struct job_options *
     options->state_cache_rows = (int32_t)settings_int(settings, SETTING_rocksdb_cache_rows);
     options->memory_limit = settings_int(settings, SETTING_memory);
     options->restore_from = restore[0] ? restore : NULL;
+    options->resumes = settings_int(settings, SETTING_resume);
     options->alignment_max_drift_ms = settings_int(settings, SETTING_alignment_drift) / 1000000;
 }
 
@@ -145,10 +146,11 @@ static void physical_options_of(const struct settings *settings, struct physical
 /* Exchanges of a job of one task are left out, unless a checkpoint has rows on them. */
 static bool keeps_exchanges(const struct statement_context *context) {
     const char *from = context->restore_from;
-    if (!from || !from[0] || settings_int(context->settings, SETTING_parallelism) != 1) { return false; }
+    if (settings_int(context->settings, SETTING_parallelism) != 1) { return false; }
     struct job_options job = {0};
     statement_job_options(context->settings, &job);
-    return state_may_be_on_exchanges(context->env, &job, from);
+    return (from && from[0] && state_may_be_on_exchanges(context->env, &job, from)) ||
+           (job.resumes && job.checkpoint_dir && state_may_be_on_exchanges(context->env, &job, job.checkpoint_dir));
 }
 
 /* Optimised roots -> physical plan, which takes over the arena and the references to tables. */
