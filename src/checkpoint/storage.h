@@ -68,10 +68,10 @@ sabot_status storage_has_manifest(struct store *store, const char *path, bool *h
  * none to go back to. */
 sabot_status storage_find(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                           struct sabot_error *err);
-/* The newest complete checkpoint in the folder `path`, whatever its last job was started from. */
 /* Whether storage_find() has something to find in a folder of checkpoints, be it damaged: one that was completed, or
  * the savepoint that its last job began from. What is not there has none. */
 sabot_status storage_has_any(struct store *store, const char *path, bool *has, struct sabot_error *err);
+/* The newest complete checkpoint in the folder `path`, whatever its last job was started from. */
 sabot_status storage_newest(struct store *store, const char *path, char target[STORAGE_PATH_MAX], struct manifest *out,
                             struct sabot_error *err);
 /* Removes shared files of checkpoints up to `newest` that none of the given manifests needs. */
