@@ -57,6 +57,10 @@ static inline void vector_set_valid(struct vector *vector, int32_t row) {
     if (vector->has_nulls) { vector->validity[row >> 6] |= UINT64_C(1) << (row & 63); }
 }
 
+static inline bool vector_is_null(const struct vector *vector, int32_t row) {
+    return vector->has_nulls && !(vector->validity[row >> 6] >> (row & 63) & 1);
+}
+
 /* Room for one more element of a list; its index. */
 sabot_status vector_append(struct vector *element, int32_t *row, struct sabot_error *err);
 /* Begins row `row` of a LIST; what it held before (a field that came twice in a record) is forgotten. */

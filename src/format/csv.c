@@ -413,6 +413,10 @@ static sabot_status csv_decode(struct decoder *decoder, const struct records *re
         if (end > at && end[-1] == '\r') { end--; }
         char why[DECODE_REASON_MAX];
         SABOT_TRY(record_read(decoder, at, end, records->block, row, why, err));
+        for (int32_t i = 0; i < schema->n_fields && !why[0]; i++) {
+            if (metadata && metadata[i]) { continue; }
+            decode_lacks_value(schema->fields[i].name, &decoder->vectors[i], row, why);
+        }
         if (!why[0]) { continue; }
         SABOT_TRY(decode_error_add(errors, row, why, err));
         for (int32_t i = 0; i < schema->n_fields; i++) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arrow/vector.h"
+
 #define X(name, symbol) extern const struct format_type symbol;
 #include "format/formats.def"
 #undef X
@@ -40,6 +42,12 @@ sabot_status decode_error_add(struct decode_errors *errors, int32_t record, cons
     item->record = record;
     snprintf(item->reason, sizeof item->reason, "%s", reason);
     return SABOT_OK;
+}
+
+bool decode_lacks_value(const char *name, const struct vector *vector, int32_t row, char *reason) {
+    if (vector->type.nullable || !vector_is_null(vector, row)) { return false; }
+    snprintf(reason, DECODE_REASON_MAX, "field \"%s\": no value, but it is NOT NULL", name);
+    return true;
 }
 
 void decode_errors_clear(struct decode_errors *errors) {

@@ -16,6 +16,7 @@ struct records {
 };
 
 struct decode_errors;
+struct vector;
 struct decoder;
 struct encoder;
 struct format_type {
@@ -60,6 +61,8 @@ struct decode_errors {
 sabot_status decode_error_add(struct decode_errors *errors, int32_t record, const char *reason,
                               struct sabot_error *err);
 void decode_errors_clear(struct decode_errors *errors); /* frees */
+/* What comes after the source trusts NOT NULL, so a record without a value there is malformed. Says so in `reason`. */
+bool decode_lacks_value(const char *name, const struct vector *vector, int32_t row, char *reason);
 /* `begin` and `end` of formats that need nothing there. */
 sabot_status format_nothing(struct encoder *encoder, struct text *target, struct sabot_error *err);
 /* One value as the format json writes it with its default options. */

@@ -129,6 +129,23 @@ static void json_fields_go_by_name_and_missing_ones_are_null(void **state) {
                  "{\"a\":9223372036854775807,\"b\":\"é\\n\\\"\\\\\",\"c\":null}\n{\"a\":8,\"b\":null,\"c\":null}\n");
 }
 
+static void a_record_without_a_value_that_is_not_null_is_malformed(void **state) {
+    (void)state;
+    const struct fixture json = {.format = "json",
+                                 FIELDS({"a", type_not_null(type_of(TYPE_INT64))}, {"b", make(TYPE_STRING)})};
+    check_decode(&json, "{\"a\":null,\"b\":\"x\"}|{\"a\":1}|{\"b\":\"y\"}|{\"a\":null,\"a\":2}|oops",
+                 "!field \"a\": no value, but it is NOT NULL\n{\"a\":1,\"b\":null}\n"
+                 "!field \"a\": no value, but it is NOT NULL\n{\"a\":2,\"b\":null}\n"
+                 "!not a JSON object\n");
+    const struct fixture csv = {.format = "csv",
+                                FIELDS({"a", type_not_null(type_of(TYPE_INT64))}, {"b", make(TYPE_STRING)}),
+                                .options = {{"csv.ignore-parse-errors", "true", 0, 0}},
+                                .n_options = 1};
+    check_decode(&csv, ",x\n1,\n2x,y\n3,z\n",
+                 "!field \"a\": no value, but it is NOT NULL (tolerated)\n{\"a\":1,\"b\":\"\"}\n"
+                 "!field \"a\": no value, but it is NOT NULL (tolerated)\n{\"a\":3,\"b\":\"z\"}\n");
+}
+
 static void json_that_is_malformed_is_told_by_record_with_a_reason(void **state) {
     (void)state;
     const struct fixture f = {.format = "json", FIELDS({"a", make(TYPE_INT32)}, {"b", make(TYPE_STRING)})};
@@ -355,6 +372,7 @@ int main(void) {
     memory_pool_init(&pool, "test", NULL, INT64_MAX);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_fields_go_by_name_and_missing_ones_are_null),
+        cmocka_unit_test(a_record_without_a_value_that_is_not_null_is_malformed),
         cmocka_unit_test(json_that_is_malformed_is_told_by_record_with_a_reason),
         cmocka_unit_test(json_numbers_and_strings_are_converted_as_in_flink),
         cmocka_unit_test(times_are_read_in_both_standards),

@@ -191,6 +191,9 @@ static sabot_status json_decode(struct decoder *decoder, const struct records *r
         record.capacity = end - begin + 64;
         record.row = row;
         SABOT_TRY(json_parse_record(decoder->parser, &decoder->root, &record, reason, sizeof reason, err));
+        for (int32_t i = 0; i < n_columns && !reason[0]; i++) {
+            decode_lacks_value(decoder->root.children[i].name, &decoder->vectors[i], row, reason);
+        }
         if (!reason[0]) { continue; }
         SABOT_TRY(decode_error_add(errors, row, reason, err));
         for (int32_t i = 0; i < n_columns; i++) { vector_set_null(&decoder->vectors[i], row); }
