@@ -18,6 +18,7 @@
 #define REQUEST_SIZE_MAX 16384
 #define ACCEPT_NS INT64_C(100000000)
 #define REQUEST_NS (INT64_C(5) * 1000000000)
+#define REFUSED_NS INT64_C(20000000) /* a client sends its request at once */
 #define SAMPLE_NS (INT64_C(5) * 1000000000)
 #define SUFFIX ".sock"
 
@@ -348,6 +349,9 @@ static void connection_refuse(struct env_socket *socket) {
     const int size = snprintf(text, sizeof text, "error %d\n%d requests are under way in the process of the job: try "
                               "again later", (int)SABOT_ERR_STATE, CONNECTIONS_MAX);
     env_socket_write(socket, text, (size_t)size, NULL);
+    char request[256]; /* closed with something unread, the socket would be reset and the answer lost */
+    size_t got;
+    (void)env_socket_read(socket, request, sizeof request, REFUSED_NS, &got, NULL);
     env_socket_close(socket);
 }
 

@@ -126,8 +126,12 @@ static void who_comes_when_there_are_too_many_is_told(void **state) {
     struct env_socket *held[CONNECTIONS];
     char path[ENV_PATH_MAX];
     struct sabot_error err = {0};
-    for (int32_t i = 0; i < CONNECTIONS; i++) {
-        if (job_server_hold(env_real(), idler.id, path, &held[i], &err) != SABOT_OK) { fail_msg("%s", err.message); }
+    for (int32_t i = 0, tries = 0; i < CONNECTIONS; i += err.status == SABOT_OK) {
+        err = (struct sabot_error){0};
+        if (job_server_hold(env_real(), idler.id, path, &held[i], &err) == SABOT_OK) { continue; }
+        /* the last one finds the job by a connection that is counted until its thread has ended */
+        if (!strstr(err.message, "requests are under way") || ++tries > 1000) { fail_msg("%s", err.message); }
+        env_sleep_ns(env_real(), SECOND / 100);
     }
     char **names;
     size_t n;

@@ -300,6 +300,23 @@ int32_t conform_fields(const struct conform *conform, bool *wanted) {
                        wanted);
 }
 
+/* What trusts a NOT NULL would give wrong results without a word. */
+static sabot_status check_not_null(const struct field *field, const struct column *column, bool is_there, int32_t rows,
+                                   struct sabot_error *err) {
+    if (field->type.nullable || rows == 0) { return SABOT_OK; }
+    if (!is_there) {
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "column \"%s\" is declared NOT NULL, and the file does not have it: "
+                          "declare it without NOT NULL", field->name);
+    }
+    if (!column->validity) { return SABOT_OK; }
+    for (int32_t i = 0; i < rows; i++) {
+        if (!column_is_null(column, i)) { continue; }
+        return SABOT_FAIL(err, SABOT_ERR_DATA, "column \"%s\" is declared NOT NULL, and the file has NULL in it: "
+                          "declare it without NOT NULL", field->name);
+    }
+    return SABOT_OK;
+}
+
 sabot_status conform_apply(const struct conform *conform, struct memory_pool *pool, const struct batch *from,
                            struct column **columns, struct sabot_error *err) {
     for (int32_t i = 0; i < conform->n; i++) {
@@ -311,6 +328,7 @@ sabot_status conform_apply(const struct conform *conform, struct memory_pool *po
             SABOT_TRY(convert(pool, from->columns[conform->places[i]], conform->from->fields[conform->sources[i]].type,
                               field->type, field->name, &columns[i], err));
         }
+        SABOT_TRY(check_not_null(field, columns[i], conform->sources[i] >= 0, from->rows, err));
     }
     return SABOT_OK;
 }
