@@ -410,7 +410,10 @@ static void retire_main(void *arg) {
     if (status == SABOT_OK) { local_copy_prune(options->store, options->dir, newest, manifests, kept > 0 ? 1 : 0); }
     for (int32_t m = 0; m < kept && manifests; m++) { manifest_clear(&manifests[m]); }
     free(manifests);
-    if (status != SABOT_OK) { log_write(options->env, LOG_WARNING, "an old checkpoint stays: %s", err.message); }
+    if (status != SABOT_OK) {
+        log_write(options->env, LOG_WARNING, "what no checkpoint needs any more could not be removed, and takes space "
+                  "until the next checkpoint tries again: %s", err.message);
+    }
     helper_end(coordinator, NULL);
 }
 
