@@ -40,7 +40,7 @@ bench: ## medians of interleaved runs of every benchmark; BENCH=name for some
 	@tools/bootstrap test
 	@. tools/env && tools/bench $(BENCH)
 
-bench-state: ## what state, timers, checkpoints and spilling cost, and Nexmark beside others, with targets, each row as it comes (about 25 min on a quiet machine); ROUNDS=3
+bench-state: ## what state, timers, checkpoints and spilling cost, and Nexmark beside others, with targets, each row as it comes (16 to 25 min on a quiet machine); ROUNDS=3
 	@tools/bootstrap test
 	@. tools/env && failed=0; \
 	tools/bench --rounds $(ROUNDS) state.kv time.timers checkpoint. engine.checkpoint_latency || failed=1; \

@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include <signal.h>
+#include <unistd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,12 +125,15 @@ int console_script_close(struct console_script *script, const struct sabot_error
     return code;
 }
 
-static volatile sig_atomic_t signals, last_signal = SIGINT, told_to_end;
+static volatile sig_atomic_t signals, last_signal = SIGINT, told_to_end, reads;
 
 static void on_signal(int number) {
-    last_signal = number;
-    if (number != SIGINT) { told_to_end = 1; }
-    signals = signals + 1;
+    if (number != SIGALRM) {
+        last_signal = number;
+        signals = signals + 1;
+    }
+    if (number == SIGTERM || number == SIGHUP) { told_to_end = 1; }
+    if (told_to_end && reads) { alarm(1); } /* it may have come just before the read that it is to interrupt */
 }
 
 void console_catch_signals(void) {
@@ -143,6 +147,14 @@ void console_catch_hangup(void) {
     struct sigaction action = {.sa_handler = on_signal}, before;
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN) { return; } /* nohup */
     sigaction(SIGHUP, &action, NULL);
+}
+
+bool console_reads(bool begins) {
+    const struct sigaction action = {.sa_handler = on_signal};
+    if (begins) { sigaction(SIGALRM, &action, NULL); }
+    reads = begins;
+    if (!begins) { alarm(0); }
+    return !told_to_end;
 }
 
 bool console_is_told_to_end(void) { return told_to_end != 0; }

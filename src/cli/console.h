@@ -48,6 +48,9 @@ int console_script_close(struct console_script *script, const struct sabot_error
 /* SIGINT and SIGTERM from now on only count. */
 void console_catch_signals(void);
 void console_catch_hangup(void);    /* the terminal is gone: as SIGTERM */
+/* From here to the next call with false this thread reads what is typed; whatever tells the process to end interrupts
+ * the read. False: it was told already. */
+bool console_reads(bool begins);
 bool console_is_told_to_end(void);  /* by SIGTERM or SIGHUP; console_signals_clear does not forget it */
 int console_signals(void);
 int console_signal_code(void); /* of a command that a signal ended: 128 + the last one (130 where none came) */

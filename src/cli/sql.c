@@ -335,9 +335,10 @@ static void editor_close(struct shell *shell) {
 
 static void read_terminal(struct shell *shell) {
     puts("Sabot. Statements end with ';', .help shows more.");
-    while (!shell->quit && !console_is_told_to_end()) {
+    while (!shell->quit && console_reads(true)) {
         int size = 0;
         const char *line = el_gets(shell->editor, &size);
+        console_reads(false);
         if (!line || size <= 0) {
             if (console_signals() == 0) { break; } /* Ctrl-D */
             console_signals_clear();               /* Ctrl-C: forget what was typed */
@@ -349,15 +350,20 @@ static void read_terminal(struct shell *shell) {
         if (copy) { take_line(shell, copy); }
         free(copy);
     }
+    console_reads(false);
 }
 
 /* Without a terminal: statements from a pipe, each run as soon as it is complete. */
 static void read_pipe(struct shell *shell) {
     char *line = NULL;
     size_t capacity = 0;
-    while (!shell->quit && !console_is_told_to_end() && getline(&line, &capacity, stdin) > 0) {
+    while (!shell->quit && console_reads(true)) {
+        const ssize_t size = getline(&line, &capacity, stdin);
+        console_reads(false);
+        if (size <= 0) { break; }
         take_line(shell, line);
     }
+    console_reads(false);
     if (shell->statement.size && !console_is_told_to_end()) {
         run_text(shell, NULL, text_string(&shell->statement), shell->statement.size);
     }
